@@ -1,0 +1,254 @@
+/* eet.h - load an .eet model and run it.
+ *
+ *   eet_model    the weights, on one device. Immutable once open: any number of
+ *                threads and sessions may share one. Reference-counted.
+ *   eet_session  one caller's working memory: activations, key/value cache,
+ *                threads. One thread at a time. Allocates when it is created
+ *                and never again.
+ *
+ * Memory  What a function hands out through `out` is released by the function
+ *         named with it; every other pointer is borrowed. A model file must not
+ *         be changed while it is open: replace it by rename (a file that
+ *         shrinks under a mapping kills the process; load = EET_LOAD_COPY
+ *         does not map).
+ * Errors  A call that can fail returns eet_status. On failure it leaves its
+ *         outputs untouched and explains itself in `err`, which may be NULL.
+ *         EET_E_ARGUMENT and EET_E_LIMIT leave a session as it was;
+ *         EET_E_DEVICE kills it (only destroy is legal then). In the child of
+ *         fork(2) every call on a session but destroy answers EET_E_STATE.
+ * Units   Lengths are in tokens, sizes in bytes.
+ * Structs that begin with `size` want sizeof in it; zero in a field asks for the
+ *         default, NULL in place of an options struct asks for all defaults. A
+ *         longer struct whose unknown tail is not zero is EET_E_ARGUMENT.
+ * ABI     New functions may be added, and new fields at the end of such structs.
+ *         Anything else changes the major number of eet_abi(). */
+#ifndef EET_H
+#define EET_H
+
+#include "eet_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define EET_ABI_MAJOR 1
+#define EET_ABI_MINOR 0
+
+typedef struct eet_model eet_model;
+typedef struct eet_session eet_session;
+typedef struct eet_generation eet_generation;
+
+EET_API uint32_t eet_abi(void);                         /* major << 16 | minor */
+EET_API const char *eet_version(void);                  /* "0.1.0" */
+EET_API const char *eet_status_name(eet_status status); /* "EET_E_CORRUPT" */
+
+/* ---- models ------------------------------------------------------------- */
+
+typedef struct eet_model_options {
+    uint32_t size;
+    int32_t device; /* eet_memory_kind; EET_HOST runs on the CPU */
+    int32_t device_index;
+    int32_t dtype;  /* eet_dtype to compute in; 0 = the file's own */
+    int32_t verify; /* 0: structure and metadata; 1: every tensor's checksum too */
+    int32_t load;   /* eet_load */
+} eet_model_options;
+
+/* Maps `path`, checks every offset in it and binds its tensors; with mapping no
+ * weight is read. Release with eet_model_close. Fails with EET_E_IO, _CORRUPT,
+ * _UNSUPPORTED, _LIMIT, _MEMORY, _DEVICE. */
+EET_API eet_status eet_model_open(const char *path, const eet_model_options *options,
+                                  eet_model **out, eet_error *err);
+/* The whole file behind `fd` is the model; fd is duplicated. */
+EET_API eet_status eet_model_open_fd(int fd, const eet_model_options *options, eet_model **out,
+                                     eet_error *err);
+/* `data` is borrowed until the last release and must be 64-byte aligned. */
+EET_API eet_status eet_model_open_memory(const void *data, uint64_t bytes,
+                                         const eet_model_options *options, eet_model **out,
+                                         eet_error *err);
+/* Gives one reference back; sessions keep a model alive. NULL is fine. */
+EET_API void eet_model_close(eet_model *model);
+
+typedef struct eet_model_info {
+    uint32_t size;
+    int32_t has_encoder, has_decoder, has_cross; /* 0 or 1 */
+    int32_t heads;                               /* see eet_model_head */
+    int32_t hidden;     /* of the stack that gives EET_HIDDEN: the decoder's, else the encoder's */
+    int32_t vocab_size; /* of the stack that takes tokens first */
+    int32_t max_positions; /* rows of its position table; 0 = no bound */
+    int32_t tensors;
+    uint64_t weight_bytes; /* aliases counted once */
+    uint64_t parameters;
+    uint8_t content_sha256[32], weights_sha256[32]; /* as the file claims */
+    char family[32];                                /* for people */
+} eet_model_info;
+
+EET_API eet_status eet_model_describe(const eet_model *model, eet_model_info *out, eet_error *err);
+
+enum { EET_FACT_INTEGER = 1, EET_FACT_REAL = 2, EET_FACT_BOOL = 3, EET_FACT_TEXT = 4 };
+
+typedef struct eet_fact {
+    uint32_t size;
+    int32_t kind;     /* EET_FACT_* */
+    int64_t integer;  /* INTEGER, BOOL */
+    double real;      /* REAL */
+    const char *text; /* TEXT; borrowed from the model */
+} eet_fact;
+
+/* A fact by its key in docs/format.md, e.g. "dec.layers". EET_E_ARGUMENT for a
+ * key that the file does not have. */
+EET_API eet_status eet_model_fact(const eet_model *model, const char *key, eet_fact *out,
+                                  eet_error *err);
+
+typedef struct eet_tensor_info {
+    uint32_t size;
+    eet_array array; /* the mapped weights: read-only */
+    const char *name;
+} eet_tensor_info;
+
+/* A tensor by number, 0 .. tensors - 1, sorted by name. */
+EET_API eet_status eet_model_tensor(const eet_model *model, int32_t index, eet_tensor_info *out,
+                                    eet_error *err);
+
+typedef struct eet_head_info {
+    uint32_t size;
+    int32_t take;   /* eet_take */
+    int32_t width;  /* values per position */
+    int32_t labels; /* number of label names, 0 = none */
+    const char *name;
+    const char *const *label; /* (labels) */
+} eet_head_info;
+
+/* A head by number, 0 .. heads - 1. */
+EET_API eet_status eet_model_head(const eet_model *model, int32_t index, eet_head_info *out,
+                                  eet_error *err);
+
+/* ---- sessions ----------------------------------------------------------- */
+
+typedef struct eet_session_options {
+    uint32_t size;
+    int32_t threads;       /* CPU; default: CPUs in the affinity mask */
+    int32_t max_sequences; /* cache slots; default 1 */
+    int32_t max_tokens;    /* per sequence; default the model's positions, 2048 without a bound */
+    int32_t max_batch_tokens; /* computed at once; larger calls are split inside; default 512 */
+    int32_t cache_tokens;     /* all sequences; default max_sequences * max_tokens; each sequence is
+                                 rounded up to 64 */
+    int32_t max_sources, source_tokens; /* encoder-decoder */
+    int32_t max_outputs; /* positions scored at once; default max_sequences; larger calls are
+                            split inside */
+    int32_t cache_dtype; /* f32 (default), f16, bf16 */
+} eet_session_options;
+
+typedef struct eet_memory_need {
+    uint32_t size;
+    int32_t reserved;
+    uint64_t cache_bytes, workspace_bytes, host_bytes;
+} eet_memory_need;
+
+/* What eet_session_create would allocate, by the code that allocates it. */
+EET_API eet_status eet_session_measure(const eet_model *model, const eet_session_options *options,
+                                       eet_memory_need *out, eet_error *err);
+EET_API eet_status eet_session_create(eet_model *model, const eet_session_options *options,
+                                      eet_session **out, eet_error *err);
+EET_API void eet_session_destroy(eet_session *session); /* NULL is fine */
+/* Makes the running and the next call end with EET_E_CANCELLED. Any thread,
+ * signal-safe. */
+EET_API void eet_session_cancel(eet_session *session);
+
+/* Packed (ragged) rows; row r owns tokens [start[r], start[r + 1]). */
+typedef struct eet_batch {
+    uint32_t size;
+    int32_t rows;
+    const int32_t *start;     /* (rows + 1), start[0] = 0, ascending strictly */
+    const int32_t *tokens;    /* (start[rows]) ids, 0 <= id < vocab_size */
+    const int32_t *types;     /* (start[rows]) or NULL: the model's default type */
+    const int32_t *positions; /* (start[rows]) or NULL: counted from the sequence's length */
+    const int32_t *sequence;  /* (rows) cache slot, distinct; NULL = row number */
+    const int32_t *source;    /* (rows) source slot for cross attention; NULL = none */
+} eet_batch;
+
+enum { EET_HIDDEN = -1 }; /* the stack's last hidden states, final norm applied; take every */
+
+/* One output of a call, into the caller's buffer; row-major, rows in packed
+ * order: `rows` of them for first, last and mean, start[rows] for every, `count`
+ * for given, each of the head's width (EET_HIDDEN: hidden). */
+typedef struct eet_output {
+    uint32_t size;
+    int32_t head;      /* index, or EET_HIDDEN */
+    int32_t take;      /* eet_take; 0 = the head's own */
+    int32_t dtype;     /* f32 (default), f16, bf16 */
+    int32_t memory;    /* eet_memory_kind */
+    int32_t count;     /* for take = given */
+    const int32_t *at; /* for take = given: indexes into the packed tokens, ascending */
+    void *data;
+    uint64_t bytes; /* room in data */
+} eet_output;
+
+/* Runs whole sequences and keeps no cache; any model. */
+EET_API eet_status eet_encode(eet_session *session, const eet_batch *batch,
+                              const eet_output *outputs, int32_t count, eet_error *err);
+/* Appends tokens to sequences. Fails with EET_E_LIMIT when a sequence or the
+ * cache has no room (both numbers are named), EET_E_UNSUPPORTED without a
+ * decoder. */
+EET_API eet_status eet_step(eet_session *session, const eet_batch *batch, const eet_output *outputs,
+                            int32_t count, eet_error *err);
+/* Runs the encoder and keeps its keys and values: row r fills source slot
+ * source[r]. */
+EET_API eet_status eet_source(eet_session *session, const eet_batch *batch, eet_error *err);
+EET_API eet_status eet_source_set(eet_session *session, int32_t slot, const eet_array *hidden,
+                                  eet_error *err);
+EET_API eet_status eet_sequence_fork(eet_session *session, int32_t from, int32_t to,
+                                     eet_error *err);
+/* Keeps the first `length` tokens; 0 frees the sequence. */
+EET_API eet_status eet_sequence_trim(eet_session *session, int32_t id, int32_t length,
+                                     eet_error *err);
+EET_API int32_t eet_sequence_length(const eet_session *session, int32_t id); /* -1: no such id */
+
+/* ---- generation --------------------------------------------------------- */
+
+enum {
+    EET_FINISH_NONE = 0,
+    EET_FINISH_EOS = 1,
+    EET_FINISH_STOP = 2,
+    EET_FINISH_LENGTH = 3,
+    EET_FINISH_CANCELLED = 4
+};
+
+typedef struct eet_generate_options {
+    uint32_t size;
+    int32_t head;           /* index of the head that scores tokens; default 0 */
+    int32_t max_new_tokens; /* per row; default: as many as fit the sequence */
+    int32_t ignore_eos;     /* not 0: the model's end token is a token like any other */
+    int32_t stop_count;     /* further ids that end a row */
+    int32_t top_k;          /* the sampling fields: zero is greedy */
+    const int32_t *stop;    /* (stop_count) */
+    double temperature, top_p, repetition_penalty;
+    int32_t min_new_tokens, beams;
+    uint64_t seed;
+} eet_generate_options;
+
+typedef struct eet_event {
+    int32_t row;      /* of the prompts */
+    int32_t token;    /* the id chosen */
+    int32_t position; /* in the sequence, prompt included */
+    int32_t finish;   /* EET_FINISH_*: with this event the row ends */
+    float log_prob;   /* of the model's own softmax */
+    int32_t reserved;
+} eet_event;
+
+/* Starts generation for the rows of `prompts`, into their sequences (which may
+ * hold tokens already). Release with eet_generate_end; until then the session
+ * belongs to the generation. */
+EET_API eet_status eet_generate_begin(eet_session *session, const eet_batch *prompts,
+                                      const eet_generate_options *options, eet_generation **out,
+                                      eet_error *err);
+/* The next tokens, at most `room` events; *count 0 means that every row has
+ * ended. After eet_session_cancel each open row gives one last event with
+ * EET_FINISH_CANCELLED. */
+EET_API eet_status eet_generate_next(eet_generation *generation, eet_event *out, int32_t room,
+                                     int32_t *count, eet_error *err);
+EET_API void eet_generate_end(eet_generation *generation); /* NULL is fine */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

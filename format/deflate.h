@@ -1,0 +1,19 @@
+/* deflate.h - inflate and CRC-32; deflate.c is the one file that knows zlib. */
+#ifndef EET_FORMAT_DEFLATE_H
+#define EET_FORMAT_DEFLATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/types.h"
+
+/* CRC-32 (ISO-HDLC, as in zip) of `bytes`, continuing from `crc` (0 to start). */
+uint32_t eet_crc32(uint32_t crc, const void *data, uint64_t bytes);
+
+/* Inflates exactly `packed_bytes` into exactly `raw_bytes`: the stream must end
+ * with the last byte of both. `raw_deflate`: as in zip, else a zlib stream.
+ * Never writes past raw_bytes. E_CORRUPT, E_MEMORY. */
+eet_status eet_inflate(const void *packed, uint64_t packed_bytes, void *raw, uint64_t raw_bytes,
+                       bool raw_deflate, eet_error *err);
+
+#endif

@@ -1,0 +1,26 @@
+/* verify.h - level 2 of checking, and assets: what tools do with a .eet file
+ * and libeet.so does not (SHA-256, zlib). */
+#ifndef EET_FORMAT_VERIFY_H
+#define EET_FORMAT_VERIFY_H
+
+#include <stdint.h>
+
+#include "format/container.h"
+
+/* Level 2 on a file opened at level 0 or 1: SHA-256 of every tensor, asset and
+ * the two digests of the header, zero padding everywhere. E_CORRUPT. */
+eet_status eet_file_verify(const eet_file *file, eet_error *err);
+
+/* The digests as computed from the stored digests of the parts (docs/format.md,
+ * "Digests"). */
+eet_status eet_file_digests(const eet_file *file, uint8_t content[32], uint8_t weights[32],
+                            eet_error *err);
+
+/* SHA-256 of the whole file: what sha256sum prints. */
+eet_status eet_file_sha256(const eet_file *file, uint8_t digest[32], eet_error *err);
+
+/* An asset's raw bytes, checked against its SHA-256; free() *out. */
+eet_status eet_file_asset_read(const eet_file *file, int32_t index, uint8_t **out, uint64_t *bytes,
+                               eet_error *err);
+
+#endif

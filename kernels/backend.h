@@ -1,0 +1,48 @@
+/* backend.h - the border between the engine and a device. Private: a plugin is
+ * built with the library it is loaded by (contracts: "interface" is the digest of
+ * the headers on this border).
+ *
+ * A backend handle is cheap: a model opens one to place its weights, each session
+ * its own and so has its own threads (CPU) or stream (CUDA). */
+#ifndef EET_KERNELS_BACKEND_H
+#define EET_KERNELS_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernels/kernels.h"
+
+typedef struct eet_backend_options {
+    int32_t threads; /* CPU; 0 = CPUs in the affinity mask */
+    bool reference;  /* the plain-C ops only (EET_BACKEND=ref) */
+} eet_backend_options;
+
+typedef struct eet_backend_api {
+    uint32_t size;    /* of this struct */
+    const char *name; /* "cpu" */
+    eet_status (*open)(const eet_backend_options *, eet_backend **);
+    void (*close)(eet_backend *); /* NULL is fine */
+
+    /* Memory of the device, 256-byte aligned and zeroed; NULL when there is none. */
+    void *(*alloc)(eet_backend *, uint64_t bytes);
+    void (*free)(eet_backend *, void *);
+    eet_status (*upload)(eet_backend *, void *device, const void *host, uint64_t bytes);
+    eet_status (*download)(eet_backend *, void *host, const void *device, uint64_t bytes);
+    eet_status (*sync)(eet_backend *);
+
+    /* A host matrix as the backend wants it: on the CPU the same bytes in place.
+     * What was allocated for it goes with eet_backend_api.unplace. */
+    eet_status (*place)(eet_backend *, const eet_matrix *host, eet_matrix *out);
+    void (*unplace)(eet_backend *, eet_matrix *);
+
+    const eet_ops *(*ops)(const eet_backend *);
+    int32_t (*threads)(const eet_backend *);
+} eet_backend_api;
+
+/* The CPU: reference first, then what the processor has (AVX2, AVX-512). */
+const eet_backend_api *eet_backend_cpu(void);
+
+/* Which instruction set the CPU's ops use: "ref", "avx2", "avx512". */
+const char *eet_backend_cpu_isa(const eet_backend *);
+
+#endif

@@ -1,0 +1,211 @@
+/* kernels.h - the instruction set of a device: every op's contract and the table
+ * of ops.
+ *
+ * An op is the fusion boundary: a transformer block is five of them (engine/
+ * forward.c). Each has a plain-C reference (X.c, double accumulation, obviously
+ * right), which is its specification, and a cost function; every other
+ * implementation is tested and timed against those two.
+ *
+ * Activations are f32, row-major, one row a token; weights are row-major [n, k]
+ * ("out, in") in f32, f16 or bf16 and are used in place; norms and biases are
+ * f32. Accumulation is f32 or wider. Arguments are PODs, pointers live in the
+ * backend's memory. Sizes are checked by the caller: an op returns
+ * EET_E_UNSUPPORTED for a dtype it has no code for and nothing else goes wrong.
+ *
+ * On the CPU a row's bits depend on nothing but the row: each output is one sum
+ * over k in a fixed order, whatever else is in the call and however threads
+ * split it. */
+#ifndef EET_KERNELS_H
+#define EET_KERNELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "eet_types.h"
+
+typedef struct eet_backend eet_backend; /* a device, a stream of work on it, its threads */
+
+/* A weight operand. Plain weights have data, n, k, ld and dtype; the rest is for
+ * quantised ones and zero here. */
+typedef struct eet_matrix {
+    const void *data; /* [n][ld], k used */
+    const void *scale, *zero, *meta, *order;
+    int32_t n, k, ld, group, block_n; /* ld in elements */
+    uint16_t dtype, scale_dtype, zero_mode, layout;
+    uint32_t flags;
+} eet_matrix;
+
+/* y = (x - mean) / sqrt(variance + eps) * weight + bias over a row (biased
+ * variance); weight NULL: no norm at all. bias may be NULL. */
+typedef struct eet_norm_weights {
+    const float *weight, *bias;
+    double eps;
+} eet_norm_weights;
+
+/* Keys and values in pages of 64 tokens: [page][K|V][head][64][dp] for one layer
+ * after another, dp = head_dim rounded up to 8; padding is zero. */
+enum { EET_PAGE_TOKENS = 64 };
+
+typedef struct eet_pages {
+    void *data;
+    int32_t pages, layers, heads, head_dim, dp; /* pages per layer */
+    int32_t dtype;                              /* f32, f16 or bf16 */
+} eet_pages;
+
+static inline int32_t eet_padded_head(int32_t head_dim) {
+    return (head_dim + 7) / 8 * 8;
+}
+
+/* Elements before (layer, page, kv 0|1, head, token). */
+static inline int64_t eet_page_at(const eet_pages *p, int32_t layer, int32_t page, int32_t kv,
+                                  int32_t head, int32_t token) {
+    const int64_t block = ((int64_t)layer * p->pages + page) * 2 + kv;
+
+    return ((block * p->heads + head) * EET_PAGE_TOKENS + token) * p->dp;
+}
+
+/* x[t] = (token[ids[t]] * scale) proj_in + position[positions[t]] + type[types[t]] */
+typedef struct eet_embed_args {
+    const void *token, *position, *type; /* [rows][dim], [rows][hidden], [rows][hidden]; the last
+                                            two may be NULL */
+    int32_t token_dtype, position_dtype, type_dtype;
+    const int32_t *ids;       /* (tokens) */
+    const int32_t *positions; /* (tokens); -1: no position is added */
+    const int32_t *types;     /* (tokens); -1 or a NULL array: none is added */
+    double scale;
+    int32_t tokens, dim, hidden;
+    eet_matrix proj_in; /* [hidden, dim]; data NULL: dim == hidden */
+    const float *proj_in_bias;
+    float *x;       /* (tokens, hidden) */
+    float *scratch; /* (tokens, dim) with proj_in, else NULL */
+} eet_embed_args;
+
+typedef enum eet_project_to {
+    EET_TO_Y = 0,           /* y: (rows, n) */
+    EET_TO_Q_AND_PAGES = 1, /* w is q|k|v: q to y (rows, n / 3), k and v into pages */
+    EET_TO_PAGES = 2        /* w is k|v: both into pages, y unused */
+} eet_project_to;
+
+/* y = act(norm(x) w^T + bias) + residual_norm(residual) */
+typedef struct eet_project_args {
+    const float *x;        /* (rows, k) */
+    eet_norm_weights norm; /* prologue on x */
+    eet_matrix w;          /* [n, k] */
+    const float *bias;     /* (n) or NULL */
+    int32_t act;           /* eet_act */
+    const float *residual; /* (rows, n) or NULL */
+    eet_norm_weights residual_norm;
+    int32_t rows;
+    int32_t to;      /* eet_project_to */
+    float *y;        /* may alias a residual without norm, nothing else */
+    eet_pages pages; /* for the two destinations with pages */
+    int32_t layer;
+    const int64_t *slot; /* (rows) page * 64 + place of each token's key and value */
+    float *scratch;      /* eet_project_scratch(rows, k) floats */
+} eet_project_args;
+
+/* y[i] = norm(x[index[i]]): the ends of a stack. Without weight: a copy of rows. */
+typedef struct eet_norm_args {
+    const float *x;       /* (any, cols) */
+    const int32_t *index; /* (rows) or NULL = 0, 1, 2 ... */
+    eet_norm_weights norm;
+    int32_t rows, cols;
+    float *y; /* (rows, cols); may alias x when index is NULL */
+} eet_norm_args;
+
+/* y = softmax(q k^T scale [causal]) v for every row's queries and each head. A
+ * row's queries are the last q_length of its kv_length positions when causal. */
+typedef struct eet_attention_args {
+    const float *q;     /* (tokens, q_stride), head h at h * head_dim */
+    int64_t q_stride;   /* floats from token to token */
+    const float *k, *v; /* packed: (tokens of all sources, kv_stride) like q; NULL = paged */
+    int64_t kv_stride;
+    const int32_t *kv_start; /* (rows) packed: first token of each row's keys */
+    eet_pages pages;         /* paged */
+    int32_t layer;
+    const int32_t *page_table; /* (rows, table_stride) paged: a row's pages in order */
+    int32_t table_stride;
+    int32_t rows;
+    const int32_t *q_start;   /* (rows + 1) */
+    const int32_t *kv_length; /* (rows), >= 1 where the row has queries */
+    int32_t heads, head_dim;
+    float scale;
+    bool causal;
+    float *y; /* (tokens, heads * head_dim) */
+} eet_attention_args;
+
+/* logits[i] = norm(x[index[i]]) w^T + bias */
+typedef struct eet_score_args {
+    const float *x;       /* (any, k) */
+    const int32_t *index; /* (rows) or NULL */
+    eet_norm_weights norm;
+    eet_matrix w; /* [n, k] */
+    const float *bias;
+    int32_t rows;
+    float *logits;  /* (rows, n) */
+    float *scratch; /* eet_project_scratch(rows, k) floats */
+} eet_score_args;
+
+/* token[r] = argmax of a row (lowest id wins ties); log_prob[r] its log-softmax,
+ * over the first `vocab` columns. A NaN never wins. */
+typedef struct eet_sample_args {
+    const float *logits; /* (rows, stride) */
+    int64_t stride;
+    int32_t rows, vocab;
+    int32_t *token;  /* (rows) */
+    float *log_prob; /* (rows) or NULL */
+} eet_sample_args;
+
+/* y[r] = mean of x over tokens [start[r], start[r + 1]), optionally scaled to
+ * length 1 (divided by max(|y|, 1e-12), as torch's normalize). An empty row is 0. */
+typedef struct eet_pool_args {
+    const float *x;       /* (tokens, cols) */
+    const int32_t *start; /* (rows + 1) or NULL = one token a row */
+    int32_t rows, cols;
+    bool normalize;
+    float *y; /* (rows, cols); may alias x when start is NULL */
+} eet_pool_args;
+
+/* y = x in another dtype, rounded to nearest even: f32, f16, bf16 and f64 in,
+ * f32, f16, bf16 out. */
+typedef struct eet_convert_args {
+    const void *x;
+    void *y;
+    int64_t count;
+    int32_t from, to; /* eet_dtype */
+} eet_convert_args;
+
+/* The ops, once. A backend that lacks one does not link. */
+#define EET_OP_MAP(X) \
+    X(embed)          \
+    X(project)        \
+    X(norm)           \
+    X(attention)      \
+    X(score)          \
+    X(sample)         \
+    X(pool)           \
+    X(convert)
+
+typedef struct eet_ops {
+#define X(op) eet_status (*op)(eet_backend *, const eet_##op##_args *);
+    EET_OP_MAP(X)
+#undef X
+} eet_ops;
+
+/* Compulsory work: every operand moved once, every multiply-add two flops. */
+typedef struct eet_cost {
+    double flops, bytes;
+} eet_cost;
+
+#define X(op)                                                          \
+    eet_status eet_##op##_ref(eet_backend *, const eet_##op##_args *); \
+    eet_cost eet_##op##_cost(const eet_##op##_args *);
+EET_OP_MAP(X)
+#undef X
+
+/* Floats of scratch that any implementation of project and score may use. */
+static inline int64_t eet_project_scratch(int64_t rows, int64_t k) {
+    return rows * (k + 4);
+}
+
+#endif
