@@ -1,0 +1,62 @@
+# The front door of the project; the build itself is CMake's (CMakePresets.json).
+# Every target installs the Debian packages that it needs and that are missing.
+
+JOBS ?= $(shell nproc)
+TIME ?= 60
+
+.PHONY: help demo test bench coverage fuzz format format-check tidy clean
+
+help: ## this list
+	@echo "make TARGET, one of:"
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' Makefile | expand -t 18
+
+define build
+	@cmake --preset $(1) --log-level=WARNING
+	@cmake --build --preset $(1) -j $(JOBS) -- --quiet
+endef
+
+demo: ## convert a trained BERT and a small GPT-2, and run both
+	@.ci/install demo
+	$(call build,demo)
+	@bash tests/demo/demo.sh build/demo/bin
+
+test: ## everything CI runs: all tests, sanitizers, structure, format
+	@.ci/install test
+	$(call build,release)
+	$(call build,asan)
+	$(call build,tsan)
+	@mkdir -p build/all
+	@printf 'subdirs("%s")\n' $(foreach preset,release asan tsan,$(CURDIR)/build/$(preset)) \
+		> build/all/CTestTestfile.cmake
+	@ctest --test-dir build/all -j $(JOBS) --output-on-failure --no-tests=error
+
+bench: ## speed and memory of this machine against their bounds
+	@.ci/install bench
+	$(call build,demo)
+	@bash tests/bench/bench.sh build/demo
+
+coverage: ## line coverage of the quick tests
+	@.ci/install coverage
+	$(call build,coverage)
+	@ctest --test-dir build/coverage -j $(JOBS) --output-on-failure --no-tests=error
+	@gcovr --root . --filter '(format|converter|engine|kernels)/' build/coverage
+
+fuzz: ## make fuzz TARGET=name TIME=seconds (without TARGET: the names)
+	@.ci/install fuzz
+	$(call build,fuzz)
+	@bash tests/fuzz/fuzz.sh build/fuzz "$(TARGET)" "$(TIME)"
+
+format: ## write every C file as .clang-format says
+	@bash tests/structure/format.sh --write
+
+format-check: ## say which C files are not as .clang-format says
+	@.ci/install test
+	@bash tests/structure/format.sh
+
+tidy: ## clang-tidy and cppcheck
+	@.ci/install tidy
+	@cmake --preset dev --log-level=WARNING
+	@bash tests/structure/tidy.sh build/dev
+
+clean: ## remove everything that was built
+	@rm -rf build

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# shell.sh - every shell script passes shellcheck.
+source "$(dirname "$0")/lib.sh"
+
+if ! command -v shellcheck >/dev/null; then
+    echo "skipped: shellcheck is not installed"
+    exit 77
+fi
+mapfile -t files < <(
+    find tests fixtures -name '*.sh' -type f
+    find .ci -type f
+)
+looked_at "${#files[@]}"
+# SC1091: lib.sh is found from where the script is. SC2086, SC2046: word lists are split on purpose.
+shellcheck --exclude=SC1091,SC2086,SC2046 "${files[@]}" || found "see above"
+finish "${#files[@]} scripts"
