@@ -38,8 +38,7 @@ static bool inflate_all(z_stream *stream, uint64_t packed_bytes, uint64_t raw_by
 eet_status eet_inflate(const void *packed, uint64_t packed_bytes, void *raw, uint64_t raw_bytes,
                        bool raw_deflate, eet_error *err) {
     unsigned char none = 0;
-    z_stream stream = {.next_in = (z_const Bytef *)packed,
-                       .next_out = raw_bytes > 0 ? raw : &none};
+    z_stream stream = {.next_in = (z_const Bytef *)packed, .next_out = raw_bytes > 0 ? raw : &none};
 
     if (inflateInit2(&stream, raw_deflate ? -MAX_WBITS : MAX_WBITS) != Z_OK) {
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory to inflate");

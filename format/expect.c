@@ -23,8 +23,7 @@ static void give_pair(walk *w, int slot, int64_t rows, int64_t cols) {
                            .rank = cols > 0 ? 2 : 1,
                            .shape = {rows, cols},
                            .required = true});
-    give(w, (eet_expected){
-                .role = eet_role(w->group, slot, true), .rank = 1, .shape = {rows, 0}});
+    give(w, (eet_expected){.role = eet_role(w->group, slot, true), .rank = 1, .shape = {rows, 0}});
 }
 
 static void give_table(walk *w, int slot, int64_t rows, int64_t cols) {

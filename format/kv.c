@@ -96,8 +96,7 @@ static bool strings_are_good(const uint8_t *value, uint64_t bytes) {
     for (uint64_t i = 0; i < count; i++) {
         const uint64_t end = load_u32(value + 4 + 4 * i);
 
-        if (end < last || end > bytes - start ||
-            !text_is_good(value + start + last, end - last)) {
+        if (end < last || end > bytes - start || !text_is_good(value + start + last, end - last)) {
             return false;
         }
         last = end;
@@ -165,9 +164,9 @@ static eet_status check_entry(const uint8_t *block, uint64_t size, uint64_t base
     if (fault == NULL && entry->flags > EET_KV_REQUIRED) {
         fault = "unknown flag";
     }
-    if (fault == NULL && (!is_zero(block + here + ENTRY + key_bytes,
-                                   value_at - here - ENTRY - key_bytes) ||
-                          !is_zero(block + value_at + value_bytes, end - value_at - value_bytes))) {
+    if (fault == NULL &&
+        (!is_zero(block + here + ENTRY + key_bytes, value_at - here - ENTRY - key_bytes) ||
+         !is_zero(block + value_at + value_bytes, end - value_at - value_bytes))) {
         fault = "padding is not zero";
     }
     if (fault == NULL && before->key != NULL) {

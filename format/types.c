@@ -6,8 +6,8 @@
 
 const char *eet_status_symbol(eet_status status) {
     switch (status) {
-#define X(symbol, number, exit_code)                                                               \
-    case symbol:                                                                                   \
+#define X(symbol, number, exit_code) \
+    case symbol:                     \
         return #symbol;
         EET_STATUS_MAP(X)
 #undef X
@@ -17,8 +17,8 @@ const char *eet_status_symbol(eet_status status) {
 
 int eet_status_exit_code(eet_status status) {
     switch (status) {
-#define X(symbol, number, exit_code)                                                               \
-    case symbol:                                                                                   \
+#define X(symbol, number, exit_code) \
+    case symbol:                     \
         return exit_code;
         EET_STATUS_MAP(X)
 #undef X
@@ -30,8 +30,8 @@ const char *eet_dtype_name(eet_dtype dtype) {
     switch (dtype) {
     case EET_DTYPE_NONE:
         break;
-#define X(symbol, number, bits, name)                                                              \
-    case symbol:                                                                                   \
+#define X(symbol, number, bits, name) \
+    case symbol:                      \
         return name;
         EET_DTYPE_MAP(X)
 #undef X
@@ -43,8 +43,8 @@ uint32_t eet_dtype_bits(eet_dtype dtype) {
     switch (dtype) {
     case EET_DTYPE_NONE:
         break;
-#define X(symbol, number, bits, name)                                                              \
-    case symbol:                                                                                   \
+#define X(symbol, number, bits, name) \
+    case symbol:                      \
         return bits;
         EET_DTYPE_MAP(X)
 #undef X
@@ -59,9 +59,9 @@ uint32_t eet_dtype_bytes(eet_dtype dtype) {
 }
 
 eet_dtype eet_dtype_named(const char *name) {
-#define X(symbol, number, bits, text)                                                              \
-    if (strcmp(name, text) == 0) {                                                                 \
-        return symbol;                                                                             \
+#define X(symbol, number, bits, text) \
+    if (strcmp(name, text) == 0) {    \
+        return symbol;                \
     }
     EET_DTYPE_MAP(X)
 #undef X

@@ -43,7 +43,8 @@ static eet_status round_trip(const eet_facts *facts, const char *extra, eet_fact
     return status;
 }
 
-START_TEST(facts_survive_their_encoding) {
+START_TEST(facts_survive_their_encoding)
+{
     static const char *const labels[] = {"no", "yes"};
     eet_facts facts = decoder();
     eet_facts back;
@@ -62,7 +63,8 @@ START_TEST(facts_survive_their_encoding) {
 }
 END_TEST
 
-START_TEST(an_unknown_required_fact_is_unsupported) {
+START_TEST(an_unknown_required_fact_is_unsupported)
+{
     const eet_facts facts = decoder();
     eet_facts back;
 
@@ -70,7 +72,8 @@ START_TEST(an_unknown_required_fact_is_unsupported) {
 }
 END_TEST
 
-START_TEST(contradictions_are_corrupt) {
+START_TEST(contradictions_are_corrupt)
+{
     eet_facts facts[4] = {decoder(), decoder(), decoder(), decoder()};
     eet_facts back;
 
@@ -89,7 +92,8 @@ static eet_status count(void *context, const eet_expected *expected) {
     return EET_OK;
 }
 
-START_TEST(a_decoder_has_the_expected_tensors) {
+START_TEST(a_decoder_has_the_expected_tensors)
+{
     const eet_facts facts = decoder();
     int required = 0;
 

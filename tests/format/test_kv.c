@@ -21,7 +21,8 @@ static uint8_t *sample(uint64_t *bytes) {
     return block;
 }
 
-START_TEST(values_are_read_back) {
+START_TEST(values_are_read_back)
+{
     uint64_t bytes = 0;
     uint8_t *block = sample(&bytes);
     eet_kv_view view;
@@ -48,7 +49,8 @@ START_TEST(values_are_read_back) {
 }
 END_TEST
 
-START_TEST(every_truncation_is_refused) {
+START_TEST(every_truncation_is_refused)
+{
     uint64_t bytes = 0;
     uint8_t *block = sample(&bytes);
     eet_kv_view view;
@@ -64,7 +66,8 @@ START_TEST(every_truncation_is_refused) {
 }
 END_TEST
 
-START_TEST(a_key_set_twice_is_refused) {
+START_TEST(a_key_set_twice_is_refused)
+{
     eet_kv_builder *b = eet_kv_builder_create();
     uint8_t *block = NULL;
     uint64_t bytes = 0;
