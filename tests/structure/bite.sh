@@ -70,7 +70,7 @@ if [ "$(cd "$work" && clang-format-14 --version 2>/dev/null | grep -c 'version 1
 fi
 
 compile() { # source text, output, more flags
-    echo "$1" | cc -x c -std=c17 -fPIC "${@:3}" -o "$2" -
+    echo "$1" | cc -x c -std=c17 -fPIC -o "$2" - "${@:3}"
 }
 compile 'static int counter; int next(void); int next(void) { return ++counter; }' \
     "$work/bss.o" -c

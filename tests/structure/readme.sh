@@ -8,11 +8,13 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 count=0
 
+# shellcheck disable=SC2013 # a target has no spaces
 for target in $(grep -ohE '\bmake [a-z][a-z-]+' README.md CONTRIBUTING.md docs/*.md | awk '{ print $2 }' |
     sort -u); do
     count=$((count + 1))
     grep -qE "^$target:" Makefile || found "make $target is documented; Makefile has no such target"
 done
+# shellcheck disable=SC2013 # nor has a command
 for command in $(grep -ohE '\beet-(convert|inspect|verify|run|encode)\b' README.md | sort -u); do
     count=$((count + 1))
     [ -x "$bin/$command" ] || found "README.md names $command, which is not built"
@@ -22,6 +24,7 @@ while read -r path; do
     count=$((count + 1))
     [ -e "$path" ] || found "README.md maps or links $path, which is not there"
 done < <(
+    # shellcheck disable=SC2016 # the backquotes are the table's
     sed -n 's/^| `\([a-z_]*\/\)`.*/\1/p' README.md
     grep -ohE '\]\([a-zA-Z0-9_/.-]+\)' README.md | tr -d '])('
 )
