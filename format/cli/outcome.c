@@ -1,0 +1,87 @@
+/* outcome.c - how a command ends: what it says about a failure, and its exit code. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "format/cli/json.h"
+#include "format/cli/options.h"
+
+/* An error's text falls apart into the message and, behind ';', a hint. */
+typedef struct parts {
+    char message[sizeof((eet_error *)0)->text];
+    const char *hint; /* NULL: none */
+} parts;
+
+static void split_text(const eet_error *err, parts *out) {
+    (void)snprintf(out->message, sizeof out->message, "%s", err->text);
+    char *semicolon = strstr(out->message, "; ");
+
+    out->hint = NULL;
+    if (semicolon != NULL) {
+        *semicolon = '\0';
+        out->hint = semicolon + 2;
+    }
+}
+
+static void print_failure(const eet_command *command, const eet_error *err, const char *path) {
+    parts text;
+    eet_shown shown;
+
+    split_text(err, &text);
+    (void)fprintf(stderr, "%s: error: ", command->name);
+    if (path != NULL) {
+        (void)fprintf(stderr, "%s: ", eet_show(&shown, path, strlen(path)));
+    }
+    (void)fputs(text.message, stderr);
+    if (err->offset != EET_NOWHERE) {
+        (void)fprintf(stderr, " (at byte %llu)", (unsigned long long)err->offset);
+    }
+    (void)fputc('\n', stderr);
+    if (text.hint != NULL) {
+        (void)fprintf(stderr, "%s: hint: %s\n", command->name, text.hint);
+    }
+}
+
+static void write_failure(const eet_error *err, const char *path) {
+    parts text;
+    eet_json *root = eet_json_object();
+    eet_json *error = eet_json_object();
+
+    split_text(err, &text);
+    eet_json_set_integer(root, "schema_version", 1);
+    eet_json_set_string(error, "code", eet_status_symbol((eet_status)err->status));
+    eet_json_set_string(error, "message", text.message);
+    eet_json_set_string(error, "hint", text.hint);
+    eet_json_set_string(error, "path", path);
+    if (err->offset <= INT64_MAX) {
+        eet_json_set_integer(error, "offset", (int64_t)err->offset);
+    } else {
+        eet_json_set_string(error, "offset", NULL);
+    }
+    eet_json_set(root, "error", error);
+    (void)eet_json_write(root, stdout, false, NULL);
+}
+
+int eet_command_fail(const eet_command *command, const eet_error *err, const char *path,
+                     bool json) {
+    if (json) {
+        write_failure(err, path);
+    } else {
+        print_failure(command, err, path);
+    }
+    return eet_status_exit_code((eet_status)err->status);
+}
+
+int eet_command_finish(const eet_command *command, int code) {
+    const int exit_io = eet_status_exit_code(EET_E_IO);
+    eet_error err = {.status = EET_OK};
+
+    errno = 0;
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) {
+        return code;
+    }
+    (void)eet_fail_errno(&err, errno != 0 ? errno : EIO, "cannot write the output");
+    err.offset = EET_NOWHERE;
+    (void)eet_command_fail(command, &err, NULL, false);
+    return code == 0 ? exit_io : code;
+}
