@@ -1,0 +1,246 @@
+/* input.c - opens and reads files that somebody else wrote. */
+#include "converter/input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+
+    return slash == NULL ? path : slash + 1;
+}
+
+/* What a file that is no regular file is. */
+static const char *kind_name(mode_t mode) {
+    switch (mode & S_IFMT) {
+    case S_IFDIR:
+        return "a directory";
+    case S_IFIFO:
+        return "a pipe";
+    case S_IFCHR:
+    case S_IFBLK:
+        return "a device";
+    case S_IFSOCK:
+        return "a socket";
+    default:
+        return "no regular file";
+    }
+}
+
+static eet_status fail_shown(eet_error *err, const char *path, const char *what) {
+    eet_shown shown;
+
+    return eet_fail(err, EET_E_IO, EET_NOWHERE, "%s: %s",
+                    eet_show(&shown, base_name(path), strlen(base_name(path))), what);
+}
+
+static eet_status fail_system(eet_error *err, const char *path, int number) {
+    eet_shown shown;
+
+    return eet_fail_errno(err, number, "%s",
+                          eet_show(&shown, base_name(path), strlen(base_name(path))));
+}
+
+/* Is `target` the "../../blobs/<id>" that a hub cache's snapshot links to? */
+static bool is_blob_link(const char *target) {
+    static const char start[] = "../../blobs/";
+    const char *id = target + sizeof start - 1;
+
+    if (strncmp(target, start, sizeof start - 1) != 0 || *id == '\0') {
+        return false;
+    }
+    return strspn(id, "0123456789abcdefABCDEF-") == strlen(id);
+}
+
+/* Is `folder` .../snapshots/<revision>, asked of the system: a path may be relative. */
+static bool is_snapshot(int folder) {
+    char link[64];
+    char path[PATH_MAX];
+
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    const ssize_t length = readlink(link, path, sizeof path - 1);
+
+    if (length <= 0) {
+        return false;
+    }
+    path[length] = '\0';
+    char *revision = strrchr(path, '/');
+
+    if (revision == NULL || revision == path) {
+        return false;
+    }
+    *revision = '\0';
+    return strcmp(base_name(path), "snapshots") == 0;
+}
+
+/* Opens what a symbolic link `path` stands for when it is a hub cache's; the
+ * blob itself may be no link. */
+static eet_status open_blob(const char *path, int *fd, eet_error *err) {
+    char target[PATH_MAX];
+    const ssize_t length = readlink(path, target, sizeof target - 1);
+    int folder = -1;
+
+    if (length <= 0) {
+        return fail_system(err, path, errno);
+    }
+    target[length] = '\0';
+    char *parent = strndup(path, (size_t)(base_name(path) - path));
+
+    if (parent == NULL) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a path");
+    }
+    folder = open(*parent == '\0' ? "." : parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    free(parent);
+    if (folder < 0) {
+        return fail_system(err, path, errno);
+    }
+    if (!is_blob_link(target) || !is_snapshot(folder)) {
+        (void)close(folder);
+        return fail_shown(err, path, "a symbolic link; --follow-symlinks follows it");
+    }
+    *fd = openat(folder, target, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    const int number = errno;
+
+    (void)close(folder);
+    return *fd < 0 ? fail_system(err, path, number) : EET_OK;
+}
+
+/* What the open file is, and its size. */
+static eet_status check_regular(int fd, const char *path, uint64_t *bytes, eet_error *err) {
+    struct stat now;
+
+    if (fstat(fd, &now) != 0) {
+        return fail_system(err, path, errno);
+    }
+    if (!S_ISREG(now.st_mode)) {
+        eet_shown shown;
+
+        return eet_fail(err, EET_E_IO, EET_NOWHERE, "%s is %s, not a regular file",
+                        eet_show(&shown, base_name(path), strlen(base_name(path))),
+                        kind_name(now.st_mode));
+    }
+    *bytes = (uint64_t)now.st_size;
+    return EET_OK;
+}
+
+/* A device may do something when it is opened, so look before. */
+static eet_status look_first(const char *path, bool follow_symlinks, bool *is_link,
+                             eet_error *err) {
+    struct stat now;
+
+    if ((follow_symlinks ? stat(path, &now) : lstat(path, &now)) != 0) {
+        return fail_system(err, path, errno);
+    }
+    *is_link = S_ISLNK(now.st_mode);
+    if (!S_ISREG(now.st_mode) && !*is_link) {
+        eet_shown shown;
+
+        return eet_fail(err, EET_E_IO, EET_NOWHERE, "%s is %s, not a regular file",
+                        eet_show(&shown, base_name(path), strlen(base_name(path))),
+                        kind_name(now.st_mode));
+    }
+    return EET_OK;
+}
+
+eet_status eet_open_input(const char *path, bool follow_symlinks, int *fd, uint64_t *bytes,
+                          eet_error *err) {
+    const int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | (follow_symlinks ? 0 : O_NOFOLLOW);
+    bool is_link = false;
+    uint64_t size = 0;
+    int opened = -1;
+    eet_status status = look_first(path, follow_symlinks, &is_link, err);
+
+    if (status != EET_OK) {
+        return status;
+    }
+    if (is_link) {
+        status = open_blob(path, &opened, err);
+    } else {
+        opened = open(path, flags);
+        status = opened < 0 ? fail_system(err, path, errno) : EET_OK;
+    }
+    if (status == EET_OK) {
+        status = check_regular(opened, path, &size, err);
+    }
+    if (status != EET_OK) {
+        if (opened >= 0) {
+            (void)close(opened);
+        }
+        return status;
+    }
+    *fd = opened;
+    *bytes = size;
+    return EET_OK;
+}
+
+eet_status eet_read_at(int fd, uint64_t offset, void *data, uint64_t bytes, eet_error *err) {
+    enum { CHUNK = 8 << 20 };
+    uint8_t *at = data;
+    uint64_t done = 0;
+
+    if (offset > INT64_MAX || bytes > INT64_MAX - offset) {
+        return eet_fail(err, EET_E_CORRUPT, offset, "an offset of %llu is past any file",
+                        (unsigned long long)offset);
+    }
+    while (done < bytes) {
+        const uint64_t wanted = bytes - done < CHUNK ? bytes - done : CHUNK;
+        const ssize_t got = pread(fd, at + done, (size_t)wanted, (off_t)(offset + done));
+
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return eet_fail_errno(err, errno, "cannot read at byte %llu",
+                                  (unsigned long long)(offset + done));
+        }
+        if (got == 0) {
+            return eet_fail(err, EET_E_CORRUPT, offset + done,
+                            "the file ends at byte %llu, in the middle of what is read",
+                            (unsigned long long)(offset + done));
+        }
+        done += (uint64_t)got;
+    }
+    return EET_OK;
+}
+
+eet_status eet_read_small(const char *path, bool follow_symlinks, uint64_t limit, char **data,
+                          uint64_t *bytes, eet_error *err) {
+    uint64_t size = 0;
+    int fd = -1;
+    eet_status status = eet_open_input(path, follow_symlinks, &fd, &size, err);
+
+    if (status != EET_OK) {
+        return status;
+    }
+    if (size > limit) {
+        eet_shown shown;
+
+        (void)close(fd);
+        return eet_fail(err, EET_E_LIMIT, EET_NOWHERE, "%s has %llu bytes; at most %llu are read",
+                        eet_show(&shown, base_name(path), strlen(base_name(path))),
+                        (unsigned long long)size, (unsigned long long)limit);
+    }
+    char *text = malloc((size_t)size + 1);
+
+    if (text == NULL) {
+        (void)close(fd);
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes",
+                        (unsigned long long)size);
+    }
+    status = eet_read_at(fd, 0, text, size, err);
+    (void)close(fd);
+    if (status != EET_OK) {
+        free(text);
+        return status;
+    }
+    text[size] = '\0';
+    *data = text;
+    *bytes = size;
+    return EET_OK;
+}
