@@ -56,9 +56,9 @@ typedef struct eet_file_asset {
 } eet_file_asset;
 
 /* Opens and checks at `level` (0 or 1). The path variant follows symbolic links;
- * fd is dup'ed; memory is borrowed until eet_file_close. Level 1 uses up to
- * `threads` threads (0 = one per CPU). E_IO, E_CORRUPT, E_UNSUPPORTED, E_LIMIT,
- * E_MEMORY; an error's offset is the byte in the file. */
+ * fd is dup'ed; memory is borrowed until eet_file_close and begins at a
+ * multiple of 8. Level 1 uses a thread per CPU of the caller's, up to 16. E_IO, E_CORRUPT,
+ * E_UNSUPPORTED, E_LIMIT, E_MEMORY; an error's offset is the byte in the file. */
 eet_status eet_file_open(const char *path, int level, eet_load load, eet_file **out,
                          eet_error *err);
 eet_status eet_file_open_fd(int fd, int level, eet_load load, eet_file **out, eet_error *err);
@@ -87,6 +87,7 @@ bool eet_file_tensor_bound(const eet_file *file, uint16_t role, int32_t layer,
 
 int32_t eet_file_sections(const eet_file *file);
 eet_file_section eet_file_section_at(const eet_file *file, int32_t index);
+/* 0 when assets are compressed, until eet_file_unpack_assets (verify.h). */
 int32_t eet_file_assets(const eet_file *file);
 eet_file_asset eet_file_asset_at(const eet_file *file, int32_t index);
 
