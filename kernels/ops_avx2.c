@@ -1,6 +1,6 @@
-/* ops_avx2.c - the ops that AVX2, FMA and F16C make faster. */
-#include "kernels/cpu.h"
+/* ops_avx2.c - the ops written for AVX2, FMA and F16C. */
+#include "kernels/simd_ops.h"
 
 void eet_cpu_use_avx2(eet_ops *ops) {
-    (void)ops;
+    use_simd(ops);
 }

@@ -1,6 +1,6 @@
-/* ops_avx512.c - the ops that AVX-512 makes faster. */
-#include "kernels/cpu.h"
+/* ops_avx512.c - the ops written for AVX-512. */
+#include "kernels/simd_ops.h"
 
 void eet_cpu_use_avx512(eet_ops *ops) {
-    (void)ops;
+    use_simd(ops);
 }
