@@ -1,0 +1,228 @@
+/* magic.c - knows files by their first bytes, and archives by their members. */
+#include "converter/magic.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "converter/input.h"
+#include "format/checked.h"
+
+enum { HEAD = 2056, SHORTEST = 22 };
+
+typedef struct known {
+    uint16_t at;
+    uint16_t bytes;
+    const char *magic;
+    const char *what; /* completes "this is ..." */
+} known;
+
+#define UNPACK "; unpack it first"
+#define SIGN(at, magic, what) \
+    { at, sizeof magic - 1, magic, what }
+
+/* Longer signs stand before shorter ones that they begin with. */
+static const known table[] = {
+    SIGN(0, "version https://git-lfs.github.com/spec/",
+         "a git-lfs pointer, not the file itself; run \"git lfs pull\""),
+    SIGN(0, "\x1F\x8B", "compressed by gzip" UNPACK),
+    SIGN(0, "BZh", "compressed by bzip2" UNPACK),
+    SIGN(0,
+         "\xFD"
+         "7zXZ",
+         "compressed by xz" UNPACK),
+    SIGN(0, "\x28\xB5\x2F\xFD", "compressed by zstd" UNPACK),
+    SIGN(0, "7z\xBC\xAF\x27\x1C", "a 7z archive" UNPACK),
+    SIGN(0, "Rar!\x1A\x07", "a rar archive" UNPACK),
+    SIGN(0, "PYTORCH1",
+         "an archive of a PyTorch preview of 2018; save it again with a newer torch"),
+    SIGN(257, "ustar",
+         "a tar archive, perhaps a checkpoint of PyTorch 0.1; unpack it, or save it "
+         "again with a newer torch"),
+    SIGN(0, "\x89HDF\r\n\x1A\n", "an HDF5 file (TensorFlow or Keras), which is not read yet"),
+    SIGN(512, "\x89HDF\r\n\x1A\n", "an HDF5 file (TensorFlow or Keras), which is not read yet"),
+    SIGN(1024, "\x89HDF\r\n\x1A\n", "an HDF5 file (TensorFlow or Keras), which is not read yet"),
+    SIGN(2048, "\x89HDF\r\n\x1A\n", "an HDF5 file (TensorFlow or Keras), which is not read yet"),
+    SIGN(0, "GGUF", "a GGUF file of llama.cpp; give the checkpoint it was made from"),
+    SIGN(0,
+         "\x89"
+         "EET",
+         "a .eet file; it is converted already"),
+    SIGN(0, "\x93NUMPY", "a numpy array; give the checkpoint"),
+    SIGN(0,
+         "\x7F"
+         "ELF",
+         "a program (ELF)"),
+    SIGN(0, "MZ", "a program of Windows"),
+    SIGN(4, "TFL3", "a TensorFlow Lite model"),
+};
+
+/* A pickle that begins with torch's magic number is a checkpoint of before 1.6. */
+static bool is_legacy_torch(const uint8_t *head) {
+    static const char number[] = "\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19.";
+
+    return memmem(head, 32, number, sizeof number - 1) != NULL;
+}
+
+static bool begins(const char *text, const char *word) {
+    return strncasecmp(text, word, strlen(word)) == 0;
+}
+
+/* Text that a server sent instead of the file. */
+static const char *text_name(const uint8_t *head) {
+    const char *text = (const char *)head;
+
+    text += strncmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    text += strspn(text, " \t\r\n");
+    if (begins(text, "<!doctype") || begins(text, "<html") || begins(text, "<?xml") ||
+        begins(text, "<head")) {
+        return "a page of HTML, so the download failed; look into the file and fetch it again";
+    }
+    if (*text == '{' && strstr(text, "\"weight_map\"") != NULL) {
+        return "the index of a checkpoint in several files, which is not read yet";
+    }
+    if (*text == '{' && text[1 + strspn(text + 1, " \t\r\n")] == '"') {
+        return "JSON text, perhaps a server's error message; look into the file and fetch it again";
+    }
+    if (begins(text, "entry not found") || begins(text, "not found") ||
+        begins(text, "access denied") || begins(text, "invalid username")) {
+        return "a server's error message; fetch it again";
+    }
+    return NULL;
+}
+
+/* ONNX has no magic: field 1 (ir_version), then field 2 or 7 or a short producer name. */
+static bool is_onnx(const uint8_t *head) {
+    return head[0] == 0x08 && head[1] > 0 && head[1] < 32 &&
+           (head[2] == 0x12 || head[2] == 0x3A || head[2] == 0x42 || head[2] == 0x1A);
+}
+
+static const char *foreign_name(const uint8_t *head, uint64_t have) {
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        if (eet_within_u64(table[i].at, table[i].bytes, have) &&
+            memcmp(head + table[i].at, table[i].magic, table[i].bytes) == 0) {
+            return table[i].what;
+        }
+    }
+    if (head[0] == 0x80 && head[1] <= 5) {
+        return is_legacy_torch(head)
+                   ? "a checkpoint written by torch before 1.6, which is not read yet; load it "
+                     "and save it again with a newer torch"
+                   : "a bare pickle, not a checkpoint; save the state dict with torch.save";
+    }
+    if (memcmp(head, "\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20", 8) == 0) {
+        return "a checkpoint written by torch before 1.6 with protocol 1, which is not read";
+    }
+    if (is_onnx(head)) {
+        return "an ONNX model; give the checkpoint it was made from";
+    }
+    return text_name(head);
+}
+
+/* The length of a header, then its brace; `surely`: the header fits the file too. */
+static bool is_safetensors(const uint8_t *head, uint64_t bytes, bool surely) {
+    uint64_t header = 0;
+
+    for (int i = 7; i >= 0; i--) {
+        header = header << 8 | head[i];
+    }
+    const bool fits = bytes >= 10 && header >= 2 && header <= bytes - 8;
+
+    return surely ? fits && head[8] == '{'
+                  : head[8] == '{' || (fits && strchr(" \t\r\n", head[8]) != NULL);
+}
+
+eet_status eet_magic_of(int fd, uint64_t bytes, eet_magic *out, eet_error *err) {
+    uint8_t head[HEAD + 1] = {0};
+    const uint64_t have = bytes < HEAD ? bytes : HEAD;
+    const eet_status status = eet_read_at(fd, 0, head, have, err);
+
+    if (status != EET_OK) {
+        return status;
+    }
+    /* Before the others: a length of a header may look like another file's sign. */
+    if (memcmp(head, "PK\3\4", 4) == 0 || is_safetensors(head, bytes, true)) {
+        *out = memcmp(head, "PK\3\4", 4) == 0 ? EET_MAGIC_ZIP : EET_MAGIC_SAFETENSORS;
+        return EET_OK;
+    }
+    const char *foreign = foreign_name(head, have);
+
+    if (foreign != NULL) {
+        return eet_fail(err, EET_E_UNSUPPORTED, 0, "this is %s", foreign);
+    }
+    if (bytes < SHORTEST) {
+        return eet_fail(err, EET_E_CORRUPT, bytes, "%llu bytes are too short for a checkpoint",
+                        (unsigned long long)bytes);
+    }
+    if (memcmp(head, "PK\5\6", 4) == 0) {
+        return eet_fail(err, EET_E_CORRUPT, 0, "an empty zip archive");
+    }
+    if (is_safetensors(head, bytes, false)) {
+        *out = EET_MAGIC_SAFETENSORS;
+        return EET_OK;
+    }
+    return eet_fail(err, EET_E_CORRUPT, 0,
+                    "no checkpoint: neither a zip archive of torch.save nor safetensors");
+}
+
+static bool ends_with(const char *name, const char *end) {
+    const size_t length = strlen(name);
+
+    return length >= strlen(end) && strcmp(name + length - strlen(end), end) == 0;
+}
+
+/* Is the member `below` its archive's one folder? */
+static bool is_below(const char *name, const char *below) {
+    const char *slash = strchr(name, '/');
+
+    return slash != NULL && strcmp(slash + 1, below) == 0;
+}
+
+static const char *member_name(const char *name) {
+    static const struct {
+        const char *member;
+        bool below; /* the archive's folder; else at the top */
+        const char *what;
+    } members[] = {
+        {"constants.pkl", true, "a TorchScript program, not a checkpoint; export its state_dict"},
+        {".data/extern_modules", true,
+         "a torch.package archive, not a checkpoint; export its state_dict"},
+        {"config.json", false, "an archive of Keras; give the checkpoint it was made from"},
+        {"MAR-INF/MANIFEST.json", false, "a model archive of TorchServe; unpack it first"},
+        {"saved_model.pb", false, "a TensorFlow SavedModel; give the checkpoint"},
+        {"[Content_Types].xml", false, "an Office document"},
+        {"META-INF/MANIFEST.MF", false, "a Java archive"},
+    };
+
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        if (members[i].below ? is_below(name, members[i].member)
+                             : strcmp(name, members[i].member) == 0) {
+            return members[i].what;
+        }
+    }
+    if (strchr(name, '/') == NULL && ends_with(name, ".npy")) {
+        return "a numpy archive (.npz); give the checkpoint";
+    }
+    if (ends_with(name, "pytorch_model.bin") || ends_with(name, "model.safetensors")) {
+        return "a zip archive with a checkpoint in it; unpack it first";
+    }
+    return NULL;
+}
+
+eet_status eet_archive_check_kind(const eet_archive *archive, eet_error *err) {
+    bool has_pickle = false;
+
+    for (int64_t i = 0; i < eet_archive_count(archive); i++) {
+        const char *name = eet_archive_at(archive, i)->name;
+        const char *what = member_name(name);
+
+        if (what != NULL) {
+            return eet_fail(err, EET_E_UNSUPPORTED, 0, "this is %s", what);
+        }
+        has_pickle = has_pickle || is_below(name, "data.pkl");
+    }
+    if (!has_pickle) {
+        return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
+                        "the zip archive is no checkpoint of torch.save: it has no data.pkl");
+    }
+    return EET_OK;
+}
