@@ -9,7 +9,11 @@
 
 /* Level 2 on a file opened at level 0 or 1: SHA-256 of every tensor, asset and
  * the two digests of the header, zero padding everywhere. E_CORRUPT. */
-eet_status eet_file_verify(const eet_file *file, eet_error *err);
+eet_status eet_file_verify(eet_file *file, eet_error *err);
+
+/* Makes assets that are compressed visible: inflates and checks their section. No-op when they
+ * are raw or absent. eet_file_verify does it too. E_CORRUPT, E_MEMORY. */
+eet_status eet_file_unpack_assets(eet_file *file, eet_error *err);
 
 /* The digests as computed from the stored digests of the parts (docs/format.md,
  * "Digests"). */
@@ -19,7 +23,8 @@ eet_status eet_file_digests(const eet_file *file, uint8_t content[32], uint8_t w
 /* SHA-256 of the whole file: what sha256sum prints. */
 eet_status eet_file_sha256(const eet_file *file, uint8_t digest[32], eet_error *err);
 
-/* An asset's raw bytes, checked against its SHA-256; free() *out. */
+/* An asset's raw bytes, checked against its SHA-256, with a zero byte after the last; free()
+ * *out. */
 eet_status eet_file_asset_read(const eet_file *file, int32_t index, uint8_t **out, uint64_t *bytes,
                                eet_error *err);
 
