@@ -20,16 +20,21 @@ enum { INDENT = 2 };
 
 /* ---- reading ------------------------------------------------------------ */
 
-/* jansson stops behind the token at fault and quotes it when it is short. */
+/* jansson stops behind the token at fault and quotes it when it is short. In a
+ * string that is not closed the fault is where it stopped. */
 static uint64_t fault_offset(const json_error_t *e) {
-    const char *quoted = strstr(e->text, " near '");
+    static const char near[] = " near '";
+    const char *quoted = strstr(e->text, near);
+    const uint64_t at = e->position > 0 ? (uint64_t)e->position : 0;
     uint64_t back = 0;
 
     if (quoted != NULL) {
-        back = strlen(quoted) - strlen(" near '") - 1;
-    }
-    const uint64_t at = e->position > 0 ? (uint64_t)e->position : 0;
+        const char *token = quoted + strlen(near);
+        const size_t length = strlen(token) - 1;
+        const bool open = token[0] == '"' && (length == 1 || token[length - 1] != '"');
 
+        back = open ? 0 : length;
+    }
     return at > back ? at - back : 0;
 }
 
@@ -46,6 +51,11 @@ eet_status eet_json_parse(const char *text, uint64_t bytes, eet_json **out, eet_
     json_error_t e = {.line = 0};
     uint64_t big = 0;
 
+    const char *nul = bytes == 0 ? NULL : memchr(text, 0, bytes);
+
+    if (nul != NULL) {
+        return eet_fail(err, EET_E_CORRUPT, (uint64_t)(nul - text), "wrong JSON: a NUL byte");
+    }
     while ((stop = eet_json_scan_next(&s)) == EET_JSON_SCAN_BIG) {
         big++;
     }
