@@ -23,6 +23,13 @@ typedef struct dot_job {
     bool add; /* to what sums has */
 } dot_job;
 
+/* Weights of two bytes in few rows: the processor's own prefetching does not keep up with
+ * four short streams (measured: 38 GB/s without, 44 with; f32 is faster without). The
+ * address may lie behind the matrix. */
+ALWAYS_INLINE void fetch_ahead(const dot_job *j, int64_t element) {
+    __builtin_prefetch((const void *)((uintptr_t)j->w + (uintptr_t)element * 2));
+}
+
 /* One step of LANES elements (`some` of them at the end) at i of every row and column. */
 ALWAYS_INLINE void dot_step(const dot_job *j, const int64_t *column, int32_t dtype, int32_t rows,
                             int64_t i, int32_t some, vec sum[MAX_DOT_ROWS][DOT_COLUMNS]) {
@@ -36,6 +43,9 @@ ALWAYS_INLINE void dot_step(const dot_job *j, const int64_t *column, int32_t dty
     }
 #pragma GCC unroll 8
     for (int32_t c = 0; c < DOT_COLUMNS; ++c) {
+        if (rows <= 2 && dtype != EET_F32) {
+            fetch_ahead(j, column[c] + i + DOT_COLUMNS * j->w_stride);
+        }
         const vec w = some == LANES ? vec_at(j->w, dtype, column[c] + i)
                                     : vec_some_at(j->w, dtype, column[c] + i, some);
 
