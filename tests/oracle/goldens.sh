@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Recomputes fixtures/golden with the real transformers and compares.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+tests/oracle/install.sh
+exec build/oracle/bin/python fixtures/make_fixtures.py --check
