@@ -1,0 +1,405 @@
+/* eet.c - the public interface: reads the caller's structs, checks what every function
+ * checks, and calls the rest of the engine. */
+#include "eet.h"
+
+#include <stddef.h>
+#include <unistd.h>
+
+#include "engine/abi.h"
+#include "engine/run.h"
+
+uint32_t eet_abi(void) {
+    return (uint32_t)EET_ABI_MAJOR << 16 | EET_ABI_MINOR;
+}
+
+const char *eet_version(void) {
+    return EET_VERSION;
+}
+
+const char *eet_status_name(eet_status status) {
+    return eet_status_symbol(status);
+}
+
+/* Where a call's words go: the caller's error, or one that EET_LOG may still show. */
+static eet_error *error_of(eet_error *err, eet_error *own) {
+    eet_error *use = err != NULL ? err : own;
+
+    eet_error_clear(use);
+    return use;
+}
+
+static eet_status finish(eet_log_level log, eet_status status, const eet_error *err) {
+    if (status != EET_OK) {
+        eet_log(log, EET_LOG_ERROR, "%s: %s", eet_status_symbol(status), err->text);
+    }
+    return status;
+}
+
+static eet_status missing(const char *what, eet_error *err) {
+    return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no %s", what);
+}
+
+/* ---- models ------------------------------------------------------------- */
+
+static eet_status read_options(const eet_model_options *options, eet_model_options *out,
+                               eet_error *err) {
+    const eet_status status = eet_abi_read(out, sizeof *out, options, "eet_model_options", err);
+
+    if (status == EET_OK && (out->verify < 0 || out->verify > 1)) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "verify is %d; the levels are 0 and 1",
+                        (int)out->verify);
+    }
+    if (status == EET_OK && out->load != EET_LOAD_MAP && out->load != EET_LOAD_COPY) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "load is %d; 0 maps, 1 copies",
+                        (int)out->load);
+    }
+    return status;
+}
+
+eet_status eet_model_open(const char *path, const eet_model_options *options, eet_model **out,
+                          eet_error *err) {
+    eet_error own;
+    eet_model_options o;
+    eet_file *file = NULL;
+    eet_error *e = error_of(err, &own);
+    eet_status status =
+        path == NULL || out == NULL ? missing("path or out", e) : read_options(options, &o, e);
+
+    if (status == EET_OK) {
+        status = eet_file_open(path, o.verify, (eet_load)o.load, &file, e);
+    }
+    if (status == EET_OK) {
+        status = eet_model_make(file, &o, out, e);
+    }
+    return finish(eet_log_wanted(), status, e);
+}
+
+eet_status eet_model_open_fd(int fd, const eet_model_options *options, eet_model **out,
+                             eet_error *err) {
+    eet_error own;
+    eet_model_options o;
+    eet_file *file = NULL;
+    eet_error *e = error_of(err, &own);
+    eet_status status = out == NULL ? missing("out", e) : read_options(options, &o, e);
+
+    if (status == EET_OK) {
+        status = eet_file_open_fd(fd, o.verify, (eet_load)o.load, &file, e);
+    }
+    if (status == EET_OK) {
+        status = eet_model_make(file, &o, out, e);
+    }
+    return finish(eet_log_wanted(), status, e);
+}
+
+eet_status eet_model_open_memory(const void *data, uint64_t bytes, const eet_model_options *options,
+                                 eet_model **out, eet_error *err) {
+    enum { ALIGNMENT = 64 };
+    eet_error own;
+    eet_model_options o;
+    eet_file *file = NULL;
+    eet_error *e = error_of(err, &own);
+    eet_status status =
+        data == NULL || out == NULL ? missing("data or out", e) : read_options(options, &o, e);
+
+    if (status == EET_OK && (uintptr_t)data % ALIGNMENT != 0) {
+        status = eet_fail(e, EET_E_ARGUMENT, EET_NOWHERE,
+                          "a model in memory is aligned to %d bytes; this one is not", ALIGNMENT);
+    }
+    if (status == EET_OK) {
+        status = eet_file_open_memory(data, bytes, o.verify, &file, e);
+    }
+    if (status == EET_OK) {
+        status = eet_model_make(file, &o, out, e);
+    }
+    return finish(eet_log_wanted(), status, e);
+}
+
+void eet_model_close(eet_model *model) {
+    eet_model_release(model);
+}
+
+/* What the four questions to a model check. */
+static eet_status check_question(const eet_model *model, const void *out, const char *noun,
+                                 eet_error *err) {
+    return model == NULL ? missing("model", err) : eet_abi_writable(out, noun, err);
+}
+
+eet_status eet_model_describe(const eet_model *model, eet_model_info *out, eet_error *err) {
+    eet_error own;
+    eet_model_info info;
+    eet_error *e = error_of(err, &own);
+    const eet_status status = check_question(model, out, "eet_model_info", e);
+
+    if (status == EET_OK) {
+        eet_model_info_get(model, &info);
+        eet_abi_write(out, &info, sizeof info);
+    }
+    return status;
+}
+
+eet_status eet_model_fact(const eet_model *model, const char *key, eet_fact *out, eet_error *err) {
+    eet_error own;
+    eet_fact fact;
+    eet_error *e = error_of(err, &own);
+    eet_status status = check_question(model, out, "eet_fact", e);
+
+    if (status == EET_OK) {
+        status = key == NULL ? missing("key", e) : eet_model_fact_get(model, key, &fact, e);
+    }
+    if (status == EET_OK) {
+        eet_abi_write(out, &fact, sizeof fact);
+    }
+    return status;
+}
+
+eet_status eet_model_tensor(const eet_model *model, int32_t index, eet_tensor_info *out,
+                            eet_error *err) {
+    eet_error own;
+    eet_tensor_info info;
+    eet_error *e = error_of(err, &own);
+    eet_status status = check_question(model, out, "eet_tensor_info", e);
+
+    if (status == EET_OK) {
+        status = eet_model_tensor_get(model, index, &info, e);
+    }
+    if (status == EET_OK) {
+        eet_abi_write(out, &info, sizeof info);
+    }
+    return status;
+}
+
+eet_status eet_model_head(const eet_model *model, int32_t index, eet_head_info *out,
+                          eet_error *err) {
+    eet_error own;
+    eet_head_info info;
+    eet_error *e = error_of(err, &own);
+    eet_status status = check_question(model, out, "eet_head_info", e);
+
+    if (status == EET_OK) {
+        status = eet_model_head_get(model, index, &info, e);
+    }
+    if (status == EET_OK) {
+        eet_abi_write(out, &info, sizeof info);
+    }
+    return status;
+}
+
+/* ---- sessions ----------------------------------------------------------- */
+
+eet_status eet_session_measure(const eet_model *model, const eet_session_options *options,
+                               eet_memory_need *out, eet_error *err) {
+    eet_error own;
+    eet_session_options o;
+    eet_memory_need need;
+    eet_error *e = error_of(err, &own);
+    eet_status status = check_question(model, out, "eet_memory_need", e);
+
+    if (status == EET_OK) {
+        status = eet_abi_read(&o, sizeof o, options, "eet_session_options", e);
+    }
+    if (status == EET_OK) {
+        status = eet_session_need(model, &o, &need, e);
+    }
+    if (status == EET_OK) {
+        eet_abi_write(out, &need, sizeof need);
+    }
+    return status;
+}
+
+eet_status eet_session_create(eet_model *model, const eet_session_options *options,
+                              eet_session **out, eet_error *err) {
+    eet_error own;
+    eet_session_options o;
+    eet_error *e = error_of(err, &own);
+    eet_status status = model == NULL || out == NULL ? missing("model or out", e) : EET_OK;
+
+    if (status == EET_OK) {
+        status = eet_abi_read(&o, sizeof o, options, "eet_session_options", e);
+    }
+    if (status == EET_OK) {
+        status = eet_session_make(model, &o, out, e);
+    }
+    return finish(eet_log_wanted(), status, e);
+}
+
+void eet_session_destroy(eet_session *session) {
+    eet_session_free(session);
+}
+
+void eet_session_cancel(eet_session *session) {
+    if (session != NULL) {
+        atomic_store(&session->cancelled, 1);
+    }
+}
+
+/* May a call use the session now? `generating`: the call is the generation's own. */
+static eet_status check_session(const eet_session *s, bool generating, eet_error *err) {
+    if (s == NULL) {
+        return missing("session", err);
+    }
+    if (s->process != getpid()) {
+        return eet_fail(err, EET_E_STATE, EET_NOWHERE,
+                        "the session belongs to the process that made it; after fork only "
+                        "eet_session_destroy is possible");
+    }
+    if (s->dead) {
+        return eet_fail(err, EET_E_STATE, EET_NOWHERE,
+                        "the session's device failed; only eet_session_destroy is possible");
+    }
+    if (!generating && s->generation.session != NULL) {
+        return eet_fail(err, EET_E_STATE, EET_NOWHERE,
+                        "the session belongs to a generation until eet_generate_end");
+    }
+    return EET_OK;
+}
+
+/* The end of a call that ran on the device. */
+static eet_status finish_run(eet_session *s, eet_status status, const eet_error *err) {
+    if (status == EET_E_DEVICE) {
+        s->dead = true;
+    }
+    return finish(s != NULL ? s->log : EET_LOG_NONE, status, err);
+}
+
+/* What eet_encode and eet_step begin with. */
+static eet_status begin_run(eet_session *s, const eet_batch *batch, eet_batch *out,
+                            eet_error *err) {
+    eet_status status = check_session(s, false, err);
+
+    if (status == EET_OK) {
+        status = batch == NULL ? missing("batch", err)
+                               : eet_abi_read(out, sizeof *out, batch, "eet_batch", err);
+    }
+    return status;
+}
+
+eet_status eet_encode(eet_session *session, const eet_batch *batch, const eet_output *outputs,
+                      int32_t count, eet_error *err) {
+    const eet_request request = {.outputs = outputs, .count = count};
+    eet_error own;
+    eet_batch b;
+    eet_error *e = error_of(err, &own);
+    eet_status status = begin_run(session, batch, &b, e);
+
+    if (status == EET_OK) {
+        status = eet_run_encode(session, &b, &request, e);
+    }
+    return finish_run(session, status, e);
+}
+
+eet_status eet_step(eet_session *session, const eet_batch *batch, const eet_output *outputs,
+                    int32_t count, eet_error *err) {
+    const eet_request request = {.outputs = outputs, .count = count};
+    eet_error own;
+    eet_batch b;
+    eet_error *e = error_of(err, &own);
+    eet_status status = begin_run(session, batch, &b, e);
+
+    if (status == EET_OK) {
+        status = eet_run_step(session, &b, &request, e);
+    }
+    return finish_run(session, status, e);
+}
+
+eet_status eet_source(eet_session *session, const eet_batch *batch, eet_error *err) {
+    eet_error own;
+    eet_error *e = error_of(err, &own);
+
+    (void)session;
+    (void)batch;
+    return eet_fail(e, EET_E_UNSUPPORTED, EET_NOWHERE,
+                    "sources for cross attention come with a later version");
+}
+
+eet_status eet_source_set(eet_session *session, int32_t slot, const eet_array *hidden,
+                          eet_error *err) {
+    eet_error own;
+    eet_error *e = error_of(err, &own);
+
+    (void)session;
+    (void)slot;
+    (void)hidden;
+    return eet_fail(e, EET_E_UNSUPPORTED, EET_NOWHERE,
+                    "sources for cross attention come with a later version");
+}
+
+eet_status eet_sequence_fork(eet_session *session, int32_t from, int32_t to, eet_error *err) {
+    eet_error own;
+    eet_error *e = error_of(err, &own);
+
+    (void)session;
+    (void)from;
+    (void)to;
+    return eet_fail(e, EET_E_UNSUPPORTED, EET_NOWHERE,
+                    "forks of a sequence come with a later version");
+}
+
+eet_status eet_sequence_trim(eet_session *session, int32_t id, int32_t length, eet_error *err) {
+    eet_error own;
+    eet_error *e = error_of(err, &own);
+    eet_status status = check_session(session, false, e);
+
+    if (status == EET_OK && (id < 0 || id >= session->limits.sequences)) {
+        status = eet_fail(e, EET_E_ARGUMENT, EET_NOWHERE, "there is no sequence %d; there are %d",
+                          (int)id, (int)session->limits.sequences);
+    }
+    if (status == EET_OK && (length < 0 || length > session->cache.sequence[id].length)) {
+        status =
+            eet_fail(e, EET_E_ARGUMENT, EET_NOWHERE, "sequence %d has %d tokens; it cannot keep %d",
+                     (int)id, (int)session->cache.sequence[id].length, (int)length);
+    }
+    if (status == EET_OK) {
+        eet_cache_trim(&session->cache, id, length);
+    }
+    return finish_run(session, status, e);
+}
+
+int32_t eet_sequence_length(const eet_session *session, int32_t id) {
+    if (session == NULL || id < 0 || id >= session->limits.sequences) {
+        return -1;
+    }
+    return session->cache.sequence[id].length;
+}
+
+/* ---- generation --------------------------------------------------------- */
+
+eet_status eet_generate_begin(eet_session *session, const eet_batch *prompts,
+                              const eet_generate_options *options, eet_generation **out,
+                              eet_error *err) {
+    eet_error own;
+    eet_batch b;
+    eet_generate_options o;
+    eet_error *e = error_of(err, &own);
+    eet_status status = begin_run(session, prompts, &b, e);
+
+    if (status == EET_OK) {
+        status = eet_abi_read(&o, sizeof o, options, "eet_generate_options", e);
+    }
+    if (status == EET_OK) {
+        status = out == NULL ? missing("out", e) : eet_generation_start(session, &b, &o, out, e);
+    }
+    return finish_run(session, status, e);
+}
+
+eet_status eet_generate_next(eet_generation *generation, eet_event *out, int32_t room,
+                             int32_t *count, eet_error *err) {
+    eet_error own;
+    eet_error *e = error_of(err, &own);
+    eet_session *session = generation != NULL ? generation->session : NULL;
+    eet_status status =
+        session == NULL ? missing("generation", e) : check_session(session, true, e);
+
+    if (status == EET_OK && (out == NULL || count == NULL || room < 1)) {
+        status = eet_fail(e, EET_E_ARGUMENT, EET_NOWHERE, "there is no room for an event");
+    }
+    if (status == EET_OK) {
+        status = eet_generation_next(generation, out, room, count, e);
+    }
+    return finish_run(session, status, e);
+}
+
+void eet_generate_end(eet_generation *generation) {
+    if (generation != NULL && generation->session != NULL) {
+        eet_generation_end(generation);
+    }
+}

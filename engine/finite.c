@@ -1,0 +1,44 @@
+/* finite.c - finds the first value of a stream that is no finite number. */
+#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "engine/run.h"
+
+/* The pass row that token `token` of the pass is in. */
+static int32_t row_of(const eet_session *s, int32_t token) {
+    int32_t row = 0;
+
+    while (s->in.q_start[row + 1] <= token) {
+        ++row;
+    }
+    return row;
+}
+
+eet_status eet_finite_check(eet_session *s, const eet_pass *pass, const float *x, int32_t layer,
+                            const char *part, eet_error *err) {
+    const int64_t count = (int64_t)pass->tokens * pass->stack->hidden;
+    char place[64];
+
+    if (!s->check_finite ||
+        s->api->download(s->backend, s->values, x, (uint64_t)count * sizeof *x) != EET_OK) {
+        return EET_OK;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+        if (!isfinite(s->values[i])) {
+            const int32_t token = (int32_t)(i / pass->stack->hidden);
+            const int32_t row = s->in.row[row_of(s, token)];
+
+            if (layer >= 0) {
+                (void)snprintf(place, sizeof place, "layer %d %s", (int)layer, part);
+            } else {
+                (void)snprintf(place, sizeof place, "%s", part);
+            }
+            return eet_fail(err, EET_E_INTERNAL, EET_NOWHERE,
+                            "a value is not finite after %s, row %d (token %d of it, column %d)",
+                            place, (int)row, (int)(pass->first + token - pass->batch->start[row]),
+                            (int)(i % pass->stack->hidden));
+        }
+    }
+    return EET_OK;
+}

@@ -1,0 +1,238 @@
+/* forward.c - the one place where the order of ops is written: embed, then blocks of
+ * five ops each, steered by facts. */
+#include <stddef.h>
+
+#include "engine/run.h"
+
+/* A pass on its way. The stream holds what is handed from block to block; in a
+ * post-norm stack it is a sum whose norm is still to be applied, by who reads it. */
+typedef struct flow {
+    eet_session *session;
+    const eet_pass *pass;
+    const eet_stack *stack;
+    float *stream, *other; /* the same buffer in a pre-norm stack: a raw residual may alias */
+    eet_norm_weights pending;
+    eet_error *err;
+} flow;
+
+static const eet_norm_weights no_norm = {0};
+
+/* Kernels return a bare status; the sentence is made here. */
+static eet_status told(const flow *f, eet_status status, int32_t layer, const char *part) {
+    if (status == EET_OK) {
+        return EET_OK;
+    }
+    if (layer < 0) {
+        return eet_fail(f->err, status, EET_NOWHERE, "%s failed on the %s backend", part,
+                        f->session->api->name);
+    }
+    return eet_fail(f->err, status, EET_NOWHERE, "layer %d %s failed on the %s backend", (int)layer,
+                    part, f->session->api->name);
+}
+
+static eet_status embed(flow *f) {
+    eet_session *s = f->session;
+    const eet_stack *stack = f->stack;
+    const eet_embed_args args = {
+        .token = stack->token.data,
+        .position = stack->position.data,
+        .type = stack->type.data,
+        .token_dtype = stack->token.dtype,
+        .position_dtype = stack->position.dtype,
+        .type_dtype = stack->type.dtype,
+        .ids = s->work.in.ids,
+        .positions = s->work.in.positions,
+        .types = s->work.in.types,
+        .scale = stack->emb_scale,
+        .tokens = f->pass->tokens,
+        .dim = stack->emb_dim,
+        .hidden = stack->hidden,
+        .proj_in = stack->proj_in.w,
+        .proj_in_bias = stack->proj_in.bias,
+        .x = f->stream,
+        .scratch = stack->proj_in.w.data != NULL ? s->work.embedded : NULL,
+    };
+
+    return told(f, s->ops->embed(s->backend, &args), -1, "the embedding");
+}
+
+/* The whole stream, normed where it lies. */
+static eet_status norm_stream(const flow *f, const eet_norm_weights *norm) {
+    const eet_norm_args args = {
+        .x = f->stream,
+        .norm = *norm,
+        .rows = f->pass->tokens,
+        .cols = f->stack->hidden,
+        .y = f->stream,
+    };
+
+    return told(f, f->session->ops->norm(f->session->backend, &args), -1, "a norm");
+}
+
+static eet_status project(const flow *f, const eet_linear *linear, eet_project_args args) {
+    args.w = linear->w;
+    args.bias = linear->bias;
+    args.rows = f->pass->tokens;
+    args.scratch = f->session->work.scratch;
+    return f->session->ops->project(f->session->backend, &args);
+}
+
+static eet_status attend(const flow *f, int32_t layer) {
+    const eet_session *s = f->session;
+    const eet_stack *stack = f->stack;
+    const int32_t inner = stack->heads * stack->head_dim;
+    const bool paged = f->pass->paged;
+    const double by = stack->inv_layer_scale ? layer + 1 : 1;
+    const eet_attention_args args = {
+        .q = s->work.qkv,
+        .q_stride = paged ? inner : 3 * (int64_t)inner,
+        .k = paged ? NULL : s->work.qkv + inner,
+        .v = paged ? NULL : s->work.qkv + 2 * (int64_t)inner,
+        .kv_stride = 3 * (int64_t)inner,
+        .kv_start = s->work.in.q_start,
+        .pages = s->cache.pages,
+        .layer = layer,
+        .page_table = s->work.in.page_table,
+        .table_stride = s->cache.stride,
+        .rows = f->pass->rows,
+        .q_start = s->work.in.q_start,
+        .kv_length = s->work.in.kv_length,
+        .heads = stack->heads,
+        .head_dim = stack->head_dim,
+        .scale = (float)(stack->attn_scale / by),
+        .causal = stack->causal,
+        .y = s->work.context,
+    };
+
+    return s->ops->attention(s->backend, &args);
+}
+
+/* Adds a part of a block to the stream: y = part w^T + bias + norm(stream). */
+static eet_status add_to_stream(flow *f, const eet_linear *linear, const float *part,
+                                const eet_norm_weights *residual_norm) {
+    const eet_project_args args = {
+        .x = part,
+        .residual = f->stream,
+        .residual_norm = *residual_norm,
+        .y = f->other,
+    };
+    const eet_status status = project(f, linear, args);
+    float *sum = f->other;
+
+    f->other = f->stream;
+    f->stream = sum;
+    return status;
+}
+
+static eet_status self_attention(flow *f, int32_t layer) {
+    const eet_layer_weights *w = &f->stack->layer[layer];
+    const eet_norm_weights before = f->stack->pre_norm ? w->attn_norm : f->pending;
+    const eet_project_args qkv = {
+        .x = f->stream,
+        .norm = before,
+        .to = f->pass->paged ? EET_TO_Q_AND_PAGES : EET_TO_Y,
+        .y = f->session->work.qkv,
+        .pages = f->session->cache.pages,
+        .layer = layer,
+        .slot = f->session->work.in.slot,
+    };
+    eet_status status = project(f, &w->qkv, qkv);
+
+    if (status == EET_OK) {
+        status = attend(f, layer);
+    }
+    if (status == EET_OK) {
+        status = add_to_stream(f, &w->attn_out, f->session->work.context,
+                               f->stack->pre_norm ? &no_norm : &before);
+    }
+    if (!f->stack->pre_norm) {
+        f->pending = w->attn_norm;
+    }
+    return told(f, status, layer, "attention");
+}
+
+static eet_status feed_forward(flow *f, int32_t layer) {
+    const eet_layer_weights *w = &f->stack->layer[layer];
+    const eet_norm_weights before = f->stack->pre_norm ? w->ffn_norm : f->pending;
+    const eet_project_args fc1 = {
+        .x = f->stream,
+        .norm = before,
+        .act = f->stack->act,
+        .y = f->session->work.ffn,
+    };
+    eet_status status = project(f, &w->fc1, fc1);
+
+    if (status == EET_OK) {
+        status = add_to_stream(f, &w->fc2, f->session->work.ffn,
+                               f->stack->pre_norm ? &no_norm : &before);
+    }
+    if (!f->stack->pre_norm) {
+        f->pending = w->ffn_norm;
+    }
+    return told(f, status, layer, "feed-forward part");
+}
+
+static eet_status run_block(flow *f, int32_t layer) {
+    if (eet_session_stopped(f->session)) {
+        return eet_fail(f->err, EET_E_CANCELLED, EET_NOWHERE, "the session was cancelled");
+    }
+    eet_status status = self_attention(f, layer);
+
+    if (status == EET_OK) {
+        status = eet_finite_check(f->session, f->pass, f->stream, layer, "attention", f->err);
+    }
+    if (status == EET_OK) {
+        status = feed_forward(f, layer);
+    }
+    if (status == EET_OK) {
+        status =
+            eet_finite_check(f->session, f->pass, f->stream, layer, "feed-forward part", f->err);
+    }
+    return status;
+}
+
+static eet_status begin(flow *f) {
+    eet_status status = embed(f);
+
+    if (status == EET_OK && f->stack->pre_norm && f->stack->emb_norm.weight != NULL) {
+        status = norm_stream(f, &f->stack->emb_norm);
+    } else {
+        f->pending = f->stack->emb_norm; /* of a post-norm stack; without weight in the other */
+    }
+    if (status == EET_OK) {
+        status = eet_finite_check(f->session, f->pass, f->stream, -1, "the embedding", f->err);
+    }
+    return status;
+}
+
+/* What is left to apply: of the last block's norm and the stack's own, at most one. */
+static eet_status end(flow *f, eet_hidden *out) {
+    eet_status status = EET_OK;
+
+    if (f->stack->final_norm.weight != NULL && f->pending.weight != NULL) {
+        status = norm_stream(f, &f->pending);
+    }
+    if (f->stack->final_norm.weight != NULL) {
+        f->pending = f->stack->final_norm;
+    }
+    *out = (eet_hidden){.x = f->stream, .norm = f->pending};
+    return status;
+}
+
+eet_status eet_forward(eet_session *session, const eet_pass *pass, eet_hidden *out,
+                       eet_error *err) {
+    flow f = {
+        .session = session,
+        .pass = pass,
+        .stack = pass->stack,
+        .stream = session->work.stream[0],
+        .other = session->work.stream[pass->stack->pre_norm ? 0 : 1],
+        .err = err,
+    };
+    eet_status status = begin(&f);
+
+    for (int32_t layer = 0; layer < f.stack->layers && status == EET_OK; ++layer) {
+        status = run_block(&f, layer);
+    }
+    return status == EET_OK ? end(&f, out) : status;
+}

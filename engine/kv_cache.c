@@ -1,0 +1,84 @@
+/* kv_cache.c - hands out pages of the cache and takes them back. */
+#include "engine/kv_cache.h"
+
+#include <stddef.h>
+#include <string.h>
+
+void eet_cache_layout(eet_cache *cache, eet_arena *host, bool pads) {
+    const uint64_t pages = (uint64_t)cache->pages.pages;
+    const uint64_t sequences = (uint64_t)cache->sequences;
+    const uint64_t stride = (uint64_t)cache->stride;
+
+    cache->free = eet_arena_take(host, pages, sizeof *cache->free);
+    cache->owners = eet_arena_take(host, pages, sizeof *cache->owners);
+    cache->sequence = eet_arena_take(host, sequences, sizeof *cache->sequence);
+    cache->table = eet_arena_take(host, sequences * stride, sizeof *cache->table);
+    cache->pad = pads ? eet_arena_take(host, sequences * stride, EET_PAGE_TOKENS) : NULL;
+}
+
+void eet_cache_reset(eet_cache *cache) {
+    cache->free_count = cache->pages.pages;
+    for (int32_t i = 0; i < cache->pages.pages; ++i) {
+        cache->free[i] = cache->pages.pages - 1 - i; /* page 0 is the first to go */
+    }
+}
+
+int32_t eet_cache_lacks(const eet_cache *cache, int32_t id, int64_t tokens) {
+    const int32_t lacks = eet_pages_for(tokens) - cache->sequence[id].pages;
+
+    return lacks > 0 ? lacks : 0;
+}
+
+void eet_cache_take(eet_cache *cache, int32_t id, int64_t tokens) {
+    eet_sequence *sequence = &cache->sequence[id];
+
+    for (int32_t lacks = eet_cache_lacks(cache, id, tokens); lacks > 0; --lacks) {
+        const int32_t page = cache->free[--cache->free_count];
+
+        cache->owners[page] = 1;
+        cache->table[(int64_t)id * cache->stride + sequence->pages++] = page;
+    }
+}
+
+void eet_cache_shrink(eet_cache *cache, int32_t id) {
+    eet_sequence *sequence = &cache->sequence[id];
+
+    while (sequence->pages > eet_pages_for(sequence->length)) {
+        const int32_t page = cache->table[(int64_t)id * cache->stride + --sequence->pages];
+
+        cache->owners[page] -= 1;
+        if (cache->owners[page] == 0) {
+            cache->free[cache->free_count++] = page;
+        }
+    }
+}
+
+void eet_cache_trim(eet_cache *cache, int32_t id, int32_t length) {
+    cache->sequence[id].length = length;
+    eet_cache_shrink(cache, id);
+}
+
+int64_t eet_cache_slot(const eet_cache *cache, int32_t id, int32_t token) {
+    const int64_t page = cache->table[(int64_t)id * cache->stride + token / EET_PAGE_TOKENS];
+
+    return page * EET_PAGE_TOKENS + token % EET_PAGE_TOKENS;
+}
+
+static uint8_t *pads_of(const eet_cache *cache, int32_t id) {
+    return cache->pad + (int64_t)id * cache->stride * EET_PAGE_TOKENS;
+}
+
+int32_t eet_cache_counted(const eet_cache *cache, int32_t id, int32_t length) {
+    int32_t counted = length;
+
+    for (int32_t i = 0; cache->pad != NULL && i < length; ++i) {
+        counted -= pads_of(cache, id)[i];
+    }
+    return counted;
+}
+
+void eet_cache_note_pad(eet_cache *cache, int32_t id, int32_t token, bool pad) {
+    if (cache->pad != NULL) {
+        pads_of(cache, id)[token] = pad ? 1 : 0;
+    }
+}

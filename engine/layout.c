@@ -1,0 +1,106 @@
+/* layout.c - where everything in a session's memory is. */
+#include <stddef.h>
+
+#include "engine/session.h"
+
+static void layout_inputs(eet_inputs *in, const eet_limits *l, eet_arena *a) {
+    const uint64_t tokens = (uint64_t)l->batch_tokens;
+
+    in->slot = eet_arena_take(a, tokens, sizeof *in->slot);
+    in->ids = eet_arena_take(a, tokens, sizeof *in->ids);
+    in->positions = eet_arena_take(a, tokens, sizeof *in->positions);
+    in->types = eet_arena_take(a, tokens, sizeof *in->types);
+    in->q_start = eet_arena_take(a, tokens + 1, sizeof *in->q_start);
+    in->kv_length = eet_arena_take(a, tokens, sizeof *in->kv_length);
+    in->row = eet_arena_take(a, tokens, sizeof *in->row);
+    in->page_table =
+        eet_arena_take(a, (uint64_t)l->sequences * (uint64_t)l->stride, sizeof *in->page_table);
+}
+
+static void layout_host(eet_session *s, eet_arena *a) {
+    const eet_limits *l = &s->limits;
+    const uint64_t before = a->used;
+
+    layout_inputs(&s->in, l, a);
+    s->input_bytes = a->used - before;
+    s->index = eet_arena_take(a, (uint64_t)l->batch_tokens, sizeof *s->index);
+    s->seen = eet_arena_take(a, (uint64_t)l->sequences, sizeof *s->seen);
+    s->values = s->check_finite ? eet_arena_take(a, (uint64_t)l->batch_tokens * (uint64_t)l->hidden,
+                                                 sizeof *s->values)
+                                : NULL;
+    eet_cache_layout(&s->cache, a, l->pads);
+    eet_generation_layout(&s->generation, l->sequences, a);
+}
+
+/* Embedding, attention, feed-forward part and outputs come one after another: they
+ * share their memory. */
+static void layout_steps(eet_workspace *w, const eet_limits *l, eet_arena *a) {
+    const uint64_t tokens = (uint64_t)l->batch_tokens;
+    const uint64_t outputs = (uint64_t)l->outputs;
+    const uint64_t start = a->used;
+
+    w->embedded = eet_arena_take(a, tokens * (uint64_t)l->projected, sizeof *w->embedded);
+
+    eet_arena_rewind(a, start);
+    w->qkv = eet_arena_take(a, tokens * 3 * (uint64_t)l->inner, sizeof *w->qkv);
+    w->context = eet_arena_take(a, tokens * (uint64_t)l->inner, sizeof *w->context);
+
+    eet_arena_rewind(a, start);
+    w->ffn = eet_arena_take(a, tokens * (uint64_t)l->ffn, sizeof *w->ffn);
+
+    eet_arena_rewind(a, start);
+    w->normed = eet_arena_take(a, tokens * (uint64_t)l->hidden, sizeof *w->normed);
+    w->rows = eet_arena_take(a, outputs * (uint64_t)l->hidden, sizeof *w->rows);
+    w->dense = eet_arena_take(a, outputs * (uint64_t)l->dense, sizeof *w->dense);
+    w->result = eet_arena_take(a, outputs * (uint64_t)l->width, sizeof *w->result);
+    const uint64_t hidden = tokens * (uint64_t)l->hidden;
+    const uint64_t scored = outputs * (uint64_t)l->width;
+
+    w->converted = eet_arena_take(a, hidden > scored ? hidden : scored, sizeof(uint16_t));
+    eet_arena_rewind(a, a->peak);
+}
+
+static uint64_t larger(int64_t a, int64_t b) {
+    return (uint64_t)(a > b ? a : b);
+}
+
+static void layout_work(eet_session *s, eet_arena *a) {
+    const eet_limits *l = &s->limits;
+    eet_workspace *w = &s->work;
+    const uint64_t stream = (uint64_t)l->batch_tokens * (uint64_t)l->hidden;
+    const int64_t k = (int64_t)larger(l->ffn, (int64_t)larger(l->inner, l->hidden));
+    const int64_t head_k = (int64_t)larger(l->hidden, l->dense);
+
+    layout_inputs(&w->in, l, a);
+    w->index = eet_arena_take(a, (uint64_t)l->batch_tokens, sizeof *w->index);
+    w->stream[0] = eet_arena_take(a, stream, sizeof *w->stream[0]);
+    w->stream[1] = l->post_norm ? eet_arena_take(a, stream, sizeof *w->stream[1]) : w->stream[0];
+    w->token = eet_arena_take(a, (uint64_t)l->sequences, sizeof *w->token);
+    w->log_prob = eet_arena_take(a, (uint64_t)l->sequences, sizeof *w->log_prob);
+    w->scratch = eet_arena_take(
+        a, larger(eet_project_scratch(l->batch_tokens, k), eet_project_scratch(l->outputs, head_k)),
+        sizeof *w->scratch);
+    layout_steps(w, l, a);
+}
+
+void eet_session_layout(eet_session *s, eet_arenas *arenas) {
+    const eet_limits *l = &s->limits;
+
+    s->cache.sequences = l->sequences;
+    s->cache.stride = l->stride;
+    s->cache.pages = (eet_pages){
+        .pages = l->pages,
+        .layers = l->layers,
+        .heads = l->heads,
+        .head_dim = l->head_dim,
+        .dp = eet_padded_head(l->head_dim),
+        .dtype = l->cache_dtype,
+    };
+    const uint64_t page = UINT64_C(2) * EET_PAGE_TOKENS * (uint64_t)l->heads *
+                          (uint64_t)s->cache.pages.dp * (l->cache_dtype == EET_F32 ? 4 : 2);
+
+    s->cache.pages.data =
+        eet_arena_take(&arenas->cache, (uint64_t)l->pages * (uint64_t)l->layers, page);
+    layout_host(s, &arenas->host);
+    layout_work(s, &arenas->work);
+}

@@ -1,0 +1,111 @@
+/* model.c - makes a model of an open file, and counts its owners. */
+#include "engine/model.h"
+
+#include <stdlib.h>
+
+static eet_status check_options(const eet_model_options *options, eet_error *err) {
+    if (options->device == EET_CUDA) {
+        return eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "this build has no CUDA backend");
+    }
+    if (options->device != EET_HOST || options->device_index != 0) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no device %d:%d",
+                        (int)options->device, (int)options->device_index);
+    }
+    if (options->dtype != 0 && eet_dtype_name((eet_dtype)options->dtype) == NULL) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "dtype %d does not exist",
+                        (int)options->dtype);
+    }
+    return EET_OK;
+}
+
+/* The dtype to compute in is the file's: every matrix has it. */
+static eet_status check_dtype(const eet_model *model, int32_t dtype, eet_error *err) {
+    const int32_t count = eet_file_tensors(model->file);
+
+    for (int32_t i = 0; dtype != 0 && i < count; ++i) {
+        const eet_file_tensor tensor = eet_file_tensor_at(model->file, i);
+
+        if (tensor.rank == 2 && tensor.dtype != dtype) {
+            return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                            "%s is %s, and this version computes in a file's own dtype, not in %s; "
+                            "convert the checkpoint with --dtype %s",
+                            tensor.name, eet_dtype_name((eet_dtype)tensor.dtype),
+                            eet_dtype_name((eet_dtype)dtype), eet_dtype_name((eet_dtype)dtype));
+        }
+    }
+    return EET_OK;
+}
+
+static eet_status open_backend(eet_model *model, eet_error *err) {
+    const eet_backend_options options = {.threads = 1, .reference = true};
+
+    model->api = eet_backend_cpu();
+    const eet_status status = model->api->open(&options, &model->backend);
+
+    if (status != EET_OK) {
+        return eet_fail(err, status, EET_NOWHERE, "the %s backend does not open", model->api->name);
+    }
+    return EET_OK;
+}
+
+eet_status eet_model_make(eet_file *file, const eet_model_options *options, eet_model **out,
+                          eet_error *err) {
+    eet_model *model = calloc(1, sizeof *model);
+
+    if (model == NULL) {
+        eet_file_close(file);
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for the model");
+    }
+    atomic_init(&model->references, 1);
+    model->file = file;
+    model->facts = eet_file_facts(file);
+    model->log = eet_log_wanted();
+    eet_status status = check_options(options, err);
+
+    if (status == EET_OK) {
+        status = check_dtype(model, options->dtype, err);
+    }
+    if (status == EET_OK) {
+        status = open_backend(model, err);
+    }
+    if (status == EET_OK) {
+        status = eet_model_bind(model, err);
+    }
+    if (status == EET_OK) {
+        status = eet_model_index(model, err);
+    }
+    if (status != EET_OK) {
+        eet_model_release(model);
+        return status;
+    }
+    eet_log(model->log, EET_LOG_INFO, "model: %d tensors, family %s, on the CPU, weights %s",
+            (int)eet_file_tensors(file), model->facts->family,
+            options->load == EET_LOAD_COPY ? "copied" : "in place");
+    *out = model;
+    return EET_OK;
+}
+
+void eet_model_retain(eet_model *model) {
+    (void)atomic_fetch_add(&model->references, 1);
+}
+
+void eet_model_release(eet_model *model) {
+    if (model == NULL || atomic_fetch_sub(&model->references, 1) != 1) {
+        return;
+    }
+    eet_model_unindex(model);
+    eet_model_unbind(model);
+    if (model->api != NULL) {
+        model->api->close(model->backend);
+    }
+    eet_file_close(model->file);
+    free(model);
+}
+
+int32_t eet_model_first_stack(const eet_model *model) {
+    return model->facts->stack[EET_ENC].present ? EET_ENC : EET_DEC;
+}
+
+int32_t eet_model_last_stack(const eet_model *model) {
+    return model->facts->stack[EET_DEC].present ? EET_DEC : EET_ENC;
+}

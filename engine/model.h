@@ -1,0 +1,64 @@
+/* model.h - a model as sessions see it: stacks and heads bound to the weights of an
+ * open file. Immutable but for the count of its owners. */
+#ifndef EET_ENGINE_MODEL_H
+#define EET_ENGINE_MODEL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "eet.h"
+#include "engine/log.h"
+#include "format/container.h"
+#include "kernels/backend.h"
+#include "kernels/block.h"
+
+/* A fact that is text, terminated: the file's metadata is not. */
+typedef struct eet_model_text {
+    const char *text; /* NULL: another kind of fact */
+} eet_model_text;
+
+struct eet_model {
+    _Atomic int32_t references;
+    eet_file *file;
+    const eet_facts *facts; /* the file's */
+    const eet_backend_api *api;
+    eet_backend *backend;
+    eet_log_level log;
+    eet_stack stack[EET_STACKS]; /* present as the facts say */
+    eet_layer_weights *layer[EET_STACKS];
+    eet_head head[EET_MAX_HEADS];
+    void *widened;        /* norms and biases in f32 */
+    int32_t *by_name;     /* directory indexes, by name */
+    char *texts;          /* memory of `text` */
+    eet_model_text *text; /* (entries of META) */
+};
+
+/* Takes `file` over, also when it fails. */
+eet_status eet_model_make(eet_file *file, const eet_model_options *options, eet_model **out,
+                          eet_error *err);
+void eet_model_retain(eet_model *model);
+void eet_model_release(eet_model *model); /* NULL is fine */
+
+/* The stack that takes a caller's tokens first; that it can run is another question. */
+int32_t eet_model_first_stack(const eet_model *model);
+/* The stack that gives EET_HIDDEN: the decoder, else the encoder. */
+int32_t eet_model_last_stack(const eet_model *model);
+
+/* bind.c: fills stacks and heads from the file; E_UNSUPPORTED for a dtype, E_CORRUPT for
+ * a head whose parts do not fit each other. */
+eet_status eet_model_bind(eet_model *model, eet_error *err);
+void eet_model_unbind(eet_model *model);
+
+/* describe.c */
+eet_status eet_model_index(eet_model *model, eet_error *err);
+void eet_model_unindex(eet_model *model);
+void eet_model_info_get(const eet_model *model, eet_model_info *out);
+eet_status eet_model_fact_get(const eet_model *model, const char *key, eet_fact *out,
+                              eet_error *err);
+eet_status eet_model_tensor_get(const eet_model *model, int32_t index, eet_tensor_info *out,
+                                eet_error *err);
+eet_status eet_model_head_get(const eet_model *model, int32_t index, eet_head_info *out,
+                              eet_error *err);
+
+#endif

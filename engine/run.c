@@ -1,0 +1,128 @@
+/* run.c - a call's passes: whole rows for an encoding, any pieces for a step. */
+#include <stddef.h>
+
+#include "engine/run.h"
+
+static eet_status run_pass(eet_session *s, eet_pass *pass, const eet_request *request,
+                           eet_error *err) {
+    eet_hidden hidden;
+    eet_status status = eet_inputs_write(s, pass, err);
+
+    eet_log(s->log, EET_LOG_TRACE, "pass: %d tokens in %d rows, %s", (int)pass->tokens,
+            (int)pass->rows, pass->paged ? "into the cache" : "without cache");
+    if (status == EET_OK) {
+        status = eet_forward(s, pass, &hidden, err);
+    }
+    return status == EET_OK ? eet_outputs_write(s, pass, &hidden, request, err) : status;
+}
+
+/* As many whole rows from `row` on as a pass holds. */
+static int32_t rows_end(const eet_session *s, const eet_batch *batch, int32_t row) {
+    const int32_t first = batch->start[row];
+
+    do {
+        ++row;
+    } while (row < batch->rows && batch->start[row + 1] - first <= s->limits.batch_tokens);
+    return row;
+}
+
+eet_status eet_run_encode(eet_session *s, const eet_batch *batch, const eet_request *request,
+                          eet_error *err) {
+    const int32_t which = eet_model_first_stack(s->model);
+    const eet_stack *stack = &s->model->stack[which];
+    eet_status status = eet_batch_check(stack, batch, err);
+
+    if (status == EET_OK && which == EET_DEC && s->model->facts->stack[EET_DEC].cross) {
+        status = eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                          "sources for cross attention come with a later version");
+    }
+    if (status == EET_OK) {
+        status = eet_batch_check_whole(s, stack, batch, err);
+    }
+    if (status == EET_OK) {
+        status = eet_outputs_check(s, which, true, batch, request, err);
+    }
+    for (int32_t row = 0; row < batch->rows && status == EET_OK;) {
+        const int32_t end = rows_end(s, batch, row);
+        eet_pass pass = {
+            .stack = stack,
+            .batch = batch,
+            .first = batch->start[row],
+            .tokens = batch->start[end] - batch->start[row],
+        };
+
+        status = run_pass(s, &pass, request, err);
+        row = end;
+    }
+    return status;
+}
+
+/* Lengths grow when all went well; else the sequences are as they were. */
+static void settle(eet_session *s, const eet_batch *batch, bool grown) {
+    for (int32_t r = 0; r < batch->rows; ++r) {
+        const int32_t id = eet_batch_sequence(batch, r);
+
+        if (grown) {
+            s->cache.sequence[id].length += batch->start[r + 1] - batch->start[r];
+        } else {
+            eet_cache_shrink(&s->cache, id);
+        }
+    }
+}
+
+static void take_pages(eet_session *s, const eet_batch *batch) {
+    for (int32_t r = 0; r < batch->rows; ++r) {
+        const int32_t id = eet_batch_sequence(batch, r);
+        const int64_t end =
+            (int64_t)s->cache.sequence[id].length + batch->start[r + 1] - batch->start[r];
+
+        eet_cache_take(&s->cache, id, end);
+    }
+}
+
+static eet_status check_step(eet_session *s, const eet_batch *batch, const eet_request *request,
+                             eet_error *err) {
+    const eet_stack *stack = &s->model->stack[EET_DEC];
+
+    if (!s->model->facts->stack[EET_DEC].present) {
+        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                        "the model has no decoder; use eet_encode");
+    }
+    if (s->model->facts->stack[EET_DEC].cross) {
+        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                        "decoders with cross attention come with a later version");
+    }
+    eet_status status = eet_batch_check(stack, batch, err);
+
+    if (status == EET_OK) {
+        status = eet_outputs_check(s, EET_DEC, false, batch, request, err);
+    }
+    return status == EET_OK ? eet_batch_check_sequences(s, stack, batch, err) : status;
+}
+
+eet_status eet_run_step(eet_session *s, const eet_batch *batch, const eet_request *request,
+                        eet_error *err) {
+    eet_status status = check_step(s, batch, request, err);
+
+    if (status != EET_OK) {
+        return status;
+    }
+    const int32_t tokens = batch->start[batch->rows];
+
+    take_pages(s, batch);
+    for (int32_t first = 0; first < tokens && status == EET_OK;) {
+        const int32_t left = tokens - first;
+        eet_pass pass = {
+            .stack = &s->model->stack[EET_DEC],
+            .batch = batch,
+            .paged = true,
+            .first = first,
+            .tokens = left < s->limits.batch_tokens ? left : s->limits.batch_tokens,
+        };
+
+        status = run_pass(s, &pass, request, err);
+        first += pass.tokens;
+    }
+    settle(s, batch, status == EET_OK);
+    return status;
+}

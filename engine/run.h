@@ -1,0 +1,86 @@
+/* run.h - a call's way through a stack: checked, cut into passes that the workspace
+ * holds, run, and its outputs written. */
+#ifndef EET_ENGINE_RUN_H
+#define EET_ENGINE_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/session.h"
+
+/* Packed tokens [first, first + tokens) of a batch. A step's pass may cut rows; an
+ * encoding's holds whole ones. */
+typedef struct eet_pass {
+    const eet_stack *stack;
+    const eet_batch *batch;
+    bool paged; /* keys and values go into the cache */
+    int32_t first, tokens;
+    int32_t rows; /* parts of rows, numbered by inputs.row */
+} eet_pass;
+
+/* The hidden states that a pass leaves: `norm` is still to be applied to x. */
+typedef struct eet_hidden {
+    const float *x; /* (tokens, hidden) */
+    eet_norm_weights norm;
+} eet_hidden;
+
+/* An output, checked: what to read, and where it goes. */
+typedef struct eet_wanted {
+    const eet_head *head; /* NULL: the hidden states */
+    int32_t take, dtype, width;
+    int64_t total; /* rows of the output */
+    const int32_t *at;
+    char *data;
+    int32_t *token; /* not NULL: the greedy choice of each row instead of data */
+    float *log_prob;
+} eet_wanted;
+
+/* What a call wants: the caller's structs, or one choice per row. */
+typedef struct eet_request {
+    const eet_output *outputs;
+    int32_t count;
+    const eet_wanted *choice; /* NULL: none */
+} eet_request;
+
+/* batch.c: ARGUMENT and LIMIT of everything that a caller may get wrong. */
+eet_status eet_batch_check(const eet_stack *stack, const eet_batch *batch, eet_error *err);
+eet_status eet_batch_check_whole(const eet_session *session, const eet_stack *stack,
+                                 const eet_batch *batch, eet_error *err);
+eet_status eet_batch_check_sequences(eet_session *session, const eet_stack *stack,
+                                     const eet_batch *batch, eet_error *err);
+
+static inline int32_t eet_batch_sequence(const eet_batch *batch, int32_t row) {
+    return batch->sequence != NULL ? batch->sequence[row] : row;
+}
+
+/* outputs.c */
+eet_status eet_outputs_check(const eet_session *session, int32_t stack, bool whole,
+                             const eet_batch *batch, const eet_request *request, eet_error *err);
+eet_status eet_outputs_write(eet_session *session, const eet_pass *pass, const eet_hidden *hidden,
+                             const eet_request *request, eet_error *err);
+
+/* heads.c: `count` rows of an output, for the positions in session->index (mean: for the
+ * pass's rows from `first` on), width apart. */
+eet_status eet_head_run(eet_session *session, const eet_pass *pass, const eet_hidden *hidden,
+                        const eet_wanted *wanted, int32_t first, int32_t count, const float **out);
+/* The choice of each of `count` rows of logits. */
+eet_status eet_head_choose(eet_session *session, const float *logits, const eet_wanted *wanted,
+                           int32_t first, int32_t count);
+
+/* inputs.c: writes what the pass reads and uploads it; finds pass->rows. */
+eet_status eet_inputs_write(eet_session *session, eet_pass *pass, eet_error *err);
+
+/* forward.c: embeds and runs the blocks. E_CANCELLED between two of them. */
+eet_status eet_forward(eet_session *session, const eet_pass *pass, eet_hidden *out, eet_error *err);
+
+/* finite.c: with EET_CHECK_FINITE, names the first value that is no number. */
+eet_status eet_finite_check(eet_session *session, const eet_pass *pass, const float *x,
+                            int32_t layer, const char *part, eet_error *err);
+
+/* run.c */
+eet_status eet_run_encode(eet_session *session, const eet_batch *batch, const eet_request *request,
+                          eet_error *err);
+eet_status eet_run_step(eet_session *session, const eet_batch *batch, const eet_request *request,
+                        eet_error *err);
+
+#endif

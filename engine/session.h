@@ -1,0 +1,101 @@
+/* session.h - one caller's working memory, laid out by one function (layout.c) that
+ * measures it first. Nothing allocates after eet_session_make. */
+#ifndef EET_ENGINE_SESSION_H
+#define EET_ENGINE_SESSION_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "engine/generate.h"
+#include "engine/kv_cache.h"
+#include "engine/model.h"
+
+/* Options with every default filled in, and the sizes that follow from the model. */
+typedef struct eet_limits {
+    int32_t threads;
+    int32_t sequences, tokens; /* tokens per sequence */
+    int32_t batch_tokens;      /* in one pass */
+    int32_t outputs;           /* positions that heads score at once */
+    int32_t pages, stride;     /* of the cache: all of them, and those of one sequence */
+    int32_t cache_dtype;
+    int32_t hidden, inner, ffn, projected; /* the widest of the stacks; inner = heads * head_dim,
+                                              projected = emb.dim where proj_in is */
+    int32_t dense, width;                  /* the widest of the heads */
+    int32_t layers, heads, head_dim;       /* of the decoder, for the cache */
+    bool post_norm, pads;
+} eet_limits;
+
+/* What a pass reads besides weights: written on the host, then uploaded in one piece.
+ * The host's and the backend's copy are laid out alike. */
+typedef struct eet_inputs {
+    int64_t *slot;                    /* (batch_tokens) */
+    int32_t *ids, *positions, *types; /* (batch_tokens) */
+    int32_t *q_start;                 /* (batch_tokens + 1) */
+    int32_t *kv_length;               /* (batch_tokens) */
+    int32_t *page_table;              /* (sequences, stride) */
+    int32_t *row;                     /* (batch_tokens) of the caller's batch, by pass row */
+} eet_inputs;
+
+typedef struct eet_workspace {
+    eet_inputs in;
+    int32_t *index;   /* (batch_tokens) positions to score */
+    float *stream[2]; /* (batch_tokens, hidden); pre-norm uses the first alone */
+    float *embedded;  /* (batch_tokens, emb.dim), while a pass embeds */
+    float *qkv;       /* (batch_tokens, 3 inner), while it attends */
+    float *context;   /* (batch_tokens, inner) */
+    float *ffn;       /* (batch_tokens, ffn), while it runs a feed-forward part */
+    float *normed;    /* (batch_tokens, hidden), while it gives outputs */
+    float *rows;      /* (outputs, hidden) */
+    float *dense;     /* (outputs, dense) */
+    float *result;    /* (outputs, width) */
+    void *converted;  /* batch_tokens values of hidden, or outputs of width, in 16 bits */
+    int32_t *token;   /* (sequences) chosen */
+    float *log_prob;
+    float *scratch; /* what eet_project_scratch asks for */
+} eet_workspace;
+
+struct eet_session {
+    eet_model *model;
+    const eet_backend_api *api;
+    eet_backend *backend;
+    const eet_ops *ops;
+    eet_limits limits;
+    pid_t process;
+    _Atomic int32_t cancelled;
+    bool dead, check_finite;
+    eet_log_level log;
+    eet_cache cache;
+    eet_inputs in;        /* on the host */
+    eet_workspace work;   /* in the backend's memory */
+    int32_t *index;       /* (batch_tokens) host side of work.index */
+    uint64_t *seen;       /* (sequences) the call that named the sequence last */
+    uint64_t call;        /* number of the call, for `seen` */
+    float *values;        /* (batch_tokens, hidden), with EET_CHECK_FINITE */
+    uint64_t input_bytes; /* of `in` */
+    eet_generation generation;
+    void *host_memory, *cache_memory, *work_memory;
+};
+
+/* layout.c: cuts a session's memory out of its three arenas; with arenas that have no
+ * base it measures. */
+typedef struct eet_arenas {
+    eet_arena host, cache, work;
+} eet_arenas;
+void eet_session_layout(eet_session *session, eet_arenas *arenas);
+
+/* limits.c: fills the defaults in. E_ARGUMENT, E_LIMIT. */
+eet_status eet_limits_make(const eet_model *model, const eet_session_options *options,
+                           eet_limits *out, eet_error *err);
+
+/* session.c */
+eet_status eet_session_need(const eet_model *model, const eet_session_options *options,
+                            eet_memory_need *out, eet_error *err);
+eet_status eet_session_make(eet_model *model, const eet_session_options *options, eet_session **out,
+                            eet_error *err);
+void eet_session_free(eet_session *session);
+/* Was the session told to stop? Forgets it. */
+bool eet_session_stopped(eet_session *session);
+
+#endif
