@@ -1,0 +1,159 @@
+/* gpt2.c - GPT-2 as Transformers saves it. Its matrices are [in, out]. */
+#include <stddef.h>
+
+#include "converter/arch.h"
+
+#define AT(field) .stack = EET_DEC, .fact = offsetof(eet_stack_facts, field)
+#define DEC(part) \
+    { .group = EET_GROUP_DEC, .slot = EET_SLOT_##part }
+#define DEC_BIAS(part) \
+    { .group = EET_GROUP_DEC, .slot = EET_SLOT_##part, .bias = true }
+#define HEAD(row, part) \
+    { .group = EET_GROUP_HEAD, .slot = EET_SLOT_HEAD_##part, .head = (row) }
+#define V \
+    { EET_SYM_VOCAB, 1 }
+#define P \
+    { EET_SYM_POSITIONS, 1 }
+#define D \
+    { EET_SYM_HIDDEN, 1 }
+#define A \
+    { EET_SYM_INNER, 1 }
+#define A3 \
+    { EET_SYM_INNER, 3 }
+#define F \
+    { EET_SYM_FFN, 1 }
+
+#define R(name, place, ...) \
+    { .pattern = (name), .spot = place, .shape = __VA_ARGS__ }
+
+enum { LM };
+
+static const char *const prefixes[] = {"", "transformer.", NULL};
+
+static const eet_rule rules[] = {
+    R("wte.weight", DEC(EMB_TOK), {V, D}),
+    R("wpe.weight", DEC(EMB_POS), {P, D}),
+    R("h.*.ln_1.weight", DEC(ATTN_NORM), {D}),
+    R("h.*.ln_1.bias", DEC_BIAS(ATTN_NORM), {D}),
+    R("h.*.attn.c_attn.weight", DEC(ATTN_QKV), {D, A3}, .transpose = true),
+    R("h.*.attn.c_attn.bias", DEC_BIAS(ATTN_QKV), {A3}),
+    R("h.*.attn.c_proj.weight", DEC(ATTN_OUT), {A, D}, .transpose = true),
+    R("h.*.attn.c_proj.bias", DEC_BIAS(ATTN_OUT), {D}),
+    R("h.*.ln_2.weight", DEC(FFN_NORM), {D}),
+    R("h.*.ln_2.bias", DEC_BIAS(FFN_NORM), {D}),
+    R("h.*.mlp.c_fc.weight", DEC(FFN_FC1), {D, F}, .transpose = true),
+    R("h.*.mlp.c_fc.bias", DEC_BIAS(FFN_FC1), {F}),
+    R("h.*.mlp.c_proj.weight", DEC(FFN_FC2), {F, D}, .transpose = true),
+    R("h.*.mlp.c_proj.bias", DEC_BIAS(FFN_FC2), {D}),
+    R("ln_f.weight", DEC(NORM), {D}),
+    R("ln_f.bias", DEC_BIAS(NORM), {D}),
+    R("lm_head.weight", HEAD(LM, OUT), {V, D}, .plain = true),
+    {0},
+};
+
+/* The causal mask, which is not "attn.c_attn.bias". */
+static const eet_buffer buffers[] = {
+    {"h.*.attn.bias", 4, false},
+    {"h.*.attn.masked_bias", 0, false},
+    {0},
+};
+
+static const eet_share shares[] = {
+    {DEC(EMB_TYPE), DEC(EMB_TOK), false}, /* token types are words */
+    {HEAD(LM, OUT), DEC(EMB_TOK), true},
+};
+
+static const eet_key_row keys[] = {
+    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(vocab_size), .required = true},
+    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(vocab_rows), .required = true},
+    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(types), .required = true},
+    {.key = "n_embd",
+     .alias = "hidden_size",
+     .kind = EET_KEY_INTEGER,
+     AT(hidden),
+     .required = true},
+    {.key = "n_embd",
+     .alias = "hidden_size",
+     .kind = EET_KEY_INTEGER,
+     AT(emb_dim),
+     .required = true},
+    {.key = "n_layer",
+     .alias = "num_hidden_layers",
+     .kind = EET_KEY_INTEGER,
+     AT(layers),
+     .required = true},
+    {.key = "n_head",
+     .alias = "num_attention_heads",
+     .kind = EET_KEY_INTEGER,
+     AT(heads),
+     .required = true},
+    {.key = "n_inner",
+     .kind = EET_KEY_INTEGER,
+     AT(ffn),
+     .fallback = 4,
+     .fallback_of = EET_SYM_HIDDEN},
+    {.key = "n_positions",
+     .alias = "n_ctx",
+     .kind = EET_KEY_INTEGER,
+     AT(pos_rows),
+     .required = true},
+    {.key = "activation_function", .kind = EET_KEY_ACT, AT(act), .text = "gelu_new"},
+    {.key = "layer_norm_epsilon", .kind = EET_KEY_REAL, AT(norm_eps), .fallback = 1e-5},
+    {.key = "scale_attn_weights", .kind = EET_KEY_SCALED, .stack = EET_DEC, .fallback = 1},
+    {.key = "scale_attn_by_inverse_layer_idx", .kind = EET_KEY_BOOL, AT(inv_layer_scale)},
+    {.key = "reorder_and_upcast_attn", .kind = EET_KEY_NUMERICS},
+    {.key = "tie_word_embeddings", .kind = EET_KEY_TIED, .fallback = 1},
+    {.key = "bos_token_id", .kind = EET_KEY_TOKEN, AT(tok_bos), .fallback = 50256},
+    {.key = "eos_token_id", .kind = EET_KEY_TOKEN, AT(tok_eos), .fallback = 50256},
+    {.key = "pad_token_id", .kind = EET_KEY_TOKEN, AT(tok_pad), .fallback = -1},
+    {.key = "add_cross_attention", .kind = EET_KEY_MUST_BE_FALSE, .why = "cross attention"},
+    {0},
+};
+
+static const eet_head_row heads[] = {
+    [LM] = {"lm", EET_DEC, EET_TAKE_EVERY, EET_ACT_LINEAR},
+    {0},
+};
+
+static const eet_class classes[] = {
+    {.name = "GPT2Model", .about = "hidden states"},
+    {.name = "GPT2LMHeadModel",
+     .must = 1U << LM,
+     .sign = "lm_head.weight",
+     .about = "language model"},
+    {0},
+};
+
+static const eet_stack_facts decoder = {
+    .present = true,
+    .act = EET_ACT_GELU_TANH,
+    .pre_norm = true,
+    .final_norm = true,
+    .pos_table = true,
+    .emb_scale = 1.0,
+    .type_default = -1,
+    .tok_pad = -1,
+    .tok_bos = -1,
+    .tok_eos = -1,
+    .tok_unk = -1,
+    .tok_cls = -1,
+    .tok_sep = -1,
+    .tok_mask = -1,
+    .start = -1,
+};
+
+extern const eet_family eet_family_gpt2;
+const eet_family eet_family_gpt2 = {
+    .name = "gpt2",
+    .title = "GPT-2",
+    .config_sign = "n_embd",
+    .prefixes = prefixes,
+    .stack = {NULL, &decoder},
+    .rules = rules,
+    .buffers = buffers,
+    .shares = shares,
+    .share_count = sizeof shares / sizeof shares[0],
+    .keys = keys,
+    .heads = heads,
+    .classes = classes,
+};

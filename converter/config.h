@@ -1,0 +1,28 @@
+/* config.h - a config.json of Transformers: which family and architecture it
+ * means, and what it says about the model. */
+#ifndef EET_CONVERTER_CONFIG_H
+#define EET_CONVERTER_CONFIG_H
+
+#include "converter/arch.h"
+#include "converter/notes.h"
+#include "format/cli/json.h"
+
+typedef struct eet_config {
+    const eet_family *family;
+    const eet_class *class; /* NULL: the configuration does not say, the tensors do */
+    eet_facts facts;        /* without heads */
+    bool tied;              /* word embeddings */
+    bool by_flag;           /* --arch decided */
+} eet_config;
+
+/* Reads every key that the family's tables name, strictly: a wrong type, a value
+ * out of bounds or heads that do not divide are E_CORRUPT; what would compute
+ * something else is E_UNSUPPORTED by name. `arch` is an architecture or a family,
+ * or NULL. */
+eet_status eet_config_read(const eet_json *root, const char *arch, eet_config *out,
+                           eet_notes *notes, eet_error *err);
+
+/* The key that gives `fact` (an offset) of a stack: "n_embd", or NULL. */
+const char *eet_config_key_of(const eet_family *family, int stack, uint32_t fact);
+
+#endif

@@ -1,0 +1,208 @@
+/* convert.c - the steps from a checkpoint to a .eet file. */
+#include "converter/convert.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "converter/input.h"
+#include "format/cli/json.h"
+
+enum { MAX_CONFIG = 16 << 20, MAX_ASSET = 256 << 20 };
+
+/* ---- opening ------------------------------------------------------------ */
+
+static eet_status read_config(eet_conversion *c, eet_error *err) {
+    eet_json *root = NULL;
+
+    if (c->inputs.config == NULL) {
+        return eet_fail(err, EET_E_AMBIGUOUS, EET_NOWHERE,
+                        "there is no config.json beside it; --config FILE names one");
+    }
+    eet_status status = eet_read_small(c->inputs.config, c->options.follow_symlinks, MAX_CONFIG,
+                                       &c->config_text, &c->config_bytes, err);
+
+    if (status == EET_OK) {
+        status = eet_json_parse(c->config_text, c->config_bytes, &root, err);
+    }
+    if (status == EET_OK) {
+        status = eet_config_read(root, c->options.arch, &c->config, &c->notes, err);
+    }
+    eet_json_free(root);
+    eet_error_prefix(err, eet_base_name(c->inputs.config));
+    return status;
+}
+
+static eet_status open_source(eet_conversion *c, eet_error *err) {
+    const eet_status status =
+        eet_source_open(c->inputs.weights, c->options.follow_symlinks, &c->source, err);
+
+    if (status != EET_OK) {
+        eet_error_prefix(err, eet_base_name(c->inputs.weights));
+        return status;
+    }
+    for (int32_t i = 0; i < eet_source_warnings(c->source); i++) {
+        eet_notes_add(&c->notes, "%s", eet_source_warning(c->source, i));
+    }
+    return EET_OK;
+}
+
+static eet_status make_plan(eet_conversion *c, eet_error *err) {
+    eet_status status = eet_match(c->source, &c->config, c->options.allow_unused, &c->plan, err);
+
+    if (status == EET_OK) {
+        status = eet_settle_twins(c->source, &c->plan, err);
+    }
+    if (status == EET_OK) {
+        c->number = calloc((size_t)c->plan.places + 1, sizeof *c->number);
+        if (c->number == NULL) {
+            status = eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a plan");
+        }
+    }
+    eet_error_prefix(err, eet_base_name(c->inputs.weights));
+    return status;
+}
+
+eet_status eet_conversion_open(const char *operand, const eet_convert_options *options,
+                               eet_conversion *out, eet_error *err) {
+    *out = (eet_conversion){.options = *options};
+    eet_status status =
+        eet_inputs_find(operand, options->config, options->weights, &out->inputs, &out->notes, err);
+
+    if (status != EET_OK) {
+        eet_error_prefix(err, operand);
+        return status;
+    }
+    status = open_source(out, err);
+    if (status == EET_OK) {
+        status = read_config(out, err);
+    }
+    return status == EET_OK ? make_plan(out, err) : status;
+}
+
+void eet_conversion_free(eet_conversion *c) {
+    eet_plan_free(&c->plan);
+    eet_source_close(c->source);
+    eet_inputs_free(&c->inputs);
+    eet_notes_free(&c->notes);
+    free(c->config_text);
+    free(c->number);
+    *c = (eet_conversion){0};
+}
+
+/* ---- declaring ---------------------------------------------------------- */
+
+static eet_status declare_asset(eet_conversion *c, eet_writer *writer, const eet_asset_row *row,
+                                eet_error *err) {
+    char *path = eet_path_join(c->inputs.folder, row->name);
+    char *bytes = NULL;
+    uint64_t size = 0;
+    struct stat about;
+
+    if (path == NULL) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
+    }
+    if (lstat(path, &about) != 0) {
+        free(path);
+        return EET_OK;
+    }
+    eet_status status =
+        eet_read_small(path, c->options.follow_symlinks, MAX_ASSET, &bytes, &size, err);
+
+    if (status != EET_OK) {
+        eet_error_prefix(err, row->name);
+    } else {
+        status = eet_writer_asset(writer, row->name, row->functional, bytes, size, err);
+    }
+    free(path);
+    free(bytes);
+    return status;
+}
+
+/* config.json is the one that was read, wherever it lies. */
+static eet_status declare_assets(eet_conversion *c, eet_writer *writer, eet_error *err) {
+    eet_status status =
+        eet_writer_asset(writer, "config.json", false, c->config_text, c->config_bytes, err);
+
+    for (int i = 0; status == EET_OK && c->inputs.folder != NULL && eet_asset_rows[i].name != NULL;
+         i++) {
+        if (strcmp(eet_asset_rows[i].name, "config.json") != 0) {
+            status = declare_asset(c, writer, &eet_asset_rows[i], err);
+        }
+    }
+    return status;
+}
+
+static eet_status declare_place(eet_conversion *c, eet_writer *writer, int32_t p, eet_error *err) {
+    const eet_place *place = &c->plan.place[p];
+    eet_dtype dtype = EET_DTYPE_NONE;
+    eet_status status = eet_emit_dtype(c->source, &c->plan, p, &c->options.emit, &dtype, err);
+
+    if (status != EET_OK) {
+        return status;
+    }
+    const eet_writer_tensor tensor = {.role = place->role,
+                                      .layer = (int16_t)place->layer,
+                                      .dtype = dtype,
+                                      .rank = place->rank,
+                                      .dims = {place->dims[0], place->dims[1]},
+                                      .alias_of = place->share >= 0 ? c->number[place->share] : -1};
+
+    if (place->share < 0) {
+        const uint64_t columns = place->rank > 1 ? place->dims[1] : 1;
+
+        c->weight_bytes += place->dims[0] * columns * eet_dtype_bytes(dtype);
+    }
+    return eet_writer_tensor_add(writer, &tensor, &c->number[p], err);
+}
+
+static eet_status declare_provenance(const eet_conversion *c, eet_writer *writer, eet_error *err) {
+    eet_kv_builder *prov = eet_kv_builder_create();
+    eet_status status = eet_conversion_provenance(c, prov, err);
+
+    if (status == EET_OK) {
+        status = eet_writer_provenance(writer, prov, err);
+    }
+    eet_kv_builder_free(prov);
+    return status;
+}
+
+eet_status eet_conversion_declare(eet_conversion *c, eet_writer *writer, eet_error *err) {
+    eet_status status = eet_writer_facts(writer, &c->plan.facts, err);
+
+    if (status == EET_OK) {
+        status = declare_assets(c, writer, err);
+    }
+    for (int32_t p = 0; status == EET_OK && p < c->plan.places; p++) {
+        status = declare_place(c, writer, p, err);
+    }
+    if (status == EET_OK) {
+        status = declare_provenance(c, writer, err);
+    }
+    return status == EET_OK ? eet_writer_plan(writer, err) : status;
+}
+
+/* ---- writing ------------------------------------------------------------ */
+
+eet_status eet_conversion_write(eet_conversion *c, eet_writer *writer,
+                                eet_convert_progress progress, void *context, eet_error *err) {
+    eet_emitter emitter = {
+        .source = c->source, .plan = &c->plan, .options = &c->options.emit, .writer = writer};
+    eet_status status = EET_OK;
+    uint64_t bytes = 0;
+
+    for (int32_t p = 0; status == EET_OK && p < c->plan.places; p++) {
+        const eet_place *place = &c->plan.place[p];
+
+        if (place->share < 0) {
+            status = eet_emit_place(&emitter, p, c->number[p], err);
+            bytes += place->dims[0] * (place->rank > 1 ? place->dims[1] : 1);
+        }
+        progress(context, (uint64_t)p + 1, bytes);
+    }
+    eet_emit_end(&emitter);
+    eet_source_drop_cache(c->source);
+    c->stats = emitter.total;
+    eet_error_prefix(err, eet_base_name(c->inputs.weights));
+    return status;
+}

@@ -1,0 +1,183 @@
+/* inputs.c - finds the files that an operand means. */
+#include "converter/inputs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Files that hold weights, in the order in which they are preferred. */
+typedef struct weights_row {
+    const char *name;
+    const char *refusal; /* why it is not read, or NULL */
+} weights_row;
+
+static const weights_row weights_rows[] = {
+    {"model.safetensors", NULL},
+    {"model.safetensors.index.json", "a sharded checkpoint is not supported"},
+    {"pytorch_model.bin", NULL},
+    {"pytorch_model.bin.index.json", "a sharded checkpoint is not supported"},
+    {"adapter_config.json", "an adapter (PEFT) is not a model; merge it into its base first"},
+    {"tf_model.h5", "TensorFlow weights are not supported"},
+    {"flax_model.msgpack", "Flax weights are not supported"},
+    {"rust_model.ot", "weights of rust-bert are not supported"},
+};
+enum { WEIGHTS_ROWS = sizeof weights_rows / sizeof weights_rows[0] };
+
+const eet_asset_row eet_asset_rows[] = {
+    {"config.json", false},
+    {"generation_config.json", false},
+    {"tokenizer.json", true},
+    {"tokenizer_config.json", true},
+    {"special_tokens_map.json", true},
+    {"added_tokens.json", true},
+    {"vocab.json", true},
+    {"merges.txt", true},
+    {"vocab.txt", true},
+    {"dict.txt", true},
+    {"dict.src.txt", true},
+    {"dict.tgt.txt", true},
+    {"bpe.codes", true},
+    {"encoder.json", true},
+    {"vocab.bpe", true},
+    {"sentencepiece.bpe.model", true},
+    {"spiece.model", true},
+    {NULL, false},
+};
+
+char *eet_path_join(const char *folder, const char *name) {
+    const size_t length = strlen(folder);
+    char *path = malloc(length + strlen(name) + 2);
+
+    if (path != NULL) {
+        (void)sprintf(path, "%s%s%s", folder, length > 0 && folder[length - 1] == '/' ? "" : "/",
+                      name);
+    }
+    return path;
+}
+
+const char *eet_base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
+static bool is_in(const char *folder, const char *name) {
+    char *path = eet_path_join(folder, name);
+    struct stat about;
+    const bool there = path != NULL && lstat(path, &about) == 0;
+
+    free(path);
+    return there;
+}
+
+/* A name without a slash is looked for in the folder. */
+static char *chosen_weights(const char *folder, const char *weights) {
+    return strchr(weights, '/') == NULL ? eet_path_join(folder, weights) : strdup(weights);
+}
+
+static eet_status find_weights(const char *folder, const char **found, eet_notes *notes,
+                               eet_error *err) {
+    *found = NULL;
+    for (int i = 0; i < WEIGHTS_ROWS; i++) {
+        if (!is_in(folder, weights_rows[i].name)) {
+            continue;
+        }
+        if (*found == NULL && weights_rows[i].refusal != NULL) {
+            return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE, "%s: %s", weights_rows[i].name,
+                            weights_rows[i].refusal);
+        }
+        if (*found == NULL) {
+            *found = weights_rows[i].name;
+        } else if (weights_rows[i].refusal == NULL) {
+            eet_notes_add(notes, "%s is read, and %s beside it is not; --weights FILE decides",
+                          *found, weights_rows[i].name);
+        }
+    }
+    return *found != NULL ? EET_OK
+                          : eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                                     "the folder holds neither model.safetensors nor "
+                                     "pytorch_model.bin; --weights FILE names another");
+}
+
+static eet_status find_in_folder(const char *folder, const char *weights, eet_inputs *out,
+                                 eet_notes *notes, eet_error *err) {
+    const char *found = weights;
+    const eet_status status = weights == NULL ? find_weights(folder, &found, notes, err) : EET_OK;
+
+    if (status == EET_OK) {
+        out->weights = chosen_weights(folder, found);
+        out->folder = strdup(folder);
+    }
+    return status;
+}
+
+/* The folder that a file lies in. */
+static char *folder_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+
+    if (slash == NULL) {
+        return strdup(".");
+    }
+    return strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+static char *model_name(const char *operand, bool is_folder) {
+    char *absolute = is_folder ? realpath(operand, NULL) : NULL;
+    char *name = strdup(eet_base_name(absolute != NULL ? absolute : operand));
+    char *dot = name != NULL ? strrchr(name, '.') : NULL;
+
+    if (dot != NULL && dot != name && !is_folder) {
+        *dot = '\0';
+    }
+    if (name != NULL && (name[0] == '\0' || name[0] == '.')) {
+        free(name);
+        name = strdup("model");
+    }
+    free(absolute);
+    return name;
+}
+
+eet_status eet_inputs_find(const char *operand, const char *config, const char *weights,
+                           eet_inputs *out, eet_notes *notes, eet_error *err) {
+    eet_inputs found = {0};
+    struct stat about;
+    eet_status status = EET_OK;
+
+    if (stat(operand, &about) != 0) {
+        return eet_fail_errno(err, errno, "it cannot be read");
+    }
+    if (S_ISDIR(about.st_mode)) {
+        status = find_in_folder(operand, weights, &found, notes, err);
+    } else if (weights != NULL) {
+        status = eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "--weights is for a folder");
+    } else {
+        found.weights = strdup(operand);
+        found.folder = config == NULL ? folder_of(operand) : NULL;
+    }
+    if (status != EET_OK) {
+        return status;
+    }
+    found.name = model_name(operand, S_ISDIR(about.st_mode));
+    if (config != NULL) {
+        found.config = strdup(config);
+    } else if (found.folder != NULL && is_in(found.folder, "config.json")) {
+        found.config = eet_path_join(found.folder, "config.json");
+    }
+    if (found.weights == NULL || found.name == NULL) {
+        eet_inputs_free(&found);
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
+    }
+    *out = found;
+    return EET_OK;
+}
+
+void eet_inputs_free(eet_inputs *inputs) {
+    free(inputs->weights);
+    free(inputs->config);
+    free(inputs->folder);
+    free(inputs->name);
+    *inputs = (eet_inputs){0};
+}

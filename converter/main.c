@@ -1,0 +1,264 @@
+/* main.c - eet-convert: a checkpoint becomes one .eet file. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "converter/convert.h"
+#include "converter/report.h"
+#include "format/cli/options.h"
+#include "format/cli/text.h"
+
+typedef struct settings {
+    const char *output, *config, *weights, *arch, *dtype, *allow_unused;
+    bool dry_run, json, force, hash_source, clamp, allow_nonfinite, follow_symlinks, quiet;
+    bool print_supported_models;
+    eet_option_list metadata;
+} settings;
+
+#define FLAG(field, option_name, text)                                  \
+    {                                                                   \
+        .name = (option_name), .kind = EET_OPTION_FLAG, .help = (text), \
+        .offset = offsetof(settings, field)                             \
+    }
+#define STRING(field, option_name, what, text)                                             \
+    {                                                                                      \
+        .name = (option_name), .kind = EET_OPTION_STRING, .value = (what), .help = (text), \
+        .offset = offsetof(settings, field)                                                \
+    }
+
+static const eet_option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .kind = EET_OPTION_STRING,
+     .value = "FILE",
+     .help = "the file to write (default: NAME.eet here)",
+     .offset = offsetof(settings, output)},
+    STRING(config, "config", "FILE", "the config.json to read"),
+    STRING(weights, "weights", "FILE", "the checkpoint to read in a folder with several"),
+    STRING(arch, "arch", "NAME", "read it as this architecture"),
+    {.name = "dtype",
+     .kind = EET_OPTION_CHOICE,
+     .value = "TYPE",
+     .help = "keep (default), f32, f16 or bf16",
+     .choices = "keep|f32|f16|bf16",
+     .offset = offsetof(settings, dtype)},
+    FLAG(clamp, "clamp", "write the largest number where one overflows"),
+    FLAG(allow_nonfinite, "allow-nonfinite", "keep NaN and infinity"),
+    STRING(allow_unused, "allow-unused", "REGEX", "tensors that may be left out"),
+    {.name = "metadata",
+     .kind = EET_OPTION_LIST,
+     .value = "KEY=VALUE",
+     .help = "a note to keep in the file, repeatable",
+     .offset = offsetof(settings, metadata)},
+    FLAG(hash_source, "hash-source", "keep the SHA-256 of the checkpoint too"),
+    FLAG(follow_symlinks, "follow-symlinks", "follow any symbolic link"),
+    FLAG(force, "force", "replace FILE"),
+    FLAG(dry_run, "dry-run", "say what would be done, write nothing"),
+    FLAG(json, "json", "one JSON document on standard output"),
+    {.name = "quiet",
+     .letter = 'q',
+     .kind = EET_OPTION_FLAG,
+     .help = "no notes, no progress",
+     .offset = offsetof(settings, quiet)},
+    FLAG(print_supported_models, "print-supported-models", "list them and end"),
+    {0},
+};
+
+static const char *const examples[] = {
+    "eet-convert ./gpt2                          # writes gpt2.eet",
+    "eet-convert model.bin --config config.json --dtype f16 -o small.eet",
+    "eet-convert ./bert --dry-run                # tensors, sizes, nothing written",
+};
+
+static const eet_command command = {
+    .name = "eet-convert",
+    .usage = "[OPTIONS] FOLDER|CHECKPOINT",
+    .summary = "Converts a checkpoint of Transformers into one .eet file.",
+    .options = options,
+    .examples = examples,
+    .min_operands = 0,
+    .max_operands = 1,
+};
+
+/* What a signal has to clean up; the writer's temporary file is read atomically. */
+static eet_writer *volatile active;
+
+static void on_signal(int number) {
+    const eet_writer *writer = active;
+    const char *temporary = writer != NULL ? eet_writer_temporary(writer) : NULL;
+
+    (void)number;
+    if (temporary != NULL) {
+        (void)unlink(temporary);
+    }
+    _exit(130);
+}
+
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal};
+
+    (void)sigemptyset(&action.sa_mask);
+    (void)sigaddset(&action.sa_mask, SIGINT);
+    (void)sigaddset(&action.sa_mask, SIGTERM);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+/* The temporary file is made with the signals held back, so that none comes
+ * between the file and its name. */
+static eet_status begin(eet_writer *writer, eet_error *err) {
+    sigset_t held;
+    sigset_t before;
+
+    (void)sigemptyset(&held);
+    (void)sigaddset(&held, SIGINT);
+    (void)sigaddset(&held, SIGTERM);
+    (void)pthread_sigmask(SIG_BLOCK, &held, &before);
+    active = writer;
+    const eet_status status = eet_writer_begin(writer, err);
+
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}
+
+static void show_progress(void *context, uint64_t places, uint64_t bytes) {
+    eet_progress_step(context, places, bytes);
+}
+
+static eet_status write_file(eet_conversion *c, eet_writer *writer, bool quiet, eet_error *err) {
+    eet_status status = begin(writer, err);
+
+    if (status == EET_OK) {
+        eet_progress *bar =
+            eet_progress_begin("tensor", (uint64_t)c->plan.places, c->weight_bytes, quiet);
+
+        status = eet_conversion_write(c, writer, show_progress, bar, err);
+        eet_progress_end(bar);
+    }
+    return status == EET_OK ? eet_writer_commit(writer, err) : status;
+}
+
+static eet_status check_target(const settings *s, const char *target, eet_error *err) {
+    struct stat about;
+
+    if (strcmp(target, "-") == 0) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "a .eet file is not written to standard output; -o FILE names one");
+    }
+    if (!s->force && lstat(target, &about) == 0) {
+        return eet_fail(err, EET_E_EXISTS, EET_NOWHERE, "%s is there already; --force replaces it",
+                        target);
+    }
+    return EET_OK;
+}
+
+/* The file to write: -o, or the model's name here. */
+static eet_status choose_target(const settings *s, const eet_conversion *c, char **target,
+                                eet_error *err) {
+    const size_t room = strlen(c->inputs.name) + 8;
+
+    *target = s->output != NULL ? strdup(s->output) : malloc(room);
+    if (*target == NULL) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a path");
+    }
+    if (s->output == NULL) {
+        (void)snprintf(*target, room, "%s.eet", c->inputs.name);
+    }
+    return check_target(s, *target, err);
+}
+
+static eet_status convert(const settings *s, eet_conversion *c, const char *target,
+                          eet_error *err) {
+    const eet_writer_options how = {.force = s->force};
+    eet_writer *writer = NULL;
+    eet_status status = eet_writer_create(target, &how, &writer, err);
+
+    if (status == EET_OK) {
+        status = eet_conversion_declare(c, writer, err);
+    }
+    if (status == EET_OK && !s->dry_run) {
+        status = write_file(c, writer, s->quiet || s->json, err);
+    }
+    if (status == EET_OK) {
+        const eet_report report = {c, writer, target, s->dry_run};
+
+        status = s->json ? eet_report_json(&report, err) : eet_report_text(&report, err);
+    }
+    active = NULL;
+    eet_writer_free(writer);
+    return status;
+}
+
+static void print_notes(const eet_conversion *c, const settings *s) {
+    for (int32_t i = 0; !s->quiet && i < c->notes.count; i++) {
+        (void)fprintf(stderr, "eet-convert: note: %s\n", c->notes.line[i]);
+    }
+}
+
+static eet_dtype wanted_dtype(const settings *s) {
+    return s->dtype == NULL || strcmp(s->dtype, "keep") == 0 ? EET_DTYPE_NONE
+                                                             : eet_dtype_named(s->dtype);
+}
+
+static int run(const settings *s, const char *operand) {
+    const eet_convert_options wanted = {
+        .config = s->config,
+        .weights = s->weights,
+        .arch = s->arch,
+        .allow_unused = s->allow_unused,
+        .emit = {wanted_dtype(s), s->clamp, s->allow_nonfinite},
+        .hash_source = s->hash_source,
+        .follow_symlinks = s->follow_symlinks,
+        .metadata = s->metadata.items,
+        .metadata_count = s->metadata.count,
+    };
+    eet_error err = {0};
+    eet_conversion c = {0};
+    char *target = NULL;
+    eet_status status = EET_OK;
+
+    if (s->output != NULL) {
+        status = check_target(s, s->output, &err);
+    }
+    if (status == EET_OK) {
+        status = eet_conversion_open(operand, &wanted, &c, &err);
+        print_notes(&c, s);
+    }
+    if (status == EET_OK) {
+        status = choose_target(s, &c, &target, &err);
+    }
+    if (status == EET_OK) {
+        status = convert(s, &c, target, &err);
+    }
+    free(target);
+    eet_conversion_free(&c);
+    return status == EET_OK ? 0 : eet_command_fail(&command, &err, operand, s->json);
+}
+
+int main(int argc, char **argv) {
+    settings s = {0};
+    eet_operands operands = {0};
+    eet_error err = {0};
+    int code = 0;
+
+    catch_signals();
+    if (eet_command_parse(&command, argc, argv, &s, &operands, &err) != EET_OK) {
+        code = eet_command_fail(&command, &err, NULL, s.json);
+    } else if (s.print_supported_models) {
+        code = eet_report_models(s.json, &err) == EET_OK
+                   ? 0
+                   : eet_command_fail(&command, &err, NULL, s.json);
+    } else if (!operands.done && operands.count != 1) {
+        (void)eet_fail(&err, EET_E_ARGUMENT, EET_NOWHERE,
+                       "a folder or a checkpoint is missing; eet-convert --help shows how");
+        code = eet_command_fail(&command, &err, NULL, s.json);
+    } else if (!operands.done) {
+        code = run(&s, operands.items[0]);
+    }
+    eet_command_end(&command, &s, &operands);
+    return eet_command_finish(&command, code);
+}

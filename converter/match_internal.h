@@ -1,0 +1,40 @@
+/* match_internal.h - what the files of matching share (match.c, match_shapes.c, match_places.c). */
+#ifndef EET_CONVERTER_MATCH_INTERNAL_H
+#define EET_CONVERTER_MATCH_INTERNAL_H
+
+#include "converter/match.h"
+#include "converter/names.h"
+
+enum { EET_NOT_USED = -1, EET_IS_BUFFER = -2 };
+
+/* What a tensor of the source was found to be. */
+typedef struct eet_hit {
+    int32_t rule;  /* in the family's table, or one of the above */
+    int32_t layer; /* -1 none */
+} eet_hit;
+
+typedef struct eet_matching {
+    const eet_source *source;
+    const eet_config *config;
+    const eet_family *family;
+    const char *allow_unused;
+    eet_plain_name *names;
+    eet_hit *hit; /* a tensor each */
+    int32_t count;
+    int32_t head_number[EET_FAMILY_HEADS]; /* of a family's head row in the facts, or -1 */
+    eet_plan *plan;
+    eet_error *err;
+} eet_matching;
+
+/* Is the tensor's rule one of a head that the model does not have? */
+bool eet_matching_is_headless(const eet_matching *m, const eet_rule *rule);
+
+/* Solves the symbols and checks every tensor that is used; binds facts that the
+ * configuration left open. */
+eet_status eet_match_shapes(eet_matching *m);
+
+/* Makes the places from the facts, fills them, and complains about what is
+ * missing or left over. */
+eet_status eet_match_places(eet_matching *m);
+
+#endif

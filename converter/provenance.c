@@ -1,0 +1,189 @@
+/* provenance.c - where a file came from: names, sizes and digests of what was
+ * read, and how. No time, host, user or path: the same input gives the same bytes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "converter/convert.h"
+#include "converter/input.h"
+#include "format/cli/text.h"
+#include "format/sha256.h"
+
+enum { PIECE = 8 << 20, MAX_OPTIONS = 12, USER_KEY = 100 };
+
+static eet_status hash_file(const eet_source_file *file, uint8_t digest[32], eet_error *err) {
+    eet_sha256 *hash = eet_sha256_create();
+    uint8_t *piece = malloc(PIECE);
+    eet_status status = hash != NULL && piece != NULL
+                            ? EET_OK
+                            : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for hashing");
+
+    for (uint64_t at = 0; status == EET_OK && at < file->bytes; at += PIECE) {
+        const uint64_t bytes = file->bytes - at < PIECE ? file->bytes - at : PIECE;
+
+        status = eet_read_at(file->fd, at, piece, bytes, err);
+        if (status == EET_OK) {
+            eet_sha256_add(hash, piece, bytes);
+        }
+    }
+    if (status == EET_OK) {
+        eet_sha256_finish(hash, digest);
+    }
+    free(piece);
+    eet_sha256_free(hash);
+    return status;
+}
+
+static eet_status hash_memory(const void *data, uint64_t bytes, uint8_t digest[32],
+                              eet_error *err) {
+    eet_sha256 *hash = eet_sha256_create();
+
+    if (hash == NULL) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for hashing");
+    }
+    eet_sha256_add(hash, data, bytes);
+    eet_sha256_finish(hash, digest);
+    eet_sha256_free(hash);
+    return EET_OK;
+}
+
+static eet_status add_weights(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
+    const eet_source_file *file = eet_source_provenance(c->source);
+    uint8_t digest[32];
+    eet_hex_text hex;
+
+    eet_kv_set_string(prov, "src.0.name", 0, file->name);
+    eet_kv_set_string(prov, "src.0.kind", 0, file->kind);
+    eet_kv_set_u64(prov, "src.0.bytes", 0, file->bytes);
+    if (file->serialization_id != NULL) {
+        eet_kv_set_string(prov, "src.0.serialization_id", 0, file->serialization_id);
+    }
+    if (file->crcless) {
+        eet_kv_set_bool(prov, "src.0.crcless", 0, true);
+    }
+    if (!c->options.hash_source) {
+        return EET_OK;
+    }
+    const eet_status status = hash_file(file, digest, err);
+
+    if (status == EET_OK) {
+        eet_kv_set_string(prov, "src.0.sha256", 0, eet_format_sha256(&hex, digest));
+    }
+    return status;
+}
+
+static eet_status add_config(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
+    uint8_t digest[32];
+    eet_hex_text hex;
+    const eet_status status = hash_memory(c->config_text, c->config_bytes, digest, err);
+
+    if (status == EET_OK) {
+        eet_kv_set_string(prov, "src.1.name", 0, eet_base_name(c->inputs.config));
+        eet_kv_set_string(prov, "src.1.kind", 0, "config");
+        eet_kv_set_u64(prov, "src.1.bytes", 0, c->config_bytes);
+        eet_kv_set_string(prov, "src.1.sha256", 0, eet_format_sha256(&hex, digest));
+    }
+    return status;
+}
+
+/* A digest of "tensor -> place" lines: two conversions with one map agree in it. */
+static eet_status add_map(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
+    eet_sha256 *hash = eet_sha256_create();
+    uint8_t digest[32];
+    eet_hex_text hex;
+
+    if (hash == NULL) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for hashing");
+    }
+    for (int32_t p = 0; p < c->plan.places; p++) {
+        const eet_place *place = &c->plan.place[p];
+        eet_place_name name;
+
+        (void)eet_place_named(&name, place);
+        for (int32_t k = 0; k < EET_MAX_PARTS; k++) {
+            if (place->rule != NULL && place->tensor[k] >= 0) {
+                const eet_source_tensor *t = eet_source_at(c->source, place->tensor[k]);
+
+                eet_sha256_add(hash, t->name, t->name_bytes);
+                eet_sha256_add(hash, " -> ", 4);
+            }
+        }
+        eet_sha256_add(hash, name.text, strlen(name.text));
+        eet_sha256_add(hash, "\n", 1);
+    }
+    eet_sha256_finish(hash, digest);
+    eet_sha256_free(hash);
+    eet_kv_set_string(prov, "map.sha256", 0, eet_format_sha256(&hex, digest));
+    return EET_OK;
+}
+
+/* The options that change what is written, in one order. */
+static void add_options(const eet_conversion *c, eet_kv_builder *prov) {
+    const eet_convert_options *o = &c->options;
+    char dtype[32];
+    char arch[160];
+    char allow[512];
+    const char *list[MAX_OPTIONS];
+    uint32_t count = 0;
+
+    if (o->emit.allow_nonfinite) {
+        list[count++] = "allow-nonfinite";
+    }
+    if (o->allow_unused != NULL) {
+        (void)snprintf(allow, sizeof allow, "allow-unused=%s", o->allow_unused);
+        list[count++] = allow;
+    }
+    if (o->arch != NULL) {
+        (void)snprintf(arch, sizeof arch, "arch=%s", o->arch);
+        list[count++] = arch;
+    }
+    if (o->emit.clamp) {
+        list[count++] = "clamp";
+    }
+    (void)snprintf(dtype, sizeof dtype, "dtype=%s",
+                   o->emit.dtype == EET_DTYPE_NONE ? "keep" : eet_dtype_name(o->emit.dtype));
+    list[count++] = dtype;
+    eet_kv_set_strings(prov, "conv.options", 0, list, count);
+}
+
+static eet_status add_metadata(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
+    for (int32_t i = 0; i < c->options.metadata_count; i++) {
+        const char *text = c->options.metadata[i];
+        const char *equal = strchr(text, '=');
+        char key[USER_KEY + 8];
+
+        if (equal == NULL || equal == text || equal - text > USER_KEY) {
+            eet_shown shown;
+
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "--metadata \"%s\" is not KEY=VALUE with a key of 1 to %d characters",
+                            eet_show(&shown, text, strlen(text)), USER_KEY);
+        }
+        (void)snprintf(key, sizeof key, "user.%.*s", (int)(equal - text), text);
+        eet_kv_set_string(prov, key, 0, equal + 1);
+    }
+    return EET_OK;
+}
+
+eet_status eet_conversion_provenance(const eet_conversion *c, eet_kv_builder *prov,
+                                     eet_error *err) {
+    eet_status status = add_weights(c, prov, err);
+
+    if (status == EET_OK) {
+        status = add_config(c, prov, err);
+    }
+    if (status == EET_OK) {
+        status = add_map(c, prov, err);
+    }
+    if (status == EET_OK) {
+        status = add_metadata(c, prov, err);
+    }
+    if (status == EET_OK) {
+        eet_kv_set_string(prov, "conv.version", 0, EET_VERSION);
+        add_options(c, prov);
+        eet_kv_set_u64(prov, "cast.nonfinite", 0, c->stats.nonfinite);
+        eet_kv_set_u64(prov, "cast.clamped", 0, c->stats.overflowed);
+        eet_kv_set_f64(prov, "cast.max_error", 0, c->stats.max_error);
+    }
+    return status;
+}

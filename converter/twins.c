@@ -1,0 +1,80 @@
+/* twins.c - tensors that a checkpoint holds twice: are they equal? */
+#include <string.h>
+
+#include "converter/emit.h"
+#include "format/sha256.h"
+
+static eet_status digest_of(eet_source *source, const eet_source_tensor *t, uint8_t digest[32],
+                            eet_error *err) {
+    const void *data = NULL;
+    eet_sha256 *hash = eet_sha256_create();
+    eet_status status = hash != NULL ? eet_source_view(source, t, &data, err)
+                                     : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory");
+
+    if (status == EET_OK) {
+        eet_sha256_add(hash, data, t->elements * eet_source_dtype_bytes(t->dtype));
+        eet_sha256_finish(hash, digest);
+    }
+    eet_sha256_free(hash);
+    return status;
+}
+
+/* One after the other, so that one of them is in memory at a time. */
+static eet_status are_equal(eet_source *source, const eet_twin *twin, bool *equal, eet_error *err) {
+    const eet_source_tensor *a = eet_source_at(source, twin->a);
+    const eet_source_tensor *b = eet_source_at(source, twin->b);
+    uint8_t digest[2][32];
+
+    *equal = eet_source_same(a, b);
+    if (*equal || a->dtype != b->dtype || a->elements != b->elements) {
+        return EET_OK;
+    }
+    eet_status status = digest_of(source, a, digest[0], err);
+
+    if (status == EET_OK) {
+        status = digest_of(source, b, digest[1], err);
+    }
+    *equal = status == EET_OK && memcmp(digest[0], digest[1], sizeof digest[0]) == 0;
+    return status;
+}
+
+static eet_status complain(const eet_source *source, const eet_twin *twin, eet_error *err) {
+    const eet_source_tensor *a = eet_source_at(source, twin->a);
+    const eet_source_tensor *b = eet_source_at(source, twin->b);
+    eet_shown one;
+    eet_shown other;
+    const char *first = eet_show(&one, a->name, a->name_bytes);
+    const char *second = eet_show(&other, b->name, b->name_bytes);
+
+    if (twin->tied >= 0) {
+        return eet_fail(err, EET_E_AMBIGUOUS, EET_NOWHERE,
+                        "\"%s\" differs from \"%s\", which the configuration ties it to; "
+                        "\"tie_word_embeddings\": false in the configuration keeps both",
+                        second, first);
+    }
+    return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
+                    "\"%s\" and \"%s\" are the same part of the model, and they differ", first,
+                    second);
+}
+
+eet_status eet_settle_twins(eet_source *source, eet_plan *plan, eet_error *err) {
+    for (int32_t i = 0; i < plan->twins; i++) {
+        const eet_twin *twin = &plan->twin[i];
+        bool equal = false;
+        const eet_status status = are_equal(source, twin, &equal, err);
+
+        if (status != EET_OK) {
+            return status;
+        }
+        if (!equal && twin->must) {
+            return complain(source, twin, err);
+        }
+        for (int32_t p = 0; equal && twin->tied >= 0 && p < twin->tied; p++) {
+            if (plan->place[p].rule != NULL && plan->place[p].tensor[0] == twin->a) {
+                plan->place[twin->tied].share = p;
+                plan->place[twin->tied].rule = NULL;
+            }
+        }
+    }
+    return EET_OK;
+}
