@@ -218,24 +218,26 @@ START_TEST(random_changes_are_refused_or_harmless)
 { mutate_many(20000); }
 END_TEST
 
-#ifdef EET_MANY
 START_TEST(a_million_random_changes_are_refused_or_harmless)
 { mutate_many(1000000); }
 END_TEST
-#endif
 
-int main(void) {
+/* With an argument: the slow claim alone. */
+int main(int count, char **arguments) {
     const eet_claim claims[] = {
-#ifdef EET_MANY
-        {.test = a_million_random_changes_are_refused_or_harmless,
-         .setup = make_tiny,
-         .teardown = free_tiny},
-#endif
         {.test = a_broken_rule_is_named, .rows = CASES, .setup = make_tiny, .teardown = free_tiny},
         {.test = a_flipped_bit_is_found_at_its_level, .setup = make_tiny, .teardown = free_tiny},
         {.test = every_bit_of_page_0_counts, .setup = make_tiny, .teardown = free_tiny},
         {.test = every_other_length_is_refused, .setup = make_tiny, .teardown = free_tiny},
         {.test = random_changes_are_refused_or_harmless, .setup = make_tiny, .teardown = free_tiny},
     };
+    const eet_claim many[] = {{.test = a_million_random_changes_are_refused_or_harmless,
+                               .setup = make_tiny,
+                               .teardown = free_tiny}};
+
+    (void)arguments;
+    if (count > 1) {
+        return eet_suite_run("damage_many", many, 1);
+    }
     return eet_suite_run("damage", claims, sizeof claims / sizeof *claims);
 }
