@@ -162,9 +162,14 @@ void eet_table_print(const eet_table *table, FILE *stream) {
         widths[i] = column_width(table, i);
     }
     for (int32_t row = 0; row < table->rows; row++) {
-        for (int32_t i = 0; i < table->columns; i++) {
-            print_cell(stream, table->cells[row * table->columns + i], widths[i], table->right[i],
-                       i + 1 == table->columns);
+        char *const *cells = table->cells + row * table->columns;
+        int32_t used = table->columns;
+
+        while (used > 1 && cells[used - 1][0] == '\0') {
+            used--; /* no spaces at the end of a line */
+        }
+        for (int32_t i = 0; i < used; i++) {
+            print_cell(stream, cells[i], widths[i], table->right[i], i + 1 == used);
         }
     }
     free(widths);

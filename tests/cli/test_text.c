@@ -67,7 +67,7 @@ START_TEST(columns_line_up_whatever_the_script)
     (void)fclose(stream);
     ck_assert_str_eq(text, "name    size  note\n"
                            "caf\xC3\xA9       5  x\n"
-                           "\xE6\xBC\xA2\xE5\xAD\x97   12345  \n"
+                           "\xE6\xBC\xA2\xE5\xAD\x97   12345\n"
                            "e\xCC\x81\\x1B      1  long note\n");
     free(text);
 }
