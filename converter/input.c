@@ -33,18 +33,8 @@ static const char *kind_name(mode_t mode) {
     }
 }
 
-static eet_status fail_shown(eet_error *err, const char *path, const char *what) {
-    eet_shown shown;
-
-    return eet_fail(err, EET_E_IO, EET_NOWHERE, "%s: %s",
-                    eet_show(&shown, base_name(path), strlen(base_name(path))), what);
-}
-
-static eet_status fail_system(eet_error *err, const char *path, int number) {
-    eet_shown shown;
-
-    return eet_fail_errno(err, number, "%s",
-                          eet_show(&shown, base_name(path), strlen(base_name(path))));
+static eet_status fail_system(eet_error *err, int number) {
+    return eet_fail_errno(err, number, "the file cannot be opened");
 }
 
 /* Is `target` the "../../blobs/<id>" that a hub cache's snapshot links to? */
@@ -87,7 +77,7 @@ static eet_status open_blob(const char *path, int *fd, eet_error *err) {
     int folder = -1;
 
     if (length <= 0) {
-        return fail_system(err, path, errno);
+        return fail_system(err, errno);
     }
     target[length] = '\0';
     char *parent = strndup(path, (size_t)(base_name(path) - path));
@@ -98,31 +88,29 @@ static eet_status open_blob(const char *path, int *fd, eet_error *err) {
     folder = open(*parent == '\0' ? "." : parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
     free(parent);
     if (folder < 0) {
-        return fail_system(err, path, errno);
+        return fail_system(err, errno);
     }
     if (!is_blob_link(target) || !is_snapshot(folder)) {
         (void)close(folder);
-        return fail_shown(err, path, "a symbolic link; --follow-symlinks follows it");
+        return eet_fail(err, EET_E_IO, EET_NOWHERE,
+                        "the file is a symbolic link; --follow-symlinks follows it");
     }
     *fd = openat(folder, target, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     const int number = errno;
 
     (void)close(folder);
-    return *fd < 0 ? fail_system(err, path, number) : EET_OK;
+    return *fd < 0 ? fail_system(err, number) : EET_OK;
 }
 
 /* What the open file is, and its size. */
-static eet_status check_regular(int fd, const char *path, uint64_t *bytes, eet_error *err) {
+static eet_status check_regular(int fd, uint64_t *bytes, eet_error *err) {
     struct stat now;
 
     if (fstat(fd, &now) != 0) {
-        return fail_system(err, path, errno);
+        return fail_system(err, errno);
     }
     if (!S_ISREG(now.st_mode)) {
-        eet_shown shown;
-
-        return eet_fail(err, EET_E_IO, EET_NOWHERE, "%s is %s, not a regular file",
-                        eet_show(&shown, base_name(path), strlen(base_name(path))),
+        return eet_fail(err, EET_E_IO, EET_NOWHERE, "the file is %s, not a regular file",
                         kind_name(now.st_mode));
     }
     *bytes = (uint64_t)now.st_size;
@@ -135,14 +123,11 @@ static eet_status look_first(const char *path, bool follow_symlinks, bool *is_li
     struct stat now;
 
     if ((follow_symlinks ? stat(path, &now) : lstat(path, &now)) != 0) {
-        return fail_system(err, path, errno);
+        return fail_system(err, errno);
     }
     *is_link = S_ISLNK(now.st_mode);
     if (!S_ISREG(now.st_mode) && !*is_link) {
-        eet_shown shown;
-
-        return eet_fail(err, EET_E_IO, EET_NOWHERE, "%s is %s, not a regular file",
-                        eet_show(&shown, base_name(path), strlen(base_name(path))),
+        return eet_fail(err, EET_E_IO, EET_NOWHERE, "the file is %s, not a regular file",
                         kind_name(now.st_mode));
     }
     return EET_OK;
@@ -163,10 +148,10 @@ eet_status eet_open_input(const char *path, bool follow_symlinks, int *fd, uint6
         status = open_blob(path, &opened, err);
     } else {
         opened = open(path, flags);
-        status = opened < 0 ? fail_system(err, path, errno) : EET_OK;
+        status = opened < 0 ? fail_system(err, errno) : EET_OK;
     }
     if (status == EET_OK) {
-        status = check_regular(opened, path, &size, err);
+        status = check_regular(opened, &size, err);
     }
     if (status != EET_OK) {
         if (opened >= 0) {
@@ -219,12 +204,10 @@ eet_status eet_read_small(const char *path, bool follow_symlinks, uint64_t limit
         return status;
     }
     if (size > limit) {
-        eet_shown shown;
-
         (void)close(fd);
-        return eet_fail(err, EET_E_LIMIT, EET_NOWHERE, "%s has %llu bytes; at most %llu are read",
-                        eet_show(&shown, base_name(path), strlen(base_name(path))),
-                        (unsigned long long)size, (unsigned long long)limit);
+        return eet_fail(err, EET_E_LIMIT, EET_NOWHERE,
+                        "the file has %llu bytes; at most %llu are read", (unsigned long long)size,
+                        (unsigned long long)limit);
     }
     char *text = malloc((size_t)size + 1);
 

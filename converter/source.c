@@ -246,7 +246,6 @@ eet_status eet_source_open(const char *path, bool follow_symlinks, eet_source **
                            eet_error *err) {
     const char *slash = strrchr(path, '/');
     eet_source *source = calloc(1, sizeof *source);
-    eet_shown shown;
 
     if (source == NULL) {
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a checkpoint");
@@ -268,7 +267,6 @@ eet_status eet_source_open(const char *path, bool follow_symlinks, eet_source **
         .name = source->name, .kind = "", .bytes = source->bytes, .fd = source->fd};
     status = open_by_magic(source, err);
     if (status != EET_OK) {
-        eet_error_prefix(err, eet_show(&shown, source->name, strlen(source->name)));
         eet_source_close(source);
         return status;
     }

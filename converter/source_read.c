@@ -43,7 +43,7 @@ static eet_status load(eet_source *source, const eet_source_tensor *tensor, eet_
     if (source->cached == tensor->storage) {
         return EET_OK;
     }
-    if (source->cache == NULL || source->cache_bytes < bytes || source->cache_bytes / 2 > bytes) {
+    if (source->cache == NULL || source->cache_bytes < bytes) {
         free(source->cache);
         source->cache = malloc((size_t)bytes + 1);
         source->cache_bytes = bytes;
@@ -168,16 +168,6 @@ static void copy_out(const eet_source *source, const eet_source_tensor *tensor, 
     }
 }
 
-/* Names the file in front of what the reader said. */
-static eet_status named(const eet_source *source, eet_status status, eet_error *err) {
-    eet_shown shown;
-
-    if (status != EET_OK) {
-        eet_error_prefix(err, eet_show(&shown, source->name, strlen(source->name)));
-    }
-    return status;
-}
-
 eet_status eet_source_read(eet_source *source, const eet_source_tensor *tensor, void *data,
                            eet_error *err) {
     eet_status status = EET_OK;
@@ -190,7 +180,7 @@ eet_status eet_source_read(eet_source *source, const eet_source_tensor *tensor, 
     if (status == EET_OK) {
         copy_out(source, tensor, data);
     }
-    return named(source, status, err);
+    return status;
 }
 
 static eet_status make_scratch(eet_source *source, uint64_t bytes, eet_error *err) {
@@ -217,7 +207,7 @@ eet_status eet_source_view(eet_source *source, const eet_source_tensor *tensor, 
         if (status == EET_OK) {
             *data = (const uint8_t *)source->cache + tensor->offset * size;
         }
-        return named(source, status, err);
+        return status;
     }
     if (tensor->refusal == NULL) {
         status = make_scratch(source, tensor->elements * size, err);

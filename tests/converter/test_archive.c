@@ -147,6 +147,21 @@ START_TEST(a_flipped_byte_is_told_by_name_or_reported)
 }
 END_TEST
 
+START_TEST(an_archive_cut_after_it_was_opened_is_an_error)
+{
+    const zip_part part = zip_stored("m/data/0", "weights!", 8);
+    eet_archive *archive = open_good(&part, 1, NULL);
+    char read[8];
+    eet_error err;
+
+    eet_error_clear(&err);
+    ck_assert_int_eq(truncate(eet_tmp_path("a.zip").path, 40), 0);
+    ck_assert_int_eq(eet_archive_read(archive, 0, read, NULL, &err), EET_E_CORRUPT);
+    ck_assert_ptr_nonnull(strstr(err.text, "\"m/data/0\": the file ends at byte 40"));
+    eet_archive_close(archive);
+}
+END_TEST
+
 typedef struct broken {
     const char *what;
     int status;
@@ -416,6 +431,7 @@ int main(void) {
         {.test = a_deflated_entry_is_inflated},
         {.test = a_deflated_entry_ends_where_its_sizes_say, .rows = 4},
         {.test = a_flipped_byte_is_told_by_name_or_reported},
+        {.test = an_archive_cut_after_it_was_opened_is_an_error},
         {.test = an_archive_that_breaks_a_rule_is_refused,
          .rows = (int)(sizeof rows / sizeof rows[0])},
         {.test = every_truncation_is_refused},

@@ -154,7 +154,6 @@ START_TEST(a_header_that_breaks_a_rule_is_refused)
     ck_assert_msg(eet_source_open(file.path, false, &source, &err) == (eet_status)rows[_i].status,
                   "%s: %s", rows[_i].header, err.text);
     ck_assert_msg(strstr(err.text, rows[_i].says) != NULL, "%s: %s", rows[_i].header, err.text);
-    ck_assert_msg(strncmp(err.text, "model.bin: ", 11) == 0, "%s", err.text);
     ck_assert_ptr_null(source);
 }
 END_TEST
@@ -222,7 +221,7 @@ START_TEST(a_file_cut_while_it_is_read_is_an_error)
     eet_error_clear(&err);
     ck_assert_int_eq(truncate(eet_tmp_path("model.bin").path, (off_t)strlen(header) + 12), 0);
     ck_assert_int_eq(eet_source_read(source, eet_source_at(source, 0), data, &err), EET_E_CORRUPT);
-    ck_assert_ptr_nonnull(strstr(err.text, "model.bin: the file ends at byte"));
+    ck_assert_ptr_nonnull(strstr(err.text, "the file ends at byte"));
     ck_assert_uint_eq(err.offset, strlen(header) + 12);
     eet_source_close(source);
 }

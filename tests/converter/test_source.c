@@ -230,7 +230,7 @@ START_TEST(a_refused_tensor_is_kept_and_said_when_read)
     eet_error_clear(&err);
     ck_assert_int_eq(eet_source_view(source, eet_source_at(source, 0), &data, &err),
                      EET_E_UNSUPPORTED);
-    ck_assert_str_eq(err.text, "shelf: tensor \"q\" cannot be read: it is quantised");
+    ck_assert_str_eq(err.text, "tensor \"q\" cannot be read: it is quantised");
     eet_source_close(source);
 }
 END_TEST
