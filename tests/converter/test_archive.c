@@ -313,7 +313,7 @@ START_TEST(seventy_thousand_entries_are_found_each)
 {
     enum { COUNT = 70000 };
     zip_part *parts = malloc(COUNT * sizeof *parts);
-    char(*name)[16] = malloc(COUNT * sizeof *name);
+    char(*name)[24] = malloc(COUNT * sizeof *name);
     const zip_ends ends = {.large = true};
 
     for (int i = 0; i < COUNT; i++) {

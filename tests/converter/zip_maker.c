@@ -8,7 +8,9 @@
 
 uint8_t *zip_put(uint8_t *at, uint64_t value, int bytes) {
     for (int i = 0; i < bytes; i++) {
-        at[i] = i < 8 ? (uint8_t)(value >> 8 * i) : 0;
+        const uint64_t shifted = i < 8 ? value >> 8 * i : 0;
+
+        at[i] = (uint8_t)shifted;
     }
     return at + bytes;
 }
