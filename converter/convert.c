@@ -33,12 +33,19 @@ static eet_status read_config(eet_conversion *c, eet_error *err) {
     return status;
 }
 
+/* A folder's error says which of its files; a file was named by the user. */
+static void prefix_weights(const eet_conversion *c, eet_error *err) {
+    if (c->inputs.is_folder) {
+        eet_error_prefix(err, eet_base_name(c->inputs.weights));
+    }
+}
+
 static eet_status open_source(eet_conversion *c, eet_error *err) {
     const eet_status status =
         eet_source_open(c->inputs.weights, c->options.follow_symlinks, &c->source, err);
 
     if (status != EET_OK) {
-        eet_error_prefix(err, eet_base_name(c->inputs.weights));
+        prefix_weights(c, err);
         return status;
     }
     for (int32_t i = 0; i < eet_source_warnings(c->source); i++) {
@@ -59,7 +66,7 @@ static eet_status make_plan(eet_conversion *c, eet_error *err) {
             status = eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a plan");
         }
     }
-    eet_error_prefix(err, eet_base_name(c->inputs.weights));
+    prefix_weights(c, err);
     return status;
 }
 
@@ -69,11 +76,9 @@ eet_status eet_conversion_open(const char *operand, const eet_convert_options *o
     eet_status status =
         eet_inputs_find(operand, options->config, options->weights, &out->inputs, &out->notes, err);
 
-    if (status != EET_OK) {
-        eet_error_prefix(err, operand);
-        return status;
+    if (status == EET_OK) {
+        status = open_source(out, err);
     }
-    status = open_source(out, err);
     if (status == EET_OK) {
         status = read_config(out, err);
     }
@@ -133,6 +138,15 @@ static eet_status declare_assets(eet_conversion *c, eet_writer *writer, eet_erro
     return status;
 }
 
+/* Of a place as it will be written. */
+static uint64_t bytes_of(const eet_conversion *c, int32_t p) {
+    const eet_place *place = &c->plan.place[p];
+    eet_dtype dtype = EET_DTYPE_NONE;
+
+    (void)eet_emit_dtype(c->source, &c->plan, p, &c->options.emit, &dtype, NULL);
+    return place->dims[0] * (place->rank > 1 ? place->dims[1] : 1) * eet_dtype_bytes(dtype);
+}
+
 static eet_status declare_place(eet_conversion *c, eet_writer *writer, int32_t p, eet_error *err) {
     const eet_place *place = &c->plan.place[p];
     eet_dtype dtype = EET_DTYPE_NONE;
@@ -149,9 +163,7 @@ static eet_status declare_place(eet_conversion *c, eet_writer *writer, int32_t p
                                       .alias_of = place->share >= 0 ? c->number[place->share] : -1};
 
     if (place->share < 0) {
-        const uint64_t columns = place->rank > 1 ? place->dims[1] : 1;
-
-        c->weight_bytes += place->dims[0] * columns * eet_dtype_bytes(dtype);
+        c->weight_bytes += bytes_of(c, p);
     }
     return eet_writer_tensor_add(writer, &tensor, &c->number[p], err);
 }
@@ -196,13 +208,13 @@ eet_status eet_conversion_write(eet_conversion *c, eet_writer *writer,
 
         if (place->share < 0) {
             status = eet_emit_place(&emitter, p, c->number[p], err);
-            bytes += place->dims[0] * (place->rank > 1 ? place->dims[1] : 1);
+            bytes += bytes_of(c, p);
         }
         progress(context, (uint64_t)p + 1, bytes);
     }
     eet_emit_end(&emitter);
     eet_source_drop_cache(c->source);
     c->stats = emitter.total;
-    eet_error_prefix(err, eet_base_name(c->inputs.weights));
-    return status;
+    prefix_weights(c, err);
+    return status == EET_OK ? declare_provenance(c, writer, err) : status;
 }

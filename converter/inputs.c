@@ -160,7 +160,8 @@ eet_status eet_inputs_find(const char *operand, const char *config, const char *
     if (status != EET_OK) {
         return status;
     }
-    found.name = model_name(operand, S_ISDIR(about.st_mode));
+    found.is_folder = S_ISDIR(about.st_mode);
+    found.name = model_name(operand, found.is_folder);
     if (config != NULL) {
         found.config = strdup(config);
     } else if (found.folder != NULL && is_in(found.folder, "config.json")) {

@@ -11,7 +11,8 @@ typedef struct eet_inputs {
     char *weights; /* path of the checkpoint, owned */
     char *config;  /* path of config.json, owned; NULL: there is none */
     char *folder;  /* path whose assets belong to the model, owned; NULL: none */
-    char *name;    /* of the model: the operand's base name without an extension, owned */
+    bool is_folder;
+    char *name; /* of the model: the operand's base name without an extension, owned */
 } eet_inputs;
 
 /* `operand` is a directory or a file; `config` and `weights` are the user's

@@ -1,6 +1,6 @@
 /* main.c - eet-convert: a checkpoint becomes one .eet file. */
-#include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,8 +150,7 @@ static eet_status check_target(const settings *s, const char *target, eet_error 
                         "a .eet file is not written to standard output; -o FILE names one");
     }
     if (!s->force && lstat(target, &about) == 0) {
-        return eet_fail(err, EET_E_EXISTS, EET_NOWHERE, "%s is there already; --force replaces it",
-                        target);
+        return eet_fail(err, EET_E_EXISTS, EET_NOWHERE, "it is there already; --force replaces it");
     }
     return EET_OK;
 }
@@ -204,6 +203,37 @@ static eet_dtype wanted_dtype(const settings *s) {
                                                              : eet_dtype_named(s->dtype);
 }
 
+/* The whole conversion; *about is the path that an error is about. */
+static eet_status run_steps(const settings *s, const char *operand,
+                            const eet_convert_options *wanted, const char **about, eet_error *err) {
+    eet_conversion c = {0};
+    char *target = NULL;
+    eet_status status = EET_OK;
+
+    *about = s->output;
+    if (s->output != NULL) {
+        status = check_target(s, s->output, err);
+    }
+    if (status == EET_OK) {
+        *about = operand;
+        status = eet_conversion_open(operand, wanted, &c, err);
+        print_notes(&c, s);
+    }
+    if (status == EET_OK) {
+        status = choose_target(s, &c, &target, err);
+        if (status != EET_OK) {
+            *about = NULL;
+            eet_error_prefix(err, target);
+        }
+    }
+    if (status == EET_OK) {
+        status = convert(s, &c, target, err);
+    }
+    free(target);
+    eet_conversion_free(&c);
+    return status;
+}
+
 static int run(const settings *s, const char *operand) {
     const eet_convert_options wanted = {
         .config = s->config,
@@ -216,27 +246,11 @@ static int run(const settings *s, const char *operand) {
         .metadata = s->metadata.items,
         .metadata_count = s->metadata.count,
     };
+    const char *about = NULL;
     eet_error err = {0};
-    eet_conversion c = {0};
-    char *target = NULL;
-    eet_status status = EET_OK;
+    const eet_status status = run_steps(s, operand, &wanted, &about, &err);
 
-    if (s->output != NULL) {
-        status = check_target(s, s->output, &err);
-    }
-    if (status == EET_OK) {
-        status = eet_conversion_open(operand, &wanted, &c, &err);
-        print_notes(&c, s);
-    }
-    if (status == EET_OK) {
-        status = choose_target(s, &c, &target, &err);
-    }
-    if (status == EET_OK) {
-        status = convert(s, &c, target, &err);
-    }
-    free(target);
-    eet_conversion_free(&c);
-    return status == EET_OK ? 0 : eet_command_fail(&command, &err, operand, s->json);
+    return status == EET_OK ? 0 : eet_command_fail(&command, &err, about, s->json);
 }
 
 int main(int argc, char **argv) {

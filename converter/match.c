@@ -105,6 +105,7 @@ static eet_status find_rules(eet_matching *m) {
     const eet_status status = choose_prefix(m, &prefix);
 
     for (int32_t i = 0; status == EET_OK && i < m->count; i++) {
+        m->prefix = prefix;
         m->hit[i] = find_rule(m, prefix, m->names[i].text);
         if (m->hit[i].rule == EET_NOT_USED && is_buffer(m, prefix, i)) {
             m->hit[i].rule = EET_IS_BUFFER;

@@ -18,6 +18,7 @@ typedef struct eet_matching {
     const eet_config *config;
     const eet_family *family;
     const char *allow_unused;
+    const char *prefix; /* of the base model in this checkpoint */
     eet_plain_name *names;
     eet_hit *hit; /* a tensor each */
     int32_t count;

@@ -136,6 +136,12 @@ static eet_status share(filling *f, const eet_share *row, int32_t layer) {
     const int32_t at = find_place(f, &row->place, layer);
     const int32_t of = find_place(f, &row->of, layer);
 
+    if (at >= 0 && of < 0 && !row->when_tied) {
+        return eet_fail(f->m->err, EET_E_CORRUPT, EET_NOWHERE,
+                        "the tensors of head \"%s\", which head \"%s\" is built on, are missing",
+                        f->m->family->heads[row->of.head].name,
+                        f->m->family->heads[row->place.head].name);
+    }
     if (at < 0 || of < 0 ||
         (row->when_tied && !f->m->config->tied && plan->place[at].rule == NULL)) {
         return EET_OK;
@@ -192,21 +198,25 @@ static void list_add(list *l, const char *name) {
 
 /* "(12 in all)" after a list that is cut. */
 static const char *list_rest(const list *l, char *buffer, size_t room) {
-    (void)snprintf(buffer, room, l->count > NAMES_SHOWN ? ", ... (%d in all)" : "", (int)l->count);
+    buffer[0] = '\0';
+    if (l->count > NAMES_SHOWN) {
+        (void)snprintf(buffer, room, ", ... (%d in all)", (int)l->count);
+    }
     return buffer;
 }
 
 /* The name that a rule's tensor would have at a layer. */
-static void list_pattern(list *l, const eet_rule *rule, int32_t layer) {
+static void list_pattern(const eet_matching *m, list *l, const eet_rule *rule, int32_t layer) {
     char name[192];
+    const char *prefix = rule->plain ? "" : m->prefix;
     const char *hole = strchr(rule->pattern, '*');
 
     if (hole == NULL) {
-        list_add(l, rule->pattern);
-        return;
+        (void)snprintf(name, sizeof name, "%s%s", prefix, rule->pattern);
+    } else {
+        (void)snprintf(name, sizeof name, "%s%.*s%d%s", prefix, (int)(hole - rule->pattern),
+                       rule->pattern, (int)layer, hole + 1);
     }
-    (void)snprintf(name, sizeof name, "%.*s%d%s", (int)(hole - rule->pattern), rule->pattern,
-                   (int)layer, hole + 1);
     list_add(l, name);
 }
 
@@ -222,7 +232,7 @@ static void list_missing(const eet_matching *m, const eet_place *place, list *mi
     for (const eet_rule *r = m->family->rules; r->pattern != NULL; r++) {
         if (rule_is_of(m, r, place) && place->tensor[r->part] < 0 &&
             (!r->optional || place->rule != NULL)) {
-            list_pattern(missing, r, place->layer);
+            list_pattern(m, missing, r, place->layer);
         }
     }
 }

@@ -101,9 +101,21 @@ eet_status eet_writer_facts(eet_writer *writer, const eet_facts *facts, eet_erro
 
 eet_status eet_writer_provenance(eet_writer *writer, const eet_kv_builder *prov, eet_error *err) {
     eet_block *block = &writer->plan.prov;
+    eet_block later = {0};
 
+    if (block->bytes != NULL && writer->state == EET_WRITER_BEGUN) {
+        const eet_status status = eet_kv_build(prov, &later.bytes, &later.size, err);
+
+        if (status == EET_OK && later.size == block->size) {
+            memcpy(block->bytes, later.bytes, (size_t)later.size);
+        }
+        free(later.bytes);
+        return status == EET_OK && later.size != block->size
+                   ? misuse(err, "provenance that replaces another has its size")
+                   : status;
+    }
     if (block->bytes != NULL || writer->state != EET_WRITER_DECLARING) {
-        return misuse(err, "provenance is declared once, before the plan");
+        return misuse(err, "provenance is declared before the plan");
     }
     return eet_kv_build(prov, &block->bytes, &block->size, err);
 }

@@ -46,7 +46,9 @@ void eet_writer_free(eet_writer *writer);
 
 /* Declarations, in any order among the kinds. Facts are copied. */
 eet_status eet_writer_facts(eet_writer *writer, const eet_facts *facts, eet_error *err);
-/* Provenance: outside every digest. Takes nothing; the builder stays the caller's. */
+/* Provenance: outside every digest. Takes nothing; the builder stays the caller's.
+ * Between begin and commit it may be given again with other values of the same
+ * sizes: what only the writing tells. */
 eet_status eet_writer_provenance(eet_writer *writer, const eet_kv_builder *prov, eet_error *err);
 eet_status eet_writer_asset(eet_writer *writer, const char *name, bool functional,
                             const void *bytes, uint64_t size, eet_error *err);
