@@ -7,7 +7,9 @@
 #include <string.h>
 
 /* Of the including file too, whatever its options: it is one of these instructions. */
+#ifndef __clang__ /* which is given the flags alone */
 #pragma GCC target("avx2,fma,f16c")
+#endif
 
 typedef __m256 vec;
 typedef __m256 vec_mask;

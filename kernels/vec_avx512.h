@@ -6,7 +6,9 @@
 #include <stdint.h>
 
 /* Of the including file too, whatever its options: it is one of these instructions. */
+#ifndef __clang__ /* which is given the flags alone */
 #pragma GCC target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq")
+#endif
 
 typedef __m512 vec;
 typedef __mmask16 vec_mask;
