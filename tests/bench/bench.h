@@ -15,6 +15,8 @@ void *bench_random(int64_t count, int32_t dtype);
 
 /* The fastest of several readings of a block far larger than the caches: bytes a second. */
 double bench_read_rate(eet_pool *pool);
+/* The same, of one reading: to be taken between the steps of something that takes long. */
+double bench_read_once(eet_pool *pool);
 
 /* Multiply-adds on registers alone, two flops each, in an instruction set that has ops
  * ("avx2", "avx512"): flops a second. 0 for one that is not known here. */
