@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { SCREEN_LINES = 24 };
+
 /* The two that every command has; parse_long knows them by their address. */
 static const eet_option help_option = {
     .name = "help", .letter = 'h', .kind = EET_OPTION_FLAG, .help = "print this and exit"};
@@ -245,16 +247,29 @@ static void print_option(FILE *stream, const eet_option *o, int widest) {
     (void)fprintf(stream, "%*s%s\n", widest - width + 2, "", o->help);
 }
 
+/* Empty lines are there when all fits a screen with them: usage, summary, the
+ * options and two more, "Examples:", three examples, two empty lines. */
+static bool has_room(const eet_command *command) {
+    int lines = 2 + 2 + 1 + 3 + 2;
+
+    for (const eet_option *o = command->options; o->name != NULL; o++) {
+        lines++;
+    }
+    return lines <= SCREEN_LINES;
+}
+
 static void print_help(const eet_command *command, FILE *stream) {
     const int widest = widest_option(command);
+    const char *gap = has_room(command) ? "\n" : "";
 
-    (void)fprintf(stream, "Usage: %s %s\n%s\n\n", command->name, command->usage, command->summary);
+    (void)fprintf(stream, "Usage: %s %s\n%s\n%s", command->name, command->usage, command->summary,
+                  gap);
     for (const eet_option *o = command->options; o->name != NULL; o++) {
         print_option(stream, o, widest);
     }
     print_option(stream, &help_option, widest);
     print_option(stream, &version_option, widest);
-    (void)fputs("\nExamples:\n", stream);
+    (void)fprintf(stream, "%sExamples:\n", gap);
     for (int i = 0; i < 3; i++) {
         (void)fprintf(stream, "  %s\n", command->examples[i]);
     }

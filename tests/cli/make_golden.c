@@ -1,5 +1,5 @@
-/* make_golden.c - writes the golden files of fixtures/eet into a folder: the smallest
- * sensible decoder and the smallest encoder-decoder, the same bytes on every run. */
+/* make_golden.c - writes the files of fixtures/eet into a folder, the same bytes on every run:
+ * the smallest sensible decoder, the smallest encoder-decoder, and one with NaN and infinity. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@ typedef struct maker {
     eet_writer *writer;
     eet_writer_tensor tensors[MAX_ADDED];
     int32_t count;
-    bool with_biases;
+    bool with_biases, spoilt;
     int32_t dtype;
     eet_error *err;
 } maker;
@@ -86,6 +86,10 @@ static eet_status fill(maker *m, int32_t number) {
 
         memcpy(&wide[i], &value, sizeof value);
         narrow[i] = (uint16_t)(wide[i] >> 16); /* bf16, exact */
+    }
+    if (m->spoilt && number == 1) {
+        narrow[0] = 0x7FC0; /* NaN */
+        narrow[1] = 0xFF80; /* -infinity */
     }
     if (t->dtype == EET_BF16) {
         return eet_writer_append(m->writer, number, narrow, 2 * count, m->err);
@@ -191,10 +195,13 @@ static eet_status add_extras(maker *m) {
 }
 
 /* The decoder has biases, extras and f32; the encoder-decoder none of them, and bf16. */
-static eet_status make(const char *path, bool decoder, eet_error *err) {
+static eet_status make(const char *path, bool decoder, bool spoilt, eet_error *err) {
     const eet_writer_options options = {.no_sync = true};
     const eet_facts facts = decoder ? decoder_facts() : encoder_decoder_facts();
-    maker m = {.with_biases = decoder, .dtype = decoder ? EET_F32 : EET_BF16, .err = err};
+    maker m = {.with_biases = decoder,
+               .spoilt = spoilt,
+               .dtype = decoder ? EET_F32 : EET_BF16,
+               .err = err};
     eet_status status = eet_writer_create(path, &options, &m.writer, err);
 
     if (status == EET_OK) {
@@ -217,10 +224,10 @@ static eet_status make(const char *path, bool decoder, eet_error *err) {
 }
 
 int main(int argc, char **argv) {
-    static const char *const names[] = {"golden-encdec-1.0.eet", "golden-1.0.eet"};
+    static const char *const names[] = {"golden-encdec-1.0.eet", "golden-1.0.eet", "nan.eet"};
     char path[4096];
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         eet_error err = {.status = EET_OK};
 
         if (argc != 2 ||
@@ -228,7 +235,7 @@ int main(int argc, char **argv) {
             (void)fprintf(stderr, "usage: make_golden FOLDER\n");
             return 2;
         }
-        if (make(path, i == 1, &err) != EET_OK) {
+        if (make(path, i == 1, i == 2, &err) != EET_OK) {
             (void)fprintf(stderr, "make_golden: %s: %s\n", path, err.text);
             return 1;
         }

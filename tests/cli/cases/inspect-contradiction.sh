@@ -1,0 +1,1 @@
+eet-inspect --digest --key dec.layers good.eet

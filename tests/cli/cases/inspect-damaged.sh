@@ -1,0 +1,3 @@
+# A byte of META.
+patch good.eet 4300 ff
+eet-inspect good.eet

@@ -1,0 +1,2 @@
+: >empty.eet
+eet-inspect empty.eet

@@ -1,0 +1,2 @@
+# Two stacks, an alias between them, computed positions, no heads with parts.
+eet-inspect encdec.eet

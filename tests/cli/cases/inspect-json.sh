@@ -1,0 +1,2 @@
+# The document of docs/commands.md.
+eet-inspect --json good.eet

@@ -1,0 +1,1 @@
+eet-inspect --key dec.nothing good.eet

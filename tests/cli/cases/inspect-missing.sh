@@ -1,0 +1,1 @@
+eet-inspect nowhere.eet

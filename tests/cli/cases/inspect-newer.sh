@@ -1,0 +1,3 @@
+# Another major version is unsupported, not damaged.
+patch good.eet 8 02
+eet-inspect good.eet

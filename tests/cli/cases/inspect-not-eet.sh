@@ -1,0 +1,2 @@
+echo "PK no, text" >text.eet
+eet-inspect text.eet

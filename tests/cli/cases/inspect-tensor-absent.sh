@@ -1,0 +1,1 @@
+eet-inspect --tensor dec.nothing good.eet

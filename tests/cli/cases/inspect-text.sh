@@ -1,0 +1,2 @@
+# The whole of a file for people.
+eet-inspect --sections good.eet

@@ -1,0 +1,2 @@
+# trtllm and CTranslate2 users type underscores.
+eet-inspect --no_tensors good.eet | tail -n 3

@@ -1,0 +1,1 @@
+eet-inspect --tensro x good.eet

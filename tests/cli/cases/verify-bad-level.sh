@@ -1,0 +1,1 @@
+eet-verify --level 3 good.eet

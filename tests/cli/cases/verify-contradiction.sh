@@ -1,0 +1,1 @@
+eet-verify --quick --deep good.eet

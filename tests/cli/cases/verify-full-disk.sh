@@ -1,0 +1,1 @@
+eet-verify good.eet >/dev/full

@@ -1,0 +1,1 @@
+eet-verify --json --deep good.eet nan.eet

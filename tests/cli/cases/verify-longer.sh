@@ -1,0 +1,2 @@
+cat good.eet encdec.eet >both.eet
+eet-verify both.eet

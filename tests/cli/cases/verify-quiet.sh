@@ -1,0 +1,1 @@
+eet-verify -q good.eet

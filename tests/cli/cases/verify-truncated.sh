@@ -1,0 +1,2 @@
+head -c 24576 good.eet >short.eet
+eet-verify short.eet
