@@ -1,5 +1,7 @@
 /* eet.c - the public interface: reads the caller's structs, checks what every function
  * checks, and calls the rest of the engine. */
+#include <string.h>
+
 #include "eet.h"
 
 #include <stddef.h>
@@ -65,11 +67,17 @@ eet_status eet_model_open(const char *path, const eet_model_options *options, ee
     eet_status status =
         path == NULL || out == NULL ? missing("path or out", e) : read_options(options, &o, e);
 
-    if (status == EET_OK) {
-        status = eet_file_open(path, o.verify, (eet_load)o.load, &file, e);
+    if (status != EET_OK) {
+        return finish(eet_log_wanted(), status, e);
     }
+    status = eet_file_open(path, o.verify, (eet_load)o.load, &file, e);
     if (status == EET_OK) {
         status = eet_model_make(file, &o, out, e);
+    }
+    if (status != EET_OK) {
+        eet_shown shown;
+
+        eet_error_prefix(e, eet_show(&shown, path, strlen(path)));
     }
     return finish(eet_log_wanted(), status, e);
 }
