@@ -1,0 +1,304 @@
+/* records.c - reads rows of ids from --ids and from JSON Lines. */
+#include "engine/commands/records.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_IDS = 1 << 24 };
+
+static eet_status no_memory(eet_error *err) {
+    return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for the ids of a row");
+}
+
+/* ---- rules -------------------------------------------------------------- */
+
+static int64_t fact_of(const eet_model *model, const char *stack, const char *name,
+                       int64_t absent) {
+    char key[64];
+    eet_fact fact = {.size = sizeof fact};
+
+    (void)snprintf(key, sizeof key, "%s.%s", stack, name);
+    return eet_model_fact(model, key, &fact, NULL) == EET_OK ? fact.integer : absent;
+}
+
+eet_status eet_record_rules_of(const eet_model *model, bool place, eet_record_rules *out,
+                               eet_error *err) {
+    eet_model_info info = {.size = sizeof info};
+    const eet_status status = eet_model_describe(model, &info, err);
+
+    if (status != EET_OK) {
+        return status;
+    }
+    const char *stack = info.has_encoder ? "enc" : "dec";
+
+    *out = (eet_record_rules){
+        .vocab_size = info.vocab_size,
+        .types = (int32_t)fact_of(model, stack, "types", 0),
+        .positions = (int32_t)fact_of(model, stack, "pos.rows", 0),
+        .skip_pad = fact_of(model, stack, "pos.skip_pad", 0) != 0,
+        .pad = (int32_t)fact_of(model, stack, "tok.pad", -1),
+        .place = place,
+    };
+    return EET_OK;
+}
+
+/* ---- one list of ids ---------------------------------------------------- */
+
+eet_status eet_parse_ids(const char *text, const char *option, int32_t *out, int32_t room,
+                         int32_t *count, eet_error *err) {
+    const char *at = text;
+    eet_shown shown;
+
+    *count = 0;
+    do {
+        char *end = NULL;
+
+        errno = 0;
+        const long long id = strtoll(at, &end, 10);
+
+        if (end == at || errno != 0 || id < 0 || id > INT32_MAX || (*end != ',' && *end != '\0')) {
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "%s wants ids like 1,2,3, not \"%s\"",
+                            option, eet_show(&shown, text, strlen(text)));
+        }
+        if (*count == room) {
+            return eet_fail(err, EET_E_LIMIT, EET_NOWHERE, "%s has more than %d ids", option,
+                            (int)room);
+        }
+        out[(*count)++] = (int32_t)id;
+        at = *end == ',' ? end + 1 : NULL;
+    } while (at != NULL);
+    return EET_OK;
+}
+
+static eet_status read_option(const char *text, eet_record *out, eet_error *err) {
+    int32_t room = 1;
+
+    for (const char *at = text; *at != '\0'; ++at) {
+        room += *at == ',' ? 1 : 0;
+    }
+    out->ids = calloc((size_t)room, sizeof *out->ids);
+    if (out->ids == NULL) {
+        return no_memory(err);
+    }
+    return eet_parse_ids(text, "--ids", out->ids, room, &out->count, err);
+}
+
+/* ---- one line of JSON ---------------------------------------------------- */
+
+/* An array of integers under a key: as long as `length` unless that is negative. */
+static eet_status read_array(const eet_record *record, const char *key, int64_t length,
+                             int32_t **out, eet_error *err) {
+    const eet_json *array = eet_json_get(record->line, key);
+    const int64_t number = record->number;
+
+    if (array == NULL) {
+        return EET_OK;
+    }
+    const uint64_t count = eet_json_length(array);
+
+    if (eet_json_kind_of(array) != EET_JSON_ARRAY || count > MAX_IDS ||
+        (length >= 0 && count != (uint64_t)length)) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "line %lld: \"%s\" is not a list of integers as long as \"ids\"",
+                        (long long)number, key);
+    }
+    *out = calloc((size_t)count + 1, sizeof **out);
+    if (*out == NULL) {
+        return no_memory(err);
+    }
+    for (uint64_t i = 0; i < count; ++i) {
+        int64_t value = 0;
+
+        if (!eet_json_as_integer(eet_json_item(array, i), &value) || value < INT32_MIN ||
+            value > INT32_MAX) {
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "line %lld: \"%s\"[%llu] is not an integer of 32 bits",
+                            (long long)number, key, (unsigned long long)i);
+        }
+        (*out)[i] = (int32_t)value;
+    }
+    return EET_OK;
+}
+
+/* Takes the tokens out that the mask leaves out. Those in between keep their places: the
+ * positions of what comes after are given to the model. */
+static eet_status apply_mask(const eet_record_rules *rules, eet_record *r, const int32_t *mask,
+                             eet_error *err) {
+    int32_t kept = 0;
+    int32_t place = 0;
+    bool moved = false;
+
+    r->positions = calloc((size_t)r->count + 1, sizeof *r->positions);
+    if (r->positions == NULL) {
+        return no_memory(err);
+    }
+    for (int32_t i = 0; i < r->count; ++i) {
+        const bool pad = rules->skip_pad && r->ids[i] == rules->pad;
+
+        if (mask[i] != 0 && mask[i] != 1) {
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "line %lld: \"attention_mask\"[%d] is %d, not 0 or 1",
+                            (long long)r->number, (int)i, (int)mask[i]);
+        }
+        if (mask[i] == 1) {
+            moved = moved || i != kept;
+            r->ids[kept] = r->ids[i];
+            r->positions[kept] = pad ? -1 : place;
+            if (r->types != NULL) {
+                r->types[kept] = r->types[i];
+            }
+            kept += 1;
+        }
+        place += pad ? 0 : 1;
+    }
+    r->count = kept;
+    if (!moved || !rules->place || rules->positions == 0) {
+        free(r->positions);
+        r->positions = NULL;
+    }
+    return EET_OK;
+}
+
+static eet_status read_line(const eet_records *records, size_t bytes, eet_record *out,
+                            eet_error *err) {
+    eet_error inner = {.status = EET_OK};
+    int32_t *mask = NULL;
+
+    if (eet_json_parse(records->text, bytes, &out->line, &inner) != EET_OK) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "line %lld: %s", (long long)out->number,
+                        inner.text);
+    }
+    const eet_json *ids = eet_json_get(out->line, "ids");
+    eet_status status = EET_OK;
+
+    if (ids == NULL || eet_json_length(ids) == 0) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "line %lld: there is no list \"ids\" with token ids",
+                        (long long)out->number);
+    }
+    status = read_array(out, "ids", -1, &out->ids, err);
+    out->count = (int32_t)eet_json_length(ids);
+    if (status == EET_OK) {
+        status = read_array(out, "types", out->count, &out->types, err);
+    }
+    if (status == EET_OK) {
+        status = read_array(out, "attention_mask", out->count, &mask, err);
+    }
+    if (status == EET_OK && mask != NULL) {
+        status = apply_mask(records->rules, out, mask, err);
+    }
+    free(mask);
+    return status;
+}
+
+/* ---- checks ------------------------------------------------------------- */
+
+static eet_status check_record(const eet_record_rules *rules, const eet_record *r, const char *noun,
+                               eet_error *err) {
+    const long long number = r->number;
+
+    if (r->count == 0) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "%s %lld: the mask leaves no token", noun,
+                        number);
+    }
+    for (int32_t i = 0; i < r->count; ++i) {
+        if (r->ids[i] < 0 || r->ids[i] >= rules->vocab_size) {
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "%s %lld: token id %d is outside the vocabulary of %d", noun, number,
+                            (int)r->ids[i], (int)rules->vocab_size);
+        }
+        if (r->types != NULL && (r->types[i] < 0 || r->types[i] >= rules->types)) {
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "%s %lld: token type %d is outside the model's %d", noun, number,
+                            (int)r->types[i], (int)rules->types);
+        }
+    }
+    const int32_t last = r->positions != NULL ? r->positions[r->count - 1] + 1 : r->count;
+
+    if (rules->positions > 0 && !rules->skip_pad && last > rules->positions) {
+        return eet_fail(err, EET_E_LIMIT, EET_NOWHERE,
+                        "%s %lld: the text needs %d positions; the model has %d", noun, number,
+                        (int)last, (int)rules->positions);
+    }
+    return EET_OK;
+}
+
+static bool is_blank(const char *text) {
+    return text[strspn(text, " \t\r\n")] == '\0';
+}
+
+/* The next line that is not blank, in records->text; -1 at the end. */
+static ssize_t next_line(eet_records *records) {
+    ssize_t bytes = 0;
+
+    do {
+        bytes = getline(&records->text, &records->room, records->stream);
+        records->number += 1;
+    } while (bytes >= 0 && is_blank(records->text) && strlen(records->text) == (size_t)bytes);
+    return bytes;
+}
+
+eet_status eet_records_next(eet_records *records, eet_record *out, bool *more, eet_error *err) {
+    const bool listed = records->ids->count > 0;
+    eet_status status = EET_OK;
+
+    *out = (eet_record){0};
+    *more = false;
+    if (listed) {
+        if (records->number == records->ids->count) {
+            return EET_OK;
+        }
+        records->number += 1;
+        out->number = records->number;
+        status = read_option(records->ids->items[records->number - 1], out, err);
+    } else {
+        errno = 0;
+        const ssize_t bytes = next_line(records);
+
+        if (bytes < 0) {
+            return ferror(records->stream) != 0
+                       ? eet_fail_errno(err, errno, "standard input cannot be read")
+                       : EET_OK;
+        }
+        out->number = records->number;
+        status = read_line(records, (size_t)bytes, out, err);
+    }
+    if (status == EET_OK) {
+        status = check_record(records->rules, out, listed ? "--ids number" : "line", err);
+    }
+    if (status != EET_OK) {
+        eet_record_free(out);
+        return status;
+    }
+    *more = true;
+    return EET_OK;
+}
+
+void eet_record_free(eet_record *record) {
+    free(record->ids);
+    free(record->types);
+    free(record->positions);
+    eet_json_free(record->line);
+    *record = (eet_record){0};
+}
+
+void eet_records_end(eet_records *records) {
+    free(records->text);
+    records->text = NULL;
+}
+
+void eet_record_answer(const eet_record *record, eet_json *result) {
+    const eet_json *id = record->line != NULL ? eet_json_get(record->line, "id") : NULL;
+    int64_t number = 0;
+
+    if (id == NULL) {
+        return;
+    }
+    if (eet_json_as_integer(id, &number)) {
+        eet_json_set_integer(result, "id", number);
+    } else {
+        eet_json_set_string(result, "id", eet_json_as_string(id, NULL));
+    }
+}

@@ -1,0 +1,74 @@
+/* records.h - what eet-run and eet-encode read: rows of ids, from --ids or as JSON Lines.
+ * A line is an object with "ids", and may have "types", "attention_mask" (1 = keep) and
+ * "id", which comes back with the result; other keys are the caller's own. */
+#ifndef EET_COMMANDS_RECORDS_H
+#define EET_COMMANDS_RECORDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "eet.h"
+#include "format/cli/json.h"
+#include "format/cli/options.h"
+
+/* What the model takes, for sentences that name a line, and how it counts positions. */
+typedef struct eet_record_rules {
+    int32_t vocab_size, types, positions; /* positions 0: no bound */
+    bool skip_pad;
+    int32_t pad;
+    bool place; /* tokens that a mask leaves out keep their positions: the others' are given */
+} eet_record_rules;
+
+typedef struct eet_record {
+    int64_t number; /* of its line, or of its --ids, from 1 */
+    int32_t count;
+    int32_t *ids;
+    int32_t *types, *positions; /* NULL: the model's own */
+    eet_json *line;             /* holds "id"; NULL with --ids */
+} eet_record;
+
+typedef struct eet_records {
+    const eet_option_list *ids; /* --ids; none: read the stream */
+    FILE *stream;
+    const eet_record_rules *rules;
+    int64_t number;
+    char *text;
+    size_t room;
+} eet_records;
+
+/* The rules of the stack that takes the tokens. */
+eet_status eet_record_rules_of(const eet_model *model, bool place, eet_record_rules *out,
+                               eet_error *err);
+
+/* The next record; *more is false at the end. E_ARGUMENT names the line. */
+eet_status eet_records_next(eet_records *records, eet_record *out, bool *more, eet_error *err);
+void eet_record_free(eet_record *record);
+void eet_records_end(eet_records *records);
+
+/* Puts the record's "id", if it has one, into a result. */
+void eet_record_answer(const eet_record *record, eet_json *result);
+
+/* Rows packed for a call. */
+typedef struct eet_packed {
+    eet_batch batch;
+    int32_t *start, *tokens, *types, *positions;
+    eet_record *record; /* (room) */
+    int32_t rows, room;
+} eet_packed;
+
+eet_status eet_packed_make(eet_packed *packed, int32_t room, eet_error *err);
+void eet_packed_free(eet_packed *packed);
+
+/* Reads up to `room` records that can go in one call (all with types or none, and so on);
+ * rows 0 at the end. `held` keeps a record that has to wait for the next call. */
+eet_status eet_packed_read(eet_packed *packed, eet_records *records, eet_record *held,
+                           eet_error *err);
+/* Tokens in all rows. */
+int32_t eet_packed_tokens(const eet_packed *packed);
+
+/* "1,2,3" as a list of ids, at most `room`. */
+eet_status eet_parse_ids(const char *text, const char *option, int32_t *out, int32_t room,
+                         int32_t *count, eet_error *err);
+
+#endif
