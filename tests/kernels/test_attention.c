@@ -193,6 +193,9 @@ END_TEST
 
 int main(void) {
     isas = eet_cpu_isas(&isa_count);
+    if (isa_count == 0) {
+        return 77; /* skipped: no op is written for this architecture */
+    }
     const eet_claim claims[] = {
         {.test = attention_agrees_with_the_reference, .rows = isa_count * ATTENTION_CASES},
         {.test = large_scores_neither_overflow_nor_vanish, .rows = isa_count * 3},

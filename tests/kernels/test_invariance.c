@@ -230,6 +230,9 @@ END_TEST
 
 int main(void) {
     isas = eet_cpu_isas(&isa_count);
+    if (isa_count == 0) {
+        return 77; /* skipped: no op is written for this architecture */
+    }
     const eet_claim claims[] = {
         {.test = project_gives_a_row_the_same_bits_in_every_batch,
          .rows = isa_count * MAX_THREADS * SHAPES},

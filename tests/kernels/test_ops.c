@@ -278,6 +278,9 @@ END_TEST
 
 int main(void) {
     isas = eet_cpu_isas(&isa_count);
+    if (isa_count == 0) {
+        return 77; /* skipped: no op is written for this architecture */
+    }
     const eet_claim claims[] = {
         {.test = norm_agrees_with_the_reference, .rows = isa_count * ROWS_CASES},
         {.test = norm_works_in_place, .rows = isa_count},
