@@ -42,14 +42,16 @@ for name in eet-convert eet-inspect eet-verify eet-run eet-encode; do
         complain "$name" "--help does not end with three examples"
     [ "$(tail -n 3 "$folder/out" | grep -c "^  $name ")" = 3 ] ||
         complain "$name" "an example does not begin with the command"
-    for option in $(grep -oE -- '--[a-z][a-z-]*' "$folder/out" | sort -u); do
+    while read -r option; do
         grep -qF -- "$option" docs/commands.md || complain "$name" "docs/commands.md has no $option"
-    done
+    done < <(grep -oE -- '--[a-z][a-z-]*' "$folder/out" | sort -u)
 
     ends "$name" 0 --version
     is_empty "$name" err
-    [ "$(wc -l <"$folder/out")" = 1 ] && grep -qE "^$name [0-9]+\.[0-9]+\.[0-9]+$" "$folder/out" ||
+    if [ "$(wc -l <"$folder/out")" != 1 ] ||
+        ! grep -qE "^$name [0-9]+\.[0-9]+\.[0-9]+$" "$folder/out"; then
         complain "$name" "--version says: $(cat "$folder/out")"
+    fi
 
     ends "$name" 2 --no-such-option
     is_empty "$name" out

@@ -12,9 +12,10 @@ cp fixtures/eet/golden-encdec-1.0.eet "$folder/encdec.eet"
 cp fixtures/eet/nan.eet "$folder/nan.eet"
 mkdir "$folder/.result"
 
-# patch FILE OFFSET HEX - changes bytes of a file.
+# patch FILE OFFSET HEX - changes a byte of a file; for the cases.
+# shellcheck disable=SC2317
 patch() {
-    printf '%b' "$(sed 's/../\\x&/g' <<<"$3")" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+    printf '%b' "\\x$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 export -f patch
 unset NO_COLOR EET_NO_PROGRESS

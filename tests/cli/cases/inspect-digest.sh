@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # The digests; "file" is what sha256sum prints.
 eet-inspect --digest good.eet
 eet-inspect --digest=content good.eet

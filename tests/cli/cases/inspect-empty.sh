@@ -1,2 +1,3 @@
+#!/usr/bin/env bash
 : >empty.eet
 eet-inspect empty.eet

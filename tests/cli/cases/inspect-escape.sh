@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Control characters of a name never reach the terminal raw.
 evil=$'evil\e[31m\n.eet'
 eet-inspect "$evil"

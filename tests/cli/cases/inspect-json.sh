@@ -1,2 +1,3 @@
+#!/usr/bin/env bash
 # The document of docs/commands.md.
 eet-inspect --json good.eet

@@ -1,1 +1,2 @@
+#!/usr/bin/env bash
 eet-inspect --key dec.nothing good.eet

@@ -1,1 +1,2 @@
+#!/usr/bin/env bash
 eet-inspect --tensor dec.nothing good.eet

@@ -1,2 +1,3 @@
+#!/usr/bin/env bash
 # The whole of a file for people.
 eet-inspect --sections good.eet

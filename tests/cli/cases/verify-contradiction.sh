@@ -1,1 +1,2 @@
+#!/usr/bin/env bash
 eet-verify --quick --deep good.eet

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # A byte of a tensor: level 0 does not look at it, 1 and 2 do.
 patch good.eet 24576 01
 eet-verify --quick good.eet

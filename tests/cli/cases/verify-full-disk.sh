@@ -1,1 +1,2 @@
+#!/usr/bin/env bash
 eet-verify good.eet >/dev/full

@@ -1,1 +1,2 @@
+#!/usr/bin/env bash
 eet-verify --json --deep good.eet nan.eet

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # All files are looked at; the code is that of the first bad one, and 1 gives way to worse.
 eet-verify nowhere.eet good.eet
 echo "$?"
