@@ -35,7 +35,8 @@ static double activate(int32_t act, double x) {
     case EET_ACT_GELU_ERF:
         return 0.5 * x * erfc(-x / sqrt(2.0));
     case EET_ACT_GELU_TANH:
-        return 0.5 * x * (1.0 + tanh(sqrt(2.0 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
+        /* 0.5 (1 + tanh u) = 1 / (1 + e^-2u), where nothing cancels */
+        return x / (1.0 + exp(-2.0 * sqrt(2.0 / acos(-1.0)) * (x + 0.044715 * x * x * x)));
     case EET_ACT_SILU:
         return x / (1.0 + exp(-x));
     case EET_ACT_QUICK_GELU:

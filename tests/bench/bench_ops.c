@@ -168,18 +168,35 @@ typedef struct small_calls {
     eet_convert_args convert;
 } small_calls;
 
-/* An op of small_calls as something to be timed. */
-#define X(op)                                                     \
-    static void op##_once(void *context) {                        \
-        const small_calls *calls = context;                       \
-        (void)calls->backend->ops.op(calls->backend, &calls->op); \
-    }
-X(embed)
-X(norm)
-X(sample)
-X(pool)
-X(convert)
-#undef X
+static void embed_once(void *context) {
+    const small_calls *calls = context;
+
+    (void)calls->backend->ops.embed(calls->backend, &calls->embed);
+}
+
+static void norm_once(void *context) {
+    const small_calls *calls = context;
+
+    (void)calls->backend->ops.norm(calls->backend, &calls->norm);
+}
+
+static void sample_once(void *context) {
+    const small_calls *calls = context;
+
+    (void)calls->backend->ops.sample(calls->backend, &calls->sample);
+}
+
+static void pool_once(void *context) {
+    const small_calls *calls = context;
+
+    (void)calls->backend->ops.pool(calls->backend, &calls->pool);
+}
+
+static void convert_once(void *context) {
+    const small_calls *calls = context;
+
+    (void)calls->backend->ops.convert(calls->backend, &calls->convert);
+}
 
 static void bench_small(const line *l) {
     const int32_t start[] = {0, TOKENS / 4, TOKENS / 2, TOKENS};

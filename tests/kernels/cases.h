@@ -17,7 +17,7 @@ typedef struct project_case {
     int32_t dtype, act, norm, residual;
     bool bias;
     int32_t to, heads, head_dim, page_dtype; /* for pages */
-    lab_kind kind;
+    lab_kind kind, residual_kind;
 } project_case;
 
 static const project_case project_cases[] = {
@@ -78,6 +78,7 @@ static const project_case project_cases[] = {
     {.rows = 60, .n = 65, .k = 48, .dtype = EET_F16, .residual = ALIASED, .bias = true},
     {.rows = 4, .n = 40, .k = 40, .norm = NORM, .dtype = EET_F32, .kind = LAB_FAR},
     {.rows = 4, .n = 40, .k = 40, .dtype = EET_F32, .residual = NORMED, .kind = LAB_FAR},
+    {.rows = 7, .n = 333, .k = 3, .dtype = EET_F32, .residual = NORMED, .residual_kind = LAB_FAR},
     {.rows = 6, .n = 12, .k = 50, .norm = NORM_AND_BIAS, .dtype = EET_F32, .kind = LAB_WILD},
     /* the other destinations; heads of every awkward size, across a page's border */
     {.rows = 70,

@@ -62,7 +62,10 @@ static trial trial_of(const project_case *c) {
     };
 
     t.y_count = (int64_t)c->rows * eet_project_y_columns(&a);
-    t.residual = c->residual != NO_RESIDUAL ? lab_floats((int64_t)c->rows * n, c->kind) : NULL;
+    t.residual = c->residual != NO_RESIDUAL
+                     ? lab_floats((int64_t)c->rows * n,
+                                  c->residual_kind != LAB_PLAIN ? c->residual_kind : c->kind)
+                     : NULL;
     a.residual = t.residual;
     if (c->to != EET_TO_Y) {
         a.pages = lab_pages(3, 2, c->heads, c->head_dim, c->page_dtype);
@@ -193,6 +196,61 @@ START_TEST(project_agrees_with_the_reference)
 }
 END_TEST
 
+/* How many units an activation may be off at x, relatively: eight or so, and what rounding the
+ * exponent of e^.. costs (a unit of it is a unit of the result for each whole in it). */
+static double units_at(int32_t act, double x) {
+    switch (act) {
+    case EET_ACT_GELU_ERF:
+        return 12;
+    case EET_ACT_GELU_TANH:
+        return 8 + 4 * fabs(1.6 * x + 0.0714 * x * x * x);
+    case EET_ACT_SILU:
+    case EET_ACT_QUICK_GELU:
+        return 8 + 4 * fabs(1.702 * x);
+    default:
+        return 8;
+    }
+}
+
+/* A sum of one product, 1 * w, is exact: all that can be wrong is the activation. */
+START_TEST(activations_are_right_to_their_last_digits)
+{
+    enum { COUNT = 6001 };
+    const int32_t act = _i % 8;
+    const float one = 1.0F;
+    eet_backend *backend = lab_open(isas[_i / 8].name, 1);
+
+    if (backend == NULL) {
+        return;
+    }
+    float *w = lab_block(COUNT * 4);
+
+    for (int32_t i = 0; i < COUNT; ++i) {
+        const double x = (i - COUNT / 2) * 0.004; /* -12 .. 12, with 0 */
+
+        w[i] = (float)(i % 3 == 0 ? x * 0x1p-12 : x);
+    }
+    eet_project_args want = {.x = &one,
+                             .w = {.data = w, .n = COUNT, .k = 1, .ld = 1, .dtype = EET_F32},
+                             .act = act,
+                             .rows = 1,
+                             .y = lab_block(COUNT * 4)};
+    eet_project_args got = want;
+
+    got.y = lab_block(COUNT * 4);
+    ck_assert_int_eq(eet_project_ref(NULL, &want), EET_OK);
+    ck_assert_int_eq(backend->ops.project(backend, &got), EET_OK);
+    for (int32_t i = 0; i < COUNT; ++i) {
+        const double y = (double)want.y[i];
+
+        expect_near((double)got.y[i], y, units_at(act, (double)w[i]) * U * fabs(y) + 0x1p-118, "w",
+                    i);
+    }
+    lab_close(backend);
+    lab_free();
+}
+END_TEST
+
 START_TEST(score_agrees_with_the_reference)
 {
     const bool normed = (_i & 1) != 0;
@@ -251,6 +309,7 @@ int main(void) {
     }
     const eet_claim claims[] = {
         {.test = project_agrees_with_the_reference, .rows = isa_count * PROJECT_CASES},
+        {.test = activations_are_right_to_their_last_digits, .rows = isa_count * 8},
         {.test = score_agrees_with_the_reference, .rows = isa_count * 12},
         {.test = a_dtype_without_code_is_refused, .rows = isa_count},
     };
