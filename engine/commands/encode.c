@@ -31,7 +31,7 @@ static const eet_option options[] = {
      .kind = EET_OPTION_CHOICE,
      .value = "HOW",
      .choices = "none|cls|mean|pooler",
-     .help = "none: a vector a token; cls, mean (default), pooler: one a row",
+     .help = "none: one a token; cls, mean (default), pooler: one a row",
      .offset = AT(pooling)},
     {.name = "head",
      .kind = EET_OPTION_STRING,
@@ -49,7 +49,7 @@ static const eet_option options[] = {
      .letter = 'o',
      .kind = EET_OPTION_STRING,
      .value = "FILE",
-     .help = "where --format npy writes: (rows, width), none: (tokens, width)",
+     .help = "where --format npy writes (rows or tokens, width)",
      .offset = AT(output)},
     {.name = "force", .help = "replace an existing FILE of -o", .offset = AT(force)},
     {.name = "batch",
@@ -71,7 +71,7 @@ static const eet_option options[] = {
 
 static const char *const examples[] = {
     "eet-encode bert.eet --ids 101,7592,102 --normalize     # one sentence vector",
-    "eet-encode bert.eet --pooling none < rows.jsonl        # {\"ids\": [...], \"types\": [...]}",
+    "eet-encode bert.eet --pooling none < rows.jsonl        # {\"ids\": [...]}",
     "eet-encode bert.eet --format npy -o out.npy < rows.jsonl",
 };
 

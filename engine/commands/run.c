@@ -44,7 +44,7 @@ static const eet_option options[] = {
      .offset = AT(ignore_eos)},
     {.name = "stream", .help = "print ids as they come", .offset = AT(stream)},
     {.name = "json",
-     .help = "JSON Lines: one result a row, with --stream one a token",
+     .help = "JSON Lines: a result a row, with --stream a token",
      .offset = AT(json)},
     {.name = "batch",
      .kind = EET_OPTION_INTEGER,
@@ -74,7 +74,7 @@ static const eet_option options[] = {
 static const char *const examples[] = {
     "eet-run gpt2.eet --ids 464,3290 --stream          # one row, ids as they come",
     "eet-run gpt2.eet --ids 464 --ids 15496,11 -n 20   # two rows together",
-    "eet-run gpt2.eet --json < rows.jsonl              # lines like {\"id\": 7, \"ids\": [464]}",
+    "eet-run gpt2.eet --json < rows.jsonl              # {\"id\": 7, \"ids\": [464]}",
 };
 
 static const eet_command command = {
