@@ -83,7 +83,7 @@ static eet_status read_integer(const reading *r, const eet_key_row *row, const e
     if (value != NULL && !eet_json_as_integer(value, &n)) {
         return corrupt_kind(r, row->key, value, "an integer");
     }
-    const double least = bounds->low - row->plus;
+    const double least = (bounds->low < 1 ? 1 : bounds->low) - row->plus; /* 0 would be unknown */
     const double most = bounds->high - row->plus;
 
     if ((double)n < least || (double)n > most) {
