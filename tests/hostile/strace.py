@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Pickles that would run a program, open a file or connect, given to eet-convert under strace:
+it starts nothing, connects to nothing, and opens no file but its own. Number 35 of
+docs/refusals.md. Exit 77: this machine does not let strace look.
+"""
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+import make_torch as mt  # noqa: E402
+
+CONVERT = Path(os.environ["EET_BIN"]) / "eet-convert"
+CALLS = "trace=execve,execveat,fork,vfork,clone,clone3,socket,connect,open,openat,openat2,creat"
+PYTHON = "open('evil','w')"
+EVIL = {
+    "os.system": ("os.system", ("touch evil",)),
+    "posix.system": ("posix.system", ("touch evil",)),
+    "subprocess.Popen": ("subprocess.Popen", (["touch", "evil"],)),
+    "open": ("builtins.open", ("evil", "w")),
+    "eval": ("builtins.eval", (PYTHON,)),
+    "exec": ("builtins.exec", (PYTHON,)),
+    "__import__": ("builtins.__import__", ("evil",)),
+    "connect": ("socket.create_connection", (("127.0.0.1", 9),)),
+    # not on the list of what is refused: an inert value, still never called
+    "torch.hub.load": ("torch.hub.load", ("somebody/evil", "evil")),
+    "pathlib.Path.touch": ("pathlib.Path.touch", ("evil",)),
+    "numpy.load": ("numpy.load", ("evil",)),
+    "urlopen": ("urllib.request.urlopen", ("http://127.0.0.1:9/evil",)),
+}
+LISTED = ("os.", "posix.", "subprocess.", "builtins.", "socket.")
+
+
+def trace(folder: Path, checkpoint: Path, log: Path):
+    command = ["strace", "-f", "-qq", "-e", CALLS, "-o", log, CONVERT, checkpoint, "-o",
+               folder / "model.eet"]
+    quiet = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}  # it wants to be the tracer itself
+    return subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True,
+                          timeout=60, check=False, env=quiet)
+
+
+def faults_of(log: str, ours: Path) -> list:
+    """The calls that a converter has no business making."""
+    faults, started = [], 0
+    for line in log.splitlines():
+        call = re.sub(r"^\d+ +", "", line)
+        name = call.partition("(")[0]
+        if name in ("execve", "execveat"):
+            started += 1
+            if started > 1:
+                faults.append(call)
+        elif name in ("fork", "vfork", "socket", "connect"):
+            faults.append(call)
+        elif name in ("clone", "clone3") and "CLONE_THREAD" not in call:
+            faults.append(call)
+        elif name in ("open", "openat", "openat2", "creat") and not is_allowed(call, ours):
+            faults.append(call)
+    if started != 1:
+        faults.append(f"{started} programs started, expected the converter alone")
+    return faults
+
+
+def is_allowed(call: str, ours: Path) -> bool:
+    """Libraries and what the C library asks of the system, read only; and our own folder, where the
+    new file's temporary name is opened relative to the folder."""
+    path = re.search(r'"([^"]*)"', call)
+    if path is None or "evil" in path.group(1):
+        return False
+    if f"{path.group(1)}/".startswith(f"{ours}/"):
+        return True
+    if re.match(r'openat\(\d+, "\.model\.eet\.[0-9a-f]+\.tmp"', call):
+        return True
+    writes = any(flag in call for flag in ("O_WRONLY", "O_RDWR", "O_CREAT"))
+    return not writes and path.group(1).startswith(
+        ("/lib", "/usr/lib", "/etc/ld.so", "/etc/localtime", "/proc/", "/sys/", "/dev/",
+         "/usr/share/locale", "/usr/share/zoneinfo", "/etc/ssl/", "/usr/local/lib",
+         str(CONVERT.parent.parent)))
+
+
+def look(name: str, function: str, arguments: tuple, protocol: int) -> list:
+    with tempfile.TemporaryDirectory(prefix="eet-strace-") as made:
+        folder = Path(made).resolve()
+        checkpoint = folder / "in"
+        checkpoint.mkdir()
+        mt.write_config(checkpoint / "config.json")
+        mt.write_zip(checkpoint / "pytorch_model.bin",
+                     mt.state_dict() | {"extra": mt.Call(function, arguments)}, protocol)
+        result = trace(folder, checkpoint, folder / "log")
+        faults = faults_of((folder / "log").read_text(), folder)
+        expected = 4 if function.startswith(LISTED) else 0
+        if result.returncode != expected:
+            faults.append(f"exit {result.returncode}, expected {expected}: {result.stderr}")
+        if list(folder.rglob("*evil*")):
+            faults.append("the file \"evil\" is there")
+        return [f"{name}, protocol {protocol}: {fault}" for fault in faults]
+
+
+def main() -> int:
+    if shutil.which("strace") is None:
+        print("skipped: strace is not installed")
+        return 77
+    probe = subprocess.run(["strace", "-qq", "-o", "/dev/null", "true"], capture_output=True,
+                           text=True, check=False)
+    if probe.returncode != 0:
+        print(f"skipped: strace is not allowed here: {probe.stderr.strip()}")
+        return 77
+    # the watcher sees what it is there for
+    probe = faults_of('1 execve("a") = 0\n1 execve("b") = 0\n1 connect(3) = 0\n'
+                      '1 openat(AT_FDCWD, "/etc/passwd", O_RDONLY) = 3\n', Path("/tmp"))
+    assert len(probe) == 4, probe
+    faults = []
+    for name, (function, arguments) in EVIL.items():
+        for protocol in (2, 4):
+            faults += look(name, function, arguments, protocol)
+    print("\n".join(faults))
+    print(f"{2 * len(EVIL)} pickles, {len(faults)} findings")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
