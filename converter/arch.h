@@ -104,6 +104,7 @@ typedef struct eet_key_row {
     uint8_t kind;            /* eet_key_kind; EET_KEY_END ends the table */
     uint8_t stack;           /* EET_ENC or EET_DEC */
     bool required;
+    bool alias_yields;   /* the alias is an older key: read where `key` is absent, else ignored */
     uint8_t fallback_of; /* eet_symbol: absent or null is fallback x this fact */
     int16_t plus;        /* fact = value + plus */
     uint32_t fact;       /* offset in eet_stack_facts */

@@ -46,8 +46,8 @@ static eet_status look_up(const reading *r, const eet_key_row *row, const eet_js
         *value = NULL;
         return EET_OK;
     }
-    if (!is_absent(other) && eet_json_as_integer(*value, &a) && eet_json_as_integer(other, &b) &&
-        a != b) {
+    if (!row->alias_yields && !is_absent(other) && eet_json_as_integer(*value, &a) &&
+        eet_json_as_integer(other, &b) && a != b) {
         return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE,
                         "\"%s\" is %lld, and its other name \"%s\" is %lld", row->key, (long long)a,
                         row->alias, (long long)b);

@@ -157,7 +157,7 @@ static eet_status declare_place(eet_conversion *c, eet_writer *writer, int32_t p
     }
     const eet_writer_tensor tensor = {.role = place->role,
                                       .layer = (int16_t)place->layer,
-                                      .dtype = dtype,
+                                      .dtype = (int32_t)dtype,
                                       .rank = place->rank,
                                       .dims = {place->dims[0], place->dims[1]},
                                       .alias_of = place->share >= 0 ? c->number[place->share] : -1};

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { PIECE = 8 << 20 };
+enum { PIECE = 1 << 20 }; /* stays in a cache from the first step to the last */
 
 static eet_dtype kept_dtype(eet_source_dtype from) {
     static const eet_dtype kept[] = {
@@ -77,6 +77,11 @@ typedef struct carrying {
 static eet_status append_cast(carrying *c, const void *data, uint64_t count, eet_error *err) {
     eet_emitter *e = c->e;
     const uint64_t bytes = count * eet_dtype_bytes(c->cast.to);
+
+    if (eet_cast_keeps(&c->cast)) {
+        eet_cast_look(&c->cast, data, count, &c->stats);
+        return eet_writer_append(e->writer, c->number, data, bytes, err);
+    }
     eet_status status = room_for(&e->cast, &e->cast_bytes, bytes, err);
 
     if (status != EET_OK) {

@@ -244,14 +244,13 @@ static void cast_to(eet_source_dtype from, const eet_cast *cast, const void *in,
     }
 }
 
-static bool is_same(eet_source_dtype from, eet_dtype to) {
-    return (from == EET_SRC_F32 && to == EET_F32) || (from == EET_SRC_F16 && to == EET_F16) ||
-           (from == EET_SRC_BF16 && to == EET_BF16);
+bool eet_cast_keeps(const eet_cast *cast) {
+    return (cast->from == EET_SRC_F32 && cast->to == EET_F32) ||
+           (cast->from == EET_SRC_F16 && cast->to == EET_F16) ||
+           (cast->from == EET_SRC_BF16 && cast->to == EET_BF16);
 }
 
-static void keep_all(const eet_cast *cast, const void *in, void *out, uint64_t count,
-                     eet_cast_stats *stats) {
-    const uint32_t bytes = eet_source_dtype_bytes(cast->from);
+void eet_cast_look(const eet_cast *cast, const void *in, uint64_t count, eet_cast_stats *stats) {
     const uint64_t found = count_nonfinite(cast->from, in, count);
 
     for (uint64_t i = 0; found > 0 && i < count; i++) {
@@ -259,18 +258,17 @@ static void keep_all(const eet_cast *cast, const void *in, void *out, uint64_t c
             note_first(&stats->nonfinite, &stats->first_nonfinite, stats->values + i);
         }
     }
-    if (in != out) {
-        memcpy(out, in, (size_t)count * bytes);
-    }
+    stats->values += count;
 }
 
 void eet_cast_values(const eet_cast *cast, const void *in, void *out, uint64_t count,
                      eet_cast_stats *stats) {
-    if (is_same(cast->from, cast->to)) {
-        keep_all(cast, in, out, count, stats);
-    } else {
-        cast_to(cast->from, cast, in, out, count, stats);
+    if (eet_cast_keeps(cast)) {
+        memcpy(out, in, (size_t)count * eet_source_dtype_bytes(cast->from));
+        eet_cast_look(cast, in, count, stats);
+        return;
     }
+    cast_to(cast->from, cast, in, out, count, stats);
     stats->values += count;
 }
 

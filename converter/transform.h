@@ -19,8 +19,11 @@ typedef struct eet_cast_stats {
     double max_error;                    /* largest |found - written| of what did not overflow */
 } eet_cast_stats;
 
-/* Rounds to nearest even; keeps subnormals, signs of zeros, NaNs. Adds to `stats`.
- * `in` and `out` may be the same memory when the dtypes are of one size. */
+/* Are both dtypes the same? Then nothing needs to be written, only looked at. */
+bool eet_cast_keeps(const eet_cast *cast);
+void eet_cast_look(const eet_cast *cast, const void *in, uint64_t count, eet_cast_stats *stats);
+
+/* Rounds to nearest even; keeps subnormals, signs of zeros, NaNs. Adds to `stats`. */
 void eet_cast_values(const eet_cast *cast, const void *in, void *out, uint64_t count,
                      eet_cast_stats *stats);
 

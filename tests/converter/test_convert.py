@@ -5,8 +5,10 @@ Same input, same bytes; a target is whole or absent whatever happens; what goes 
 """
 import json
 import os
+import pty
 import random
 import resource
+import select
 import signal
 import struct
 import subprocess
@@ -292,6 +294,23 @@ def test_no_room_for_the_file_is_5_and_leaves_nothing(folder):
 def test_no_progress_goes_to_a_pipe(folder):
     done = convert(make_large(folder / "source"), "-o", folder / "a.eet")
     assert done.stderr == "" and "\r" not in done.stdout, done.stderr
+
+
+def test_progress_goes_to_a_terminal_and_wipes_itself(folder):
+    main, terminal = pty.openpty()
+    done = convert(make_large(folder / "source"), "-o", folder / "a.eet", capture_output=False,
+                   stdout=subprocess.PIPE, stderr=terminal,
+                   env={**os.environ, "TERM": "xterm"})
+    os.close(terminal)
+    told = b""
+    while select.select([main], [], [], 0)[0]:
+        try:
+            told += os.read(main, 65536)
+        except OSError:
+            break
+    os.close(main)
+    assert done.returncode == 0 and b"tensor" in told and b"\r" in told, told
+    assert b"\n" not in told.strip(), told
 
 
 def main() -> int:

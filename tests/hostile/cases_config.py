@@ -287,6 +287,8 @@ CASES = [
               scale_attn_weights=1),
     malformed("a vocabulary of nothing", '"vocab_size" is 0', vocab_size=0),
     malformed("no positions", '"n_positions" is 0, expected 1 to', n_positions=0),
+    Case(64, "an older key gives way", model(n_ctx=4), 0, same_as=model()),
+    Case(64, "an older key alone", model(n_ctx=8, n_positions=...), 0, same_as=model()),
     Case(64, "an id outside of the vocabulary", model(eos_token_id=50256), 0,
          '"eos_token_id" 50256 is outside of the vocabulary of 16',
          check=facts(**{"tok.eos": "-1", "tok.bos": "2"})),
