@@ -129,18 +129,69 @@ bool eet_pickle_is_gadget(const eet_pickle_node *global);
 eet_status eet_pickle_call(eet_machine *m, eet_pickle_node *callable, eet_pickle_node *arguments);
 
 /* The opcodes, by file. */
-#define EET_PICKLE_OPS(X)                                                                          \
-    X(mark)                                                                                        \
-    X(pop) X(pop_mark) X(dup) X(tuple) X(tuple1) X(tuple2) X(tuple3) X(empty_tuple) X(list)        \
-        X(empty_list) X(append) X(appends) X(dict) X(empty_dict) X(setitem) X(setitems)            \
-            X(empty_set) X(additems) X(frozenset) X(put) X(binput) X(long_binput) X(memoize)       \
-                X(get) X(binget) X(long_binget) X(none) X(newtrue) X(newfalse) X(int) X(binint)    \
-                    X(binint1) X(binint2) X(long) X(long1) X(long4) X(float) X(binfloat) X(string) \
-                        X(binstring) X(short_binstring) X(unicode) X(binunicode)                   \
-                            X(short_binunicode) X(binunicode8) X(binbytes) X(short_binbytes)       \
-                                X(binbytes8) X(global) X(stack_global) X(reduce) X(build) X(inst)  \
-                                    X(obj) X(newobj) X(newobj_ex) X(binpersid) X(refused) X(proto) \
-                                        X(frame) X(stop)
+#define EET_PICKLE_OPS(X) \
+    X(mark)               \
+    X(pop)                \
+    X(pop_mark)           \
+    X(dup)                \
+    X(tuple)              \
+    X(tuple1)             \
+    X(tuple2)             \
+    X(tuple3)             \
+    X(empty_tuple)        \
+    X(list)               \
+    X(empty_list)         \
+    X(append)             \
+    X(appends)            \
+    X(dict)               \
+    X(empty_dict)         \
+    X(setitem)            \
+    X(setitems)           \
+    X(empty_set)          \
+    X(additems)           \
+    X(frozenset)          \
+    X(put)                \
+    X(binput)             \
+    X(long_binput)        \
+    X(memoize)            \
+    X(get)                \
+    X(binget)             \
+    X(long_binget)        \
+    X(none)               \
+    X(newtrue)            \
+    X(newfalse)           \
+    X(int)                \
+    X(binint)             \
+    X(binint1)            \
+    X(binint2)            \
+    X(long)               \
+    X(long1)              \
+    X(long4)              \
+    X(float)              \
+    X(binfloat)           \
+    X(string)             \
+    X(binstring)          \
+    X(short_binstring)    \
+    X(unicode)            \
+    X(binunicode)         \
+    X(short_binunicode)   \
+    X(binunicode8)        \
+    X(binbytes)           \
+    X(short_binbytes)     \
+    X(binbytes8)          \
+    X(global)             \
+    X(stack_global)       \
+    X(reduce)             \
+    X(build)              \
+    X(inst)               \
+    X(obj)                \
+    X(newobj)             \
+    X(newobj_ex)          \
+    X(binpersid)          \
+    X(refused)            \
+    X(proto)              \
+    X(frame)              \
+    X(stop)
 
 #define X(name) eet_status eet_pickle_op_##name(eet_machine *m);
 EET_PICKLE_OPS(X)

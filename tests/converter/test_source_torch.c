@@ -7,6 +7,7 @@
 
 #include "converter/source.h"
 #include "tests/support/suite.h"
+#include "tests/support/tmpfile.h"
 
 #define FOLDER EET_FIXTURES "/torch-2.11/"
 
@@ -242,6 +243,33 @@ START_TEST(other_files_of_torch_are_refused_by_name)
 }
 END_TEST
 
+/* crcoff.pt has no checksums, so that its bytes may be changed one by one. */
+START_TEST(a_boolean_is_0_or_1)
+{
+    static const uint8_t flags[12] = {0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
+    size_t bytes = 0;
+    eet_source *source = NULL;
+    eet_error err;
+    uint8_t data[64];
+    unsigned char *file = eet_file_slurp(FOLDER "crcoff.pt", &bytes);
+    unsigned char *at = memmem(file, bytes, flags, sizeof flags);
+
+    ck_assert_ptr_nonnull(at);
+    at[11] = 2;
+    const eet_tmp changed = eet_tmp_file("changed.pt", file, bytes);
+
+    eet_error_clear(&err);
+    ck_assert_msg(eet_source_open(changed.path, false, &source, &err) == EET_OK, "%s", err.text);
+    ck_assert_int_eq(eet_source_read(source, eet_source_find(source, "b"), data, &err),
+                     EET_E_CORRUPT);
+    ck_assert_msg(strstr(err.text, "byte 11 of data/4 is 2; booleans are 0 and 1") != NULL, "%s",
+                  err.text);
+    expect(source, "a", EET_SRC_F32, 12, ramp);
+    eet_source_close(source);
+    free(file);
+}
+END_TEST
+
 int main(void) {
     const eet_claim claims[] = {
         {.test = every_protocol_and_layout_gives_the_same_tensors, .rows = SAME},
@@ -253,7 +281,12 @@ int main(void) {
         {.test = late_dtypes_are_told_apart},
         {.test = what_is_no_plain_tensor_is_refused_when_it_is_read},
         {.test = other_files_of_torch_are_refused_by_name},
+        {.test = a_boolean_is_0_or_1},
     };
 
-    return eet_suite_run("source_torch", claims, sizeof claims / sizeof *claims);
+    eet_tmp_begin();
+    const int failed = eet_suite_run("source_torch", claims, sizeof claims / sizeof *claims);
+
+    eet_tmp_end();
+    return failed;
 }
