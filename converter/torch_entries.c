@@ -1,5 +1,6 @@
 /* torch_entries.c - the archive around data.pkl and the storages: its one folder, the
  * small entries, and which checksums mean something. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "format/utf8.h"
 
 enum {
+    NAME_ROOM = 1024,
     SMALL = 64, /* no small entry is longer */
     MAX_VERSION = 10,
     MAX_FORMAT = 1,
@@ -65,17 +67,12 @@ static void look_at_checksums(eet_torch *torch) {
     torch->all_unchecked = data == data_zero && other_set == 0;
 }
 
-static int64_t find_member(const eet_torch *torch, const char *member) {
-    char *name = malloc(strlen(torch->prefix) + strlen(member) + 1);
-    int64_t found = -1;
+/* No entry's name is longer than NAME_ROOM. */
+int64_t eet_torch_find_member(const eet_torch *torch, const char *member) {
+    char name[NAME_ROOM];
+    const int length = snprintf(name, sizeof name, "%s%s", torch->prefix, member);
 
-    if (name != NULL) {
-        strcpy(name, torch->prefix);
-        strcat(name, member);
-        found = eet_archive_find(torch->archive, name);
-        free(name);
-    }
-    return found;
+    return length < 0 || length >= NAME_ROOM ? -1 : eet_archive_find(torch->archive, name);
 }
 
 static eet_status read_checked(eet_torch *torch, int64_t entry, void *data, eet_error *err) {
@@ -94,7 +91,7 @@ static eet_status read_checked(eet_torch *torch, int64_t entry, void *data, eet_
 /* The text of a small entry, without a line end; *found says whether it is there. */
 static eet_status read_small(eet_torch *torch, const char *member, char text[SMALL + 1],
                              bool *found, eet_error *err) {
-    const int64_t entry = find_member(torch, member);
+    const int64_t entry = eet_torch_find_member(torch, member);
 
     *found = entry >= 0;
     memset(text, 0, SMALL + 1);
@@ -148,9 +145,9 @@ static eet_status check_versions(eet_torch *torch, eet_error *err) {
     uint64_t version = 0;
     uint64_t format = 0;
     uint64_t alignment = 0;
-    const char *member = find_member(torch, "version") >= 0 ? "version" : ".data/version";
+    const char *member = eet_torch_find_member(torch, "version") >= 0 ? "version" : ".data/version";
 
-    if (find_member(torch, member) < 0) {
+    if (eet_torch_find_member(torch, member) < 0) {
         return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "the archive has no entry \"version\"");
     }
     eet_status status = read_number(torch, member, 0, &version, err);
@@ -220,7 +217,7 @@ eet_status eet_torch_check_entries(eet_torch *torch, eet_source *source, eet_err
 }
 
 eet_status eet_torch_read_pickle(eet_torch *torch, void **data, uint64_t *bytes, eet_error *err) {
-    const int64_t entry = find_member(torch, "data.pkl");
+    const int64_t entry = eet_torch_find_member(torch, "data.pkl");
 
     if (entry < 0) {
         return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "the archive has no data.pkl");

@@ -46,6 +46,8 @@ bool eet_torch_is_untyped(const eet_torch_type *type);
 eet_status eet_torch_check_entries(eet_torch *torch, eet_source *source, eet_error *err);
 /* data.pkl, whole; free() it. */
 eet_status eet_torch_read_pickle(eet_torch *torch, void **data, uint64_t *bytes, eet_error *err);
+/* The entry called so behind the folder's name; -1: not there. */
+int64_t eet_torch_find_member(const eet_torch *torch, const char *member);
 /* What stands behind the folder's name. */
 const char *eet_torch_member(const eet_torch *torch, int64_t entry);
 

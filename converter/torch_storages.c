@@ -69,20 +69,11 @@ static eet_status make_room(eet_torch *torch, eet_error *err) {
     return EET_OK;
 }
 
-static int64_t find_record(const eet_torch *torch, uint64_t key, eet_error *err,
-                           eet_status *status) {
-    const size_t room = strlen(torch->prefix) + sizeof "data/" + MAX_DIGITS + 1;
-    char *name = malloc(room);
-    int64_t found = -1;
+static int64_t find_record(const eet_torch *torch, uint64_t key) {
+    char member[sizeof "data/" + MAX_DIGITS + 2];
 
-    if (name == NULL) {
-        *status = no_memory(err);
-        return -1;
-    }
-    (void)snprintf(name, room, "%sdata/%llu", torch->prefix, (unsigned long long)key);
-    found = eet_archive_find(torch->archive, name);
-    free(name);
-    return found;
+    (void)snprintf(member, sizeof member, "data/%llu", (unsigned long long)key);
+    return eet_torch_find_member(torch, member);
 }
 
 /* A record has exactly the bytes of its storage: torch reads on behind a short one. */
@@ -122,10 +113,8 @@ static eet_status add_storage(eet_torch *torch, eet_source *source, uint64_t key
     if (status != EET_OK) {
         return status;
     }
-    added.entry = find_record(torch, key, err, &status);
-    if (status == EET_OK) {
-        status = check_record(torch, source, &added, bytes, err);
-    }
+    added.entry = find_record(torch, key);
+    status = check_record(torch, source, &added, bytes, err);
     if (status == EET_OK && added.entry < 0 && bytes > 0) {
         status = eet_source_warn(source, err, "the record data/%llu is missing",
                                  (unsigned long long)key);
