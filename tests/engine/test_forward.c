@@ -159,8 +159,7 @@ static trial begin_trial(const char *name, const eet_sample_model *sample, int32
     trial t = {.name = name, .sample = *sample, .stack = stack, .model = play_model(sample)};
     uint64_t random = 5;
 
-    t.session = play_session(
-        t.model, (eet_session_options){.threads = 2, .max_sequences = ROWS, .max_tokens = 40});
+    t.session = play_session(t.model, (eet_session_options){.threads = 2, .max_sequences = ROWS});
     t.ids = play_ids(&random, sample->facts.stack[stack].vocab_size, TOKENS);
     t.ids[3] = t.ids[4] = t.ids[9] = 3; /* the pads of a model that has some */
     return t;

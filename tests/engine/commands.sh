@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# commands.sh - eet-run and eet-encode: what goes in, what comes out, and how they fail.
+set -euo pipefail
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+PATH=$EET_BIN:$PATH
+failed=0
+
+eet-convert fixtures/checkpoints/gpt2_tiny -o "$work/gpt2.eet" >/dev/null 2>&1
+eet-convert fixtures/checkpoints/bert_tiny -o "$work/bert.eet" >/dev/null 2>&1
+
+# gives WHAT EXPECTED COMMAND...: standard output, exactly.
+gives() {
+    local what=$1 expected=$2 output
+    shift 2
+    output=$("$@" 2>"$work/stderr") || { echo "$what: exit $?: $(cat "$work/stderr")"; failed=1; }
+    if [ "$output" != "$expected" ]; then
+        echo "$what: gave '$output', not '$expected'"
+        failed=1
+    fi
+}
+
+# fails WHAT CODE WORDS COMMAND...: nothing on standard output, the words on standard error.
+fails() {
+    local what=$1 code=$2 words=$3 got=0
+    shift 3
+    "$@" >"$work/stdout" 2>"$work/stderr" || got=$?
+    if [ "$got" != "$code" ] || ! grep -qF -- "$words" "$work/stderr" || [ -s "$work/stdout" ]; then
+        echo "$what: exit $got, '$(cat "$work/stderr")', and '$(cat "$work/stdout")' on stdout"
+        failed=1
+    fi
+}
+
+# true_of WHAT PYTHON COMMAND...: the expression holds for `rows`, the JSON Lines that it prints.
+true_of() {
+    local what=$1 claim=$2
+    shift 2
+    "$@" >"$work/lines" 2>"$work/stderr" || { echo "$what: $(cat "$work/stderr")"; failed=1; }
+    python3 -c 'import json, math, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+assert eval("(" + sys.argv[2] + ")"), rows' "$work/lines" "$claim" || { echo "$what: not so"; failed=1; }
+}
+
+lines() { printf '%s\n' "$@"; }
+# shellcheck disable=SC2317 # they are called by name
+run() { lines "${@:2}" | eet-run "$work/gpt2.eet" ${1}; }
+# shellcheck disable=SC2317
+encode() { lines "${@:2}" | eet-encode "$work/bert.eet" ${1}; }
+
+counted=20,25,30,35,40,45,50,55,60,65,70,75,80,85,90,95,100
+gives "a row" "$counted" eet-run "$work/gpt2.eet" --ids 5,10,15
+gives "a stream" "$counted" eet-run "$work/gpt2.eet" --ids 5,10,15 --stream
+gives "two rows" "$(lines 20,25 30,32)" eet-run "$work/gpt2.eet" --ids 5,10,15 --ids 26,28 -n 2
+gives "one thread, one row at a time" "$(lines 20,25 30,32)" \
+    eet-run "$work/gpt2.eet" --ids 5,10,15 --ids 26,28 -n 2 --threads 1 --batch 1
+gives "a stop id" 20,25,30 eet-run "$work/gpt2.eet" --ids 5,10,15 --stop 77,30
+gives "a short session" 20,25 eet-run "$work/gpt2.eet" --ids 5,10,15 --max-tokens 4
+gives "lines in" "$(lines 20 30)" run "-n 1" '{"ids": [5, 10, 15], "text": "x"}' '' '{"ids":[26,28]}'
+gives "a left-padded line" 20 run "-n 1" \
+    '{"ids": [0, 0, 5, 10, 15], "attention_mask": [0, 0, 1, 1, 1]}'
+gives "no lines" "" run "-n 1" ""
+true_of "results" 'rows[0]["id"] == "a" and rows[1]["id"] == 7 and rows[0]["finish"] == "length" and
+    rows[0]["ids"] == [20, 25] and all(p <= 0 for p in rows[0]["log_probs"]) and len(rows) == 2' \
+    run "--json -n 2" '{"id": "a", "ids": [5, 10, 15]}' '{"id": 7, "ids": [26, 28]}'
+true_of "the end" 'rows[0]["finish"] == "eos" and rows[0]["ids"][-1] == 100' \
+    run --json '{"ids": [85, 90, 95]}'
+true_of "past the end" 'rows[0]["finish"] == "length" and len(rows[0]["ids"]) == 3' \
+    run "--json --ignore-eos -n 3" '{"ids": [85, 90, 95]}'
+true_of "events" '[r["position"] for r in rows if r["id"] == 1] == [3, 4] and
+    [r["token"] for r in rows if r["id"] == 2] == [30, 32] and rows[-1]["finish"] == "length"' \
+    run "--json --stream -n 2" '{"id": 1, "ids": [5, 10, 15]}' '{"id": 2, "ids": [26, 28]}'
+eet-run "$work/gpt2.eet" --ids 5,10 --timings 2>&1 >/dev/null | grep -q 'decode: .* tokens/s' ||
+    { echo "no timings on standard error"; failed=1; }
+
+fails "an id too high" 2 "line 2: token id 101 is outside the vocabulary of 101" \
+    run "" '{"ids": [1]}' '{"ids": [101]}'
+fails "no JSON" 2 "line 1: " run "" 'hello'
+fails "no ids" 2 'line 1: there is no list "ids"' run "" '{"text": "x"}'
+fails "a mask of another length" 2 'line 1: "attention_mask"' \
+    run "" '{"ids": [1, 2], "attention_mask": [1]}'
+fails "words for ids" 2 '--ids wants ids like 1,2,3, not "a,b"' eet-run "$work/gpt2.eet" --ids a,b
+fails "a text too long" 6 "positions" \
+    eet-run "$work/gpt2.eet" --ids "$(seq -s, 1 100),$(seq -s, 1 100)"
+fails "no such file" 5 "missing.eet" eet-run "$work/missing.eet" --ids 1
+fails "an encoder that should go on" 3 "decoder" eet-run "$work/bert.eet" --ids 1
+fails "a decoder's pooler" 2 'no head "pooler"' \
+    eet-encode "$work/gpt2.eet" --ids 1 --pooling pooler
+
+true_of "means" 'len(rows) == 2 and rows[0]["id"] == "x" and len(rows[0]["embedding"]) == 32 and
+    abs(sum(v * v for v in rows[0]["embedding"]) - 1) < 1e-6' \
+    encode --normalize '{"id": "x", "ids": [1, 2, 3]}' '{"ids": [4]}'
+true_of "right padding is no part of a row" 'rows[0]["embedding"] == rows[1]["embedding"]' \
+    encode "" '{"ids": [1, 2, 3, 0, 0], "attention_mask": [1, 1, 1, 0, 0]}' '{"ids": [1, 2, 3]}'
+true_of "a token that is masked out keeps its place" \
+    'rows[0]["hidden"] != rows[1]["hidden"] and len(rows[0]["hidden"]) == 2' \
+    encode "--pooling none" '{"ids": [1, 9, 3], "attention_mask": [1, 0, 1]}' '{"ids": [1, 3]}'
+true_of "types count" 'rows[0]["embedding"] != rows[1]["embedding"] == rows[2]["embedding"]' \
+    encode "--pooling cls" '{"ids": [1, 2], "types": [0, 1]}' '{"ids": [1, 2]}' \
+    '{"ids": [1, 2], "types": [0, 0]}'
+true_of "the pooler" 'all(-1 <= v <= 1 for v in rows[0]["embedding"])' \
+    encode "--pooling pooler" '{"ids": [1, 2]}'
+true_of "the pooler by name" 'len(rows[0]["values"]) == 32' encode "--head pooler" '{"ids": [1, 2]}'
+
+encode "--format npy -o $work/out.npy" '{"ids": [1, 2, 3]}' '{"ids": [4]}'
+encode "" '{"ids": [1, 2, 3]}' '{"ids": [4]}' >"$work/lines"
+"${EET_PYTHON:-/usr/bin/python3}" -c 'import json, numpy, sys
+rows = [json.loads(line)["embedding"] for line in open(sys.argv[2])]
+array = numpy.load(sys.argv[1])
+assert array.dtype == "float32" and (array == numpy.array(rows, "float32")).all()' \
+    "$work/out.npy" "$work/lines" || { echo "npy is not what JSON Lines say"; failed=1; }
+fails "a file that is there" 2 "exists" encode "--format npy -o $work/out.npy" '{"ids": [1]}'
+encode "--format npy --force -o $work/out.npy" '{"ids": [1]}'
+fails "npy without a file" 2 "go together" encode "--format npy" '{"ids": [1]}'
+fails "a failure leaves nothing" 2 "line 2" \
+    encode "--format npy -o $work/none.npy" '{"ids": [1]}' '{"ids": [-1]}'
+[ -z "$(find "$work" -name 'none*')" ] || { echo "a failure left a file"; failed=1; }
+
+for command in eet-run eet-encode; do
+    [ "$($command --help | wc -l)" -le 24 ] || { echo "$command --help is no screen"; failed=1; }
+    code=0
+    $command "$work/gpt2.eet" --ids 1,2 >/dev/full 2>/dev/null || code=$?
+    [ "$code" = 5 ] || { echo "$command on a full disk: exit $code"; failed=1; }
+done
+exit "$failed"
