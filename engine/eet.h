@@ -133,8 +133,8 @@ typedef struct eet_session_options {
     int32_t cache_tokens;     /* all sequences; default max_sequences * max_tokens; each sequence is
                                  rounded up to 64 */
     int32_t max_sources, source_tokens; /* encoder-decoder */
-    int32_t max_outputs; /* positions scored at once; default max_sequences; larger calls are
-                            split inside */
+    int32_t max_outputs; /* positions scored at once; default max_sequences, at least 16; larger
+                            calls are split inside */
     int32_t cache_dtype; /* f32 (default), f16, bf16 */
 } eet_session_options;
 
