@@ -341,9 +341,20 @@ START_TEST(pages_for_all_that_is_asked_are_there_at_the_start)
     ck_assert_int_eq(eet_generate_begin(s.session, &batch, &options, &generation, &s.err),
                      EET_E_LIMIT);
     ck_assert_msg(strstr(s.err.text, "needs 4 pages") != NULL, "%s", s.err.text);
-    options.max_new_tokens = 64; /* 1 + 64, the last of which is not fed: a page each */
+    eet_session_cancel(s.session);
+    options.max_new_tokens = 64;
+    ck_assert_int_eq(eet_generate_begin(s.session, &batch, &options, &generation, &s.err),
+                     EET_E_CANCELLED);
+    ck_assert_int_eq(eet_sequence_trim(s.session, 0, 0, &s.err), EET_OK);
+    ck_assert_int_eq(eet_sequence_trim(s.session, 1, 0, &s.err), EET_OK);
+    /* 1 + 64, the last of which is not fed: a page each */
     ck_assert_int_eq(eet_generate_begin(s.session, &batch, &options, &generation, &s.err), EET_OK);
-    eet_generate_end(generation);
+    eet_generate_end(generation); /* what was not used goes back */
+    const eet_batch long_row = {
+        .size = sizeof long_row, .rows = 1, .start = (const int32_t[]){0, 100}, .tokens = stops};
+
+    ck_assert_int_eq(eet_sequence_trim(s.session, 0, 1, &s.err), EET_OK);
+    ck_assert_int_eq(eet_step(s.session, &long_row, NULL, 0, &s.err), EET_OK);
     end_stage(&s);
 }
 END_TEST

@@ -295,6 +295,23 @@ START_TEST(a_cache_without_pages_is_a_limit_and_trimming_gives_them_back)
 }
 END_TEST
 
+START_TEST(a_cancelled_step_gives_its_pages_back)
+{
+    const eet_sample_model sample = long_decoder();
+    stage s =
+        begin_stage(&sample, (eet_session_options){.max_sequences = SLOTS, .cache_tokens = 192});
+
+    ck_assert_int_eq(feed(&s, 0, 10, NULL), EET_OK);
+    eet_session_cancel(s.session);
+    REFUSED(&s, feed(&s, 0, 180, NULL), EET_E_CANCELLED, "cancelled"); /* all three pages */
+    ck_assert_int_eq(eet_sequence_length(s.session, 0), 10);
+    ck_assert_int_eq(feed(&s, 1, 64, NULL), EET_OK);
+    ck_assert_int_eq(feed(&s, 2, 64, NULL), EET_OK);
+    ck_assert_int_eq(feed(&s, 0, 54, NULL), EET_OK);
+    end_stage(&s);
+}
+END_TEST
+
 START_TEST(a_trimmed_sequence_goes_on_as_if_it_had_ended_there)
 {
     const eet_sample_model sample = long_decoder();
@@ -410,6 +427,7 @@ int main(void) {
         {.test = a_text_beyond_the_positions_is_refused_with_both_numbers},
         {.test = a_sequence_is_bounded_by_the_session_too},
         {.test = a_cache_without_pages_is_a_limit_and_trimming_gives_them_back},
+        {.test = a_cancelled_step_gives_its_pages_back},
         {.test = a_trimmed_sequence_goes_on_as_if_it_had_ended_there, .rows = 4},
         {.test = trim_and_length_know_the_sequences},
         {.test = an_encoder_has_no_steps_and_encodes_rows_in_one_pass},
