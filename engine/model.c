@@ -68,8 +68,10 @@ eet_status eet_model_make(eet_file *file, const eet_model_options *options, eet_
     if (status == EET_OK) {
         status = open_backend(model, err);
     }
-    if (status == EET_OK) {
+    if (status == EET_OK) { /* norms and biases, which stand far apart */
+        eet_file_read_ahead(file, false);
         status = eet_model_bind(model, err);
+        eet_file_read_ahead(file, true);
     }
     if (status == EET_OK) {
         status = eet_model_index(model, err);

@@ -121,6 +121,13 @@ static eet_status check_level(int level, eet_load load, eet_error *err) {
     return EET_OK;
 }
 
+void eet_file_read_ahead(const eet_file *file, bool on) {
+    if (file->mapped) { /* advice: without it the file is only read sooner */
+        (void)madvise((void *)(uintptr_t)file->bytes, (size_t)file->size,
+                      on ? MADV_NORMAL : MADV_RANDOM);
+    }
+}
+
 static eet_status finish(eet_file *file, int level, eet_status status, eet_file **out,
                          eet_error *err) {
     if (file->fd >= 0) {

@@ -66,6 +66,10 @@ eet_status eet_file_open_memory(const void *bytes, uint64_t size, int level, eet
                                 eet_error *err);
 void eet_file_close(eet_file *file);
 
+/* Does the kernel read on behind what is touched of a mapped file? It does from the
+ * start; not to spares reading all of a cold file for a few small tensors. */
+void eet_file_read_ahead(const eet_file *file, bool on);
+
 /* Level 1 on an open file. */
 eet_status eet_file_check_tensors(const eet_file *file, eet_error *err);
 

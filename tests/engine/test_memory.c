@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -381,6 +382,61 @@ START_TEST(opening_touches_no_weight)
 }
 END_TEST
 
+/* KiB of a file that the page cache holds. */
+static long long cached_kib(const char *path) {
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fstat(fd, &info), 0);
+    const size_t pages = ((size_t)info.st_size + 4095) / 4096;
+    void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, fd, 0);
+    unsigned char *held = malloc(pages);
+    long long count = 0;
+
+    ck_assert_ptr_ne(map, MAP_FAILED);
+    ck_assert_ptr_nonnull(held);
+    ck_assert_int_eq(mincore(map, (size_t)info.st_size, held), 0);
+    for (size_t i = 0; i < pages; ++i) {
+        count += held[i] & 1;
+    }
+    free(held);
+    (void)munmap(map, (size_t)info.st_size);
+    (void)close(fd);
+    return count * 4;
+}
+
+static void make_cold(const char *path) {
+    const int fd = open(path, O_RDWR | O_CLOEXEC);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(fsync(fd), 0);
+    ck_assert_int_eq(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), 0);
+    (void)close(fd);
+}
+
+START_TEST(opening_a_cold_file_reads_little_of_it)
+{
+    enum {
+        AT_MOST = 20 * 1024
+    }; /* KiB: metadata, norms and biases, and one read-ahead of the disk */
+    const eet_tmp file = large_file();
+    eet_model *model = NULL;
+    eet_error err = {0};
+
+    make_cold(file.path);
+    if (cached_kib(file.path) > 1024) {
+        (void)printf("skipped: the page cache of this file system is not emptied\n");
+        return;
+    }
+    play_expect(eet_model_open(file.path, NULL, &model, &err), EET_OK);
+    const long long cached = cached_kib(file.path);
+
+    ck_assert_msg(cached <= AT_MOST, "%lld KiB were read", cached);
+    eet_model_close(model);
+}
+END_TEST
+
 START_TEST(a_copied_model_maps_nothing_and_computes_the_same)
 {
     const eet_tmp file = eet_tmp_path("copied.eet");
@@ -427,6 +483,7 @@ int main(void) {
         {.test = a_cache_is_as_large_as_its_tokens},
         {.test = two_processes_share_the_pages_of_the_weights},
         {.test = opening_touches_no_weight},
+        {.test = opening_a_cold_file_reads_little_of_it},
         {.test = a_copied_model_maps_nothing_and_computes_the_same},
     };
 
