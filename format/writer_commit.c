@@ -55,10 +55,12 @@ eet_status eet_writer_append(eet_writer *writer, int32_t number, const void *dat
     }
     eet_hasher_add(writer->hasher, data, bytes);
     eet_xxh3_add(writer->stream, data, bytes);
-    const eet_status status = eet_target_write(
-        &writer->target, data_section(writer)->offset + t->offset + writer->written, data, bytes,
-        err);
+    const uint64_t at = data_section(writer)->offset + t->offset + writer->written;
+    const eet_status status = eet_target_write(&writer->target, at, data, bytes, err);
 
+    if (!writer->options.no_sync) {
+        eet_target_start_writing(&writer->target, at + bytes);
+    }
     writer->written += bytes;
     if (writer->written == t->bytes) {
         eet_hasher_end(writer->hasher, t->sha256);

@@ -28,6 +28,7 @@ typedef struct eet_target {
     char *temporary;     /* path of the temporary file */
     const char *temporary_name;
     _Atomic(const char *) live; /* temporary while it exists: read by signal handlers */
+    uint64_t started; /* bytes, from the start, that the disk was asked to write already */
 } eet_target;
 
 eet_status eet_target_set(eet_target *target, const char *path, eet_error *err);
@@ -36,6 +37,8 @@ eet_status eet_target_begin(eet_target *target, bool force, uint64_t bytes, eet_
 eet_status eet_target_write(const eet_target *target, uint64_t offset, const void *data,
                             uint64_t bytes, eet_error *err);
 /* Gives the temporary file its mode and its name. */
+/* Has the disk write what stands before `end`, in steps, while more is made; no promise. */
+void eet_target_start_writing(eet_target *target, uint64_t end);
 eet_status eet_target_commit(eet_target *target, bool force, bool sync, eet_error *err);
 void eet_target_drop(eet_target *target); /* unlinks what is not committed, frees all */
 

@@ -11,7 +11,7 @@
 
 #include "format/writer_parts.h"
 
-enum { NAME_KEPT = 200, TRIES = 16, WRITE_STEP = 16 << 20, MODE = 0644 };
+enum { NAME_KEPT = 200, TRIES = 16, WRITE_STEP = 16 << 20, START_STEP = 32 << 20, MODE = 0644 };
 
 static eet_status fail_target(const eet_target *target, eet_status status, const char *what,
                               eet_error *err) {
@@ -150,6 +150,14 @@ eet_status eet_target_write(const eet_target *target, uint64_t offset, const voi
         bytes -= (uint64_t)done;
     }
     return EET_OK;
+}
+
+void eet_target_start_writing(eet_target *target, uint64_t end) {
+    if (end > target->started && end - target->started >= START_STEP) {
+        (void)sync_file_range(target->fd, (off_t)target->started, (off_t)(end - target->started),
+                              SYNC_FILE_RANGE_WRITE);
+        target->started = end;
+    }
 }
 
 /* The process' umask without changing it, so that no other thread is disturbed. */
