@@ -16,9 +16,11 @@ typedef struct weights_row {
 
 static const weights_row weights_rows[] = {
     {"model.safetensors", NULL},
-    {"model.safetensors.index.json", "a sharded checkpoint is not supported"},
+    {"model.safetensors.index.json",
+     "a sharded checkpoint is not supported; save it again in one file"},
     {"pytorch_model.bin", NULL},
-    {"pytorch_model.bin.index.json", "a sharded checkpoint is not supported"},
+    {"pytorch_model.bin.index.json",
+     "a sharded checkpoint is not supported; save it again in one file"},
     {"adapter_config.json", "an adapter (PEFT) is not a model; merge it into its base first"},
     {"tf_model.h5", "TensorFlow weights are not supported"},
     {"flax_model.msgpack", "Flax weights are not supported"},
@@ -158,6 +160,7 @@ eet_status eet_inputs_find(const char *operand, const char *config, const char *
         found.folder = config == NULL ? folder_of(operand) : NULL;
     }
     if (status != EET_OK) {
+        eet_inputs_free(&found);
         return status;
     }
     found.is_folder = S_ISDIR(about.st_mode);
@@ -167,7 +170,8 @@ eet_status eet_inputs_find(const char *operand, const char *config, const char *
     } else if (found.folder != NULL && is_in(found.folder, "config.json")) {
         found.config = eet_path_join(found.folder, "config.json");
     }
-    if (found.weights == NULL || found.name == NULL) {
+    if (found.weights == NULL || found.name == NULL || (config != NULL && found.config == NULL) ||
+        (config == NULL && found.folder == NULL)) {
         eet_inputs_free(&found);
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
     }

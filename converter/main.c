@@ -149,7 +149,13 @@ static eet_status check_target(const settings *s, const char *target, eet_error 
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
                         "a .eet file is not written to standard output; -o FILE names one");
     }
-    if (!s->force && lstat(target, &about) == 0) {
+    const bool there = lstat(target, &about) == 0;
+
+    if (there && S_ISDIR(about.st_mode)) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "it is a folder; -o names the file to write");
+    }
+    if (there && !s->force) {
         return eet_fail(err, EET_E_EXISTS, EET_NOWHERE, "it is there already; --force replaces it");
     }
     return EET_OK;

@@ -8,6 +8,9 @@
 #include "converter/input.h"
 #include "format/cli/text.h"
 #include "format/sha256.h"
+#include "format/utf8.h"
+
+#define KEY_CHARACTERS "abcdefghijklmnopqrstuvwxyz0123456789_."
 
 enum { PIECE = 8 << 20, MAX_OPTIONS = 12, USER_KEY = 100 };
 
@@ -152,12 +155,19 @@ static eet_status add_metadata(const eet_conversion *c, eet_kv_builder *prov, ee
         const char *equal = strchr(text, '=');
         char key[USER_KEY + 8];
 
-        if (equal == NULL || equal == text || equal - text > USER_KEY) {
+        if (equal == NULL || equal == text || equal - text > USER_KEY ||
+            strspn(text, KEY_CHARACTERS) != (size_t)(equal - text)) {
             eet_shown shown;
 
             return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                            "--metadata \"%s\" is not KEY=VALUE with a key of 1 to %d characters",
+                            "--metadata \"%s\" is not KEY=VALUE with a key of 1 to %d characters "
+                            "a-z, 0-9, _ and .",
                             eet_show(&shown, text, strlen(text)), USER_KEY);
+        }
+        if (!eet_utf8_valid(equal + 1, strlen(equal + 1))) {
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "the value of --metadata \"%.*s\" is not UTF-8", (int)(equal - text),
+                            text);
         }
         (void)snprintf(key, sizeof key, "user.%.*s", (int)(equal - text), text);
         eet_kv_set_string(prov, key, 0, equal + 1);

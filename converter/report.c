@@ -6,6 +6,7 @@
 
 #include "format/cli/json.h"
 #include "format/cli/text.h"
+#include "format/utf8.h"
 
 enum { SCHEMA_VERSION = 1, SHORT_DIGEST = 12 };
 
@@ -65,21 +66,63 @@ static bool generates(const eet_conversion *c) {
     return c->plan.facts.stack[EET_DEC].present && c->plan.facts.heads > 0;
 }
 
+/* Between quotes of a shell, which take everything but their own kind. */
+static void print_quoted(const char *text) {
+    (void)putchar('\'');
+    for (; *text != '\0'; text++) {
+        (void)fputs(*text == '\'' ? "'\\'" : "", stdout);
+        (void)putchar(*text);
+    }
+    (void)putchar('\'');
+}
+
+/* Control characters do not reach a terminal: $'\033' of bash and POSIX 2024. */
+static void print_escaped(const char *text) {
+    (void)fputs("$'", stdout);
+    for (; *text != '\0'; text++) {
+        const unsigned char byte = (unsigned char)*text;
+        const bool plain = byte > ' ' && byte < 0x7F && byte != '\'' && byte != '\\';
+
+        (void)printf(plain ? "%c" : "\\%03o", byte);
+    }
+    (void)putchar('\'');
+}
+
+/* A path as a word that a shell, and then a command, takes for that path. */
+static void print_word(const char *path) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                "0123456789_-+=:,./%@";
+
+    (void)fputs(path[0] == '-' ? "./" : "", stdout);
+    if (path[strspn(path, plain)] == '\0') {
+        (void)fputs(path, stdout);
+    } else if (eet_utf8_clean(path, strlen(path))) {
+        print_quoted(path);
+    } else {
+        print_escaped(path);
+    }
+}
+
 eet_status eet_report_text(const eet_report *report, eet_error *err) {
     const eet_conversion *c = report->conversion;
     eet_size_text size;
     eet_hex_text hex;
+    eet_shown shown;
 
     (void)eet_format_size(&size, eet_writer_bytes(report->writer));
     if (report->dry_run) {
         print_table(c);
-        (void)printf("%s: %s, %s, %d tensors; nothing was written (--dry-run)\n", report->target,
-                     c->plan.class->name, size.text, (int)c->plan.places);
+    }
+    (void)fputs(eet_show(&shown, report->target, strlen(report->target)), stdout);
+    if (report->dry_run) {
+        (void)printf(": %s, %s, %d tensors; nothing was written (--dry-run)\n", c->plan.class->name,
+                     size.text, (int)c->plan.places);
     } else {
         (void)eet_format_sha256(&hex, eet_writer_content_sha256(report->writer));
-        (void)printf("%s: %s, sha256:%.*s..; next: %s %s --ids 1,2,3\n", report->target, size.text,
-                     SHORT_DIGEST, hex.text, generates(c) ? "eet-run" : "eet-encode",
-                     report->target);
+        (void)printf(": %s, sha256:%.*s..; next: %s ", size.text, SHORT_DIGEST, hex.text,
+                     generates(c) ? "eet-run" : "eet-encode");
+        print_word(report->target);
+        (void)puts(" --ids 1,2,3");
     }
     (void)err;
     return EET_OK;

@@ -125,6 +125,43 @@ def test_the_last_line_has_size_digest_and_next_command(folder):
     assert line.endswith("; next: eet-run model.eet --ids 1,2,3"), line
 
 
+def test_the_next_command_can_be_typed_and_the_terminal_is_safe(folder):
+    source = make_small(folder / "source")
+    for name in ("two words.eet", "it's.eet", "-dash.eet", "ä☃.eet", "$HOME;`a`.eet", "a\x1b[31m.eet",
+                 "new\nline.eet", b"\xff.eet"):
+        done = subprocess.run([CONVERT, source, "-o", name], capture_output=True, cwd=folder,
+                              check=False)
+        line = done.stdout.decode()
+        assert done.returncode == 0 and line.endswith(" --ids 1,2,3\n"), done
+        assert "\x1b" not in line and line.count("\n") == 1, line
+        command = line.split("; next: ")[1].replace("eet-run", f"{BIN}/eet-run", 1)
+        ran = subprocess.run(["bash", "-c", command], capture_output=True, cwd=folder, check=False)
+        assert ran.returncode == 0, f"{command}: {ran.stderr}"
+    done = convert(source, "--dry-run", "-o", "b\x1b[31m.eet", cwd=folder)
+    assert done.returncode == 0 and "\x1b" not in done.stdout, done.stdout
+
+
+def test_notes_that_cannot_be_kept_say_why(folder):
+    source = make_small(folder / "source")
+    for note, says in (("A=x", "a-z, 0-9, _ and ."), ("a b=x", "a-z, 0-9, _ and ."), ("=x", "KEY"),
+                       ("x", "KEY=VALUE"), ("a" * 101 + "=x", "1 to 100"),
+                       (b"k=\xff", "is not UTF-8")):
+        done = subprocess.run([CONVERT, source, "-o", folder / "a.eet", "--metadata", note],
+                              capture_output=True, check=False)
+        assert done.returncode == 2 and says in done.stderr.decode(), (note, done.stderr)
+    done = convert(source, "-o", folder / "a.eet", "--metadata", "a.b_1=x=y ☃", "--metadata", "b=")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_is_no_target(folder):
+    source = make_small(folder / "source")
+    (folder / "models").mkdir()
+    for more in ((), ("--force",), ("--dry-run",)):
+        done = convert(source, "-o", folder / "models", *more)
+        assert done.returncode == 2 and "it is a folder" in done.stderr, done.stderr
+        assert "--force" not in done.stderr, done.stderr
+
+
 def test_the_default_target_is_named_after_the_model_and_lies_here(folder):
     source = make_small(folder / "tiny.v2")
     (folder / "here").mkdir()
