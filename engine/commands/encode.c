@@ -120,13 +120,19 @@ static eet_status find_head(encoding *e, const char *name, const eet_model_info 
 static eet_status choose_output(encoding *e) {
     const char *pooling = e->options->pooling != NULL ? e->options->pooling : "mean";
     eet_model_info info = {.size = sizeof info};
-    const eet_status status = eet_model_describe(e->model, &info, e->err);
+    eet_fact hidden = {.size = sizeof hidden}; /* of the stack that an encoding runs */
+    eet_status status = eet_model_describe(e->model, &info, e->err);
+
+    if (status == EET_OK) {
+        status = eet_model_fact(e->model, info.has_encoder ? "enc.hidden" : "dec.hidden", &hidden,
+                                e->err);
+    }
 
     if (status != EET_OK) {
         return status;
     }
     e->head = EET_HIDDEN;
-    e->width = info.hidden;
+    e->width = (int32_t)hidden.integer;
     e->key = "embedding";
     if (e->options->head != NULL) {
         e->key = "values";

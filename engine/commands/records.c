@@ -167,7 +167,9 @@ static eet_status read_line(const eet_records *records, size_t bytes, eet_record
     int32_t *mask = NULL;
 
     if (eet_json_parse(records->text, bytes, &out->line, &inner) != EET_OK) {
-        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "line %lld: %s", (long long)out->number,
+        const eet_status told = inner.status == EET_E_MEMORY ? EET_E_MEMORY : EET_E_ARGUMENT;
+
+        return eet_fail(err, told, EET_NOWHERE, "line %lld: %s", (long long)out->number,
                         inner.text);
     }
     const eet_json *ids = eet_json_get(out->line, "ids");
@@ -257,6 +259,9 @@ eet_status eet_records_next(eet_records *records, eet_record *out, bool *more, e
         errno = 0;
         const ssize_t bytes = next_line(records);
 
+        if (bytes < 0 && errno == ENOMEM) { /* which is neither an end nor an error of the stream */
+            return no_memory(err);
+        }
         if (bytes < 0) {
             return ferror(records->stream) != 0
                        ? eet_fail_errno(err, errno, "standard input cannot be read")

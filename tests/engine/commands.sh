@@ -115,6 +115,15 @@ fails "a failure leaves nothing" 2 "line 2" \
     encode "--format npy -o $work/none.npy" '{"ids": [1]}' '{"ids": [-1]}'
 [ -z "$(find "$work" -name 'none*')" ] || { echo "a failure left a file"; failed=1; }
 
+# A line for which there is no memory is no end of the lines, nor wrong JSON.
+if ! ldd "$(command -v eet-run)" | grep -q 'lib[at]san'; then # these need more by themselves
+    python3 -c 'print("{\"ids\": [" + "5, " * 10000000 + "5]}")' >"$work/long"
+    for limit in 60000 200000; do
+        fails "a line beyond $limit KiB of memory" 6 "memory" \
+            sh -c "ulimit -v $limit && eet-run '$work/gpt2.eet' --threads 1 <'$work/long'"
+    done
+fi
+
 for command in eet-run eet-encode; do
     [ "$($command --help | wc -l)" -le 24 ] || { echo "$command --help is no screen"; failed=1; }
     code=0

@@ -395,6 +395,36 @@ START_TEST(a_value_that_is_not_finite_is_named_when_asked_for)
 }
 END_TEST
 
+/* eet-encode runs the first stack, whose states may be narrower than those of the last. */
+START_TEST(an_encoding_is_as_wide_as_the_stack_that_runs)
+{
+    eet_sample_model sample = eet_sample_encoder_decoder();
+    const eet_tmp path = eet_tmp_path("model.eet");
+    const eet_tmp out = eet_tmp_path("out.npy");
+    size_t size = 0;
+    int status = 0;
+
+    sample.shared = false;
+    sample.facts.stack[EET_DEC].hidden = 48;
+    sample.facts.stack[EET_DEC].emb_dim = 48;
+    eet_sample_write(path.path, &sample);
+    const pid_t child = fork();
+
+    if (child == 0) {
+        (void)execl(EET_BIN "/eet-encode", "eet-encode", path.path, "--ids=5,6,7", "--pooling=none",
+                    "--format=npy", "-o", out.path, (char *)NULL);
+        _exit(127);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    unsigned char *npy = eet_file_slurp(out.path, &size);
+
+    ck_assert_uint_eq(size, 128 + 3 * 16 * sizeof(float));
+    ck_assert_ptr_nonnull(strstr((const char *)npy + 10, "(3, 16)"));
+    free(npy);
+}
+END_TEST
+
 int main(void) {
     const eet_claim claims[] = {
         {.test = a_model_tells_what_it_is},
@@ -409,6 +439,7 @@ int main(void) {
         {.test = an_error_object_tells_of_the_last_call},
         {.test = the_child_of_a_fork_may_only_destroy},
         {.test = a_value_that_is_not_finite_is_named_when_asked_for},
+        {.test = an_encoding_is_as_wide_as_the_stack_that_runs},
     };
 
     return eet_suite_run("session", claims, sizeof claims / sizeof *claims);
