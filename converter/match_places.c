@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "converter/match_internal.h"
+#include "format/utf8.h"
 
 enum { NAMES_SHOWN = 4, LIST_BYTES = 320 };
 
@@ -298,6 +299,10 @@ static eet_status check_leftovers(const eet_matching *m) {
     }
     if (m->allow_unused == NULL) {
         return check_left(m, NULL);
+    }
+    if (!eet_utf8_valid(m->allow_unused, strlen(m->allow_unused))) {
+        return eet_fail(m->err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "--allow-unused is not UTF-8, as the names of tensors are");
     }
     if (regcomp(&allowed, m->allow_unused, REG_EXTENDED | REG_NOSUB) != 0) {
         return eet_fail(m->err, EET_E_ARGUMENT, EET_NOWHERE,

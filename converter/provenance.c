@@ -50,12 +50,21 @@ static eet_status hash_memory(const void *data, uint64_t bytes, uint8_t digest[3
     return EET_OK;
 }
 
+/* A file's name is any bytes, and text is UTF-8: what is not is shown as \xFF. */
+static void set_name(eet_kv_builder *prov, const char *key, const char *name) {
+    eet_shown shown;
+    const uint64_t bytes = strlen(name);
+
+    eet_kv_set_string(prov, key, 0,
+                      eet_utf8_valid(name, bytes) ? name : eet_show(&shown, name, bytes));
+}
+
 static eet_status add_weights(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
     const eet_source_file *file = eet_source_provenance(c->source);
     uint8_t digest[32];
     eet_hex_text hex;
 
-    eet_kv_set_string(prov, "src.0.name", 0, file->name);
+    set_name(prov, "src.0.name", file->name);
     eet_kv_set_string(prov, "src.0.kind", 0, file->kind);
     eet_kv_set_u64(prov, "src.0.bytes", 0, file->bytes);
     if (file->serialization_id != NULL) {
@@ -81,7 +90,7 @@ static eet_status add_config(const eet_conversion *c, eet_kv_builder *prov, eet_
     const eet_status status = hash_memory(c->config_text, c->config_bytes, digest, err);
 
     if (status == EET_OK) {
-        eet_kv_set_string(prov, "src.1.name", 0, eet_base_name(c->inputs.config));
+        set_name(prov, "src.1.name", eet_base_name(c->inputs.config));
         eet_kv_set_string(prov, "src.1.kind", 0, "config");
         eet_kv_set_u64(prov, "src.1.bytes", 0, c->config_bytes);
         eet_kv_set_string(prov, "src.1.sha256", 0, eet_format_sha256(&hex, digest));
@@ -121,11 +130,11 @@ static eet_status add_map(const eet_conversion *c, eet_kv_builder *prov, eet_err
 }
 
 /* The options that change what is written, in one order. */
-static void add_options(const eet_conversion *c, eet_kv_builder *prov) {
+static eet_status add_options(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
     const eet_convert_options *o = &c->options;
     char dtype[32];
     char arch[160];
-    char allow[512];
+    char *allow = NULL;
     const char *list[MAX_OPTIONS];
     uint32_t count = 0;
 
@@ -133,7 +142,13 @@ static void add_options(const eet_conversion *c, eet_kv_builder *prov) {
         list[count++] = "allow-nonfinite";
     }
     if (o->allow_unused != NULL) {
-        (void)snprintf(allow, sizeof allow, "allow-unused=%s", o->allow_unused);
+        const size_t room = strlen(o->allow_unused) + 16;
+
+        allow = malloc(room);
+        if (allow == NULL) {
+            return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for metadata");
+        }
+        (void)snprintf(allow, room, "allow-unused=%s", o->allow_unused);
         list[count++] = allow;
     }
     if (o->arch != NULL) {
@@ -147,6 +162,8 @@ static void add_options(const eet_conversion *c, eet_kv_builder *prov) {
                    o->emit.dtype == EET_DTYPE_NONE ? "keep" : eet_dtype_name(o->emit.dtype));
     list[count++] = dtype;
     eet_kv_set_strings(prov, "conv.options", 0, list, count);
+    free(allow);
+    return EET_OK;
 }
 
 static eet_status add_metadata(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
@@ -189,8 +206,10 @@ eet_status eet_conversion_provenance(const eet_conversion *c, eet_kv_builder *pr
         status = add_metadata(c, prov, err);
     }
     if (status == EET_OK) {
+        status = add_options(c, prov, err);
+    }
+    if (status == EET_OK) {
         eet_kv_set_string(prov, "conv.version", 0, EET_VERSION);
-        add_options(c, prov);
         eet_kv_set_u64(prov, "cast.nonfinite", 0, c->stats.nonfinite);
         eet_kv_set_u64(prov, "cast.clamped", 0, c->stats.overflowed);
         eet_kv_set_f64(prov, "cast.max_error", 0, c->stats.max_error);

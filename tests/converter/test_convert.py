@@ -153,6 +153,28 @@ def test_notes_that_cannot_be_kept_say_why(folder):
     assert done.returncode == 0, done.stderr
 
 
+def test_names_that_are_no_text_are_kept_as_people_are_shown_them(folder):
+    source = make_small(folder / "source")
+    os.rename(os.fsencode(source / "pytorch_model.bin"), os.fsencode(source) + b"/\xff.bin")
+    os.rename(os.fsencode(source / "config.json"), os.fsencode(source) + b"/\xfe.json")
+    done = subprocess.run([CONVERT, b"source/\xff.bin", "--config", b"source/\xfe.json", "-o",
+                           "a.eet"], capture_output=True, cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr
+    data = (folder / "a.eet").read_bytes()
+    assert rb"\xFF.bin" in data and rb"\xFE.json" in data
+
+
+def test_an_expression_is_kept_whole_and_must_be_text(folder):
+    source = make_small(folder / "source")
+    names = "x" + "é" * 400
+    done = convert(source, "-o", folder / "a.eet", "--allow-unused", names)
+    assert done.returncode == 0, done.stderr
+    assert f"allow-unused={names}".encode() in (folder / "a.eet").read_bytes()
+    done = subprocess.run([CONVERT, source, "-o", folder / "b.eet", "--allow-unused", b"\xff"],
+                          capture_output=True, check=False)
+    assert done.returncode == 2 and b"--allow-unused is not UTF-8" in done.stderr, done.stderr
+
+
 def test_a_folder_is_no_target(folder):
     source = make_small(folder / "source")
     (folder / "models").mkdir()
