@@ -8,12 +8,15 @@
 #include "format/types.h"
 #include "format/utf8.h"
 
-/* Appends one byte as \xNN or as it is; false when it does not fit. */
-static bool put_escaped(char *out, size_t room, size_t *used, unsigned char byte) {
-    if (*used + 5 > room) {
-        return false;
+/* Appends bytes, each as \xNN; false when one does not fit. */
+static bool put_escaped(char *out, size_t room, size_t *used, const unsigned char *bytes,
+                        size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (*used + 5 > room) {
+            return false;
+        }
+        *used += (size_t)snprintf(out + *used, room - *used, "\\x%02X", bytes[i]);
     }
-    *used += (size_t)snprintf(out + *used, room - *used, "\\x%02X", byte);
     return true;
 }
 
@@ -31,10 +34,8 @@ static void copy_shown(char *out, size_t room, const char *text, size_t bytes) {
         if (length == 0 || !eet_utf8_printable(code)) {
             const size_t wrong = length == 0 ? 1 : length;
 
-            for (size_t j = 0; j < wrong; j++) {
-                if (!put_escaped(out, room, &used, at[i + j])) {
-                    goto end;
-                }
+            if (!put_escaped(out, room, &used, at + i, wrong)) {
+                break;
             }
             i += wrong;
             continue;
@@ -46,7 +47,6 @@ static void copy_shown(char *out, size_t room, const char *text, size_t bytes) {
         used += length;
         i += length;
     }
-end:
     out[used] = '\0';
 }
 

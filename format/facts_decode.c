@@ -153,36 +153,40 @@ static eet_status decode_stack(const reader *r, int stack, eet_stack_facts *fact
     return EET_OK;
 }
 
-/* Labels are copied behind an array of pointers, one block a head. */
+/* The labels of a head: their pointers, and behind those their text. */
+typedef struct labels_block {
+    void *next;
+    const char *label[];
+} labels_block;
+
 static eet_status decode_labels(const reader *r, const eet_kv *entry, eet_head_facts *head,
                                 void **owned) {
     const uint32_t count = eet_kv_length(entry);
-    const size_t pointers = ((size_t)count + 1) * sizeof(char *);
+    const size_t pointers = ((size_t)count + 1) * sizeof(const char *);
     uint32_t bytes = 0;
 
     if (entry->type != EET_KV_STRING_ARRAY || count > INT32_MAX) {
         return corrupt(r, "labels", "is not an array of strings");
     }
-    char *block = malloc(sizeof(void *) + pointers + entry->value_bytes + count);
+    labels_block *block = malloc(sizeof *block + pointers + entry->value_bytes + count);
 
     if (block == NULL) {
         return eet_fail(r->err, EET_E_MEMORY, EET_NOWHERE, "no memory for labels");
     }
-    *(void **)(void *)block = *owned;
-    *owned = block;
-    const char **labels = (const char **)(void *)(block + sizeof(void *));
-    char *text = block + sizeof(void *) + pointers;
+    char *text = (char *)block + sizeof *block + pointers;
 
     for (uint32_t i = 0; i < count; i++) {
         const char *from = eet_kv_string_item(entry, i, &bytes);
 
-        labels[i] = text;
+        block->label[i] = text;
         memcpy(text, from, bytes);
         text[bytes] = '\0';
         text += bytes + 1;
     }
-    head->labels = labels;
+    head->labels = block->label;
     head->label_count = (int32_t)count;
+    block->next = *owned;
+    *owned = block;
     return EET_OK;
 }
 
@@ -239,8 +243,10 @@ static eet_status decode_all(const reader *r, eet_facts *facts) {
         if (facts->heads == EET_MAX_HEADS) {
             return eet_fail(r->err, EET_E_LIMIT, r->base, "more than %d heads", EET_MAX_HEADS);
         }
-        status = decode_head(r, facts->heads, &facts->head[facts->heads], &facts->owned);
-        facts->heads++;
+        eet_head_facts head = {0};
+
+        status = decode_head(r, facts->heads, &head, &facts->owned);
+        facts->head[facts->heads++] = head;
     }
     for (uint32_t i = 0; status == EET_OK && i < r->meta->count; i++) {
         entry = eet_kv_at(r->meta, i);
@@ -276,10 +282,10 @@ eet_status eet_facts_decode(const eet_kv_view *meta, uint64_t base, eet_facts *o
 
 void eet_facts_release(eet_facts *facts) {
     while (facts->owned != NULL) {
-        void *next = *(void **)facts->owned;
+        labels_block *block = facts->owned;
 
-        free(facts->owned);
-        facts->owned = next;
+        facts->owned = block->next;
+        free(block);
     }
     *facts = (eet_facts){0};
 }

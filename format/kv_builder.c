@@ -87,7 +87,13 @@ static void set(eet_kv_builder *b, const char *key, uint8_t flags, uint8_t type,
     if (bytes > 0) {
         memcpy(value_copy, value, (size_t)bytes);
     }
-    b->items[b->count++] = (item){key_copy, value_copy, (uint32_t)bytes, type, flags};
+    item *added = &b->items[b->count++];
+
+    added->key = key_copy;
+    added->value = value_copy;
+    added->value_bytes = (uint32_t)bytes;
+    added->type = type;
+    added->flags = flags;
 }
 
 void eet_kv_set_u64(eet_kv_builder *b, const char *key, uint8_t flags, uint64_t value) {
@@ -181,11 +187,12 @@ static uint64_t item_bytes(const item *it) {
 
 static uint8_t *write_items(const item *const *sorted, uint32_t count, uint64_t size) {
     uint8_t *block = calloc(1, (size_t)size);
-    uint8_t *at = block + 8;
 
     if (block == NULL) {
         return NULL;
     }
+    uint8_t *at = block + 8;
+
     memcpy(block, &count, 4);
     for (uint32_t i = 0; i < count; i++) {
         const item *it = sorted[i];

@@ -123,10 +123,11 @@ static eet_status make_directory(eet_writer *writer, eet_error *err) {
     eet_file *plan = &writer->plan;
     const size_t count = (size_t)writer->count;
     int32_t *sorted = malloc((count + 1) * sizeof *sorted);
+    eet_disk_tensor *directory = calloc(count + 1, sizeof *directory);
 
     plan->header.tensor_count = (uint32_t)count;
     plan->tensors.size = count * sizeof(eet_disk_tensor);
-    plan->tensors.bytes = calloc(count + 1, sizeof(eet_disk_tensor));
+    plan->tensors.bytes = (uint8_t *)directory;
     plan->names.bytes = malloc(count * EET_MAX_NAME + 1);
     plan->name_text = malloc(count * (EET_MAX_NAME + 1) + 1);
     plan->name_at = malloc((count + 1) * sizeof *plan->name_at);

@@ -33,7 +33,7 @@ typedef struct parse {
 /* Is `text` (length bytes) this option's name, - and _ being the same? */
 static bool is_name(const char *name, const char *text, size_t length) {
     for (size_t i = 0; i < length; i++) {
-        const char c = text[i] == '_' ? '-' : text[i];
+        const int c = text[i] == '_' ? '-' : text[i];
 
         if (name[i] == '\0' || name[i] != c) {
             return false;

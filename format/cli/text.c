@@ -32,7 +32,7 @@ const char *eet_format_size(eet_size_text *buffer, uint64_t bytes) {
 const char *eet_format_sha256(eet_hex_text *buffer, const uint8_t digest[32]) {
     static const char digits[] = "0123456789abcdef";
 
-    for (int i = 0; i < 32; i++) {
+    for (size_t i = 0; i < 32; i++) {
         buffer->text[2 * i] = digits[digest[i] >> 4];
         buffer->text[2 * i + 1] = digits[digest[i] & 15];
     }
@@ -162,7 +162,7 @@ void eet_table_print(const eet_table *table, FILE *stream) {
         widths[i] = column_width(table, i);
     }
     for (int32_t row = 0; row < table->rows; row++) {
-        char *const *cells = table->cells + row * table->columns;
+        char *const *cells = table->cells + (size_t)row * (size_t)table->columns;
         int32_t used = table->columns;
 
         while (used > 1 && cells[used - 1][0] == '\0') {

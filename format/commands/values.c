@@ -224,7 +224,7 @@ const char *eet_shape_format(eet_shape_text *buffer, const eet_file_tensor *tens
 }
 
 const char *eet_xxh3_format(eet_shape_text *buffer, const uint8_t stored[16]) {
-    for (int i = 0; i < 16; i++) {
+    for (size_t i = 0; i < 16; i++) {
         (void)snprintf(buffer->text + 2 * i, 3, "%02x", stored[15 - i]);
     }
     return buffer->text;
