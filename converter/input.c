@@ -174,20 +174,19 @@ eet_status eet_read_at(int fd, uint64_t offset, void *data, uint64_t bytes, eet_
                         (unsigned long long)offset);
     }
     while (done < bytes) {
+        const unsigned long long where = offset + done;
         const uint64_t wanted = bytes - done < CHUNK ? bytes - done : CHUNK;
-        const ssize_t got = pread(fd, at + done, (size_t)wanted, (off_t)(offset + done));
+        const ssize_t got = pread(fd, at + done, (size_t)wanted, (off_t)where);
 
         if (got < 0 && errno == EINTR) {
             continue;
         }
         if (got < 0) {
-            return eet_fail_errno(err, errno, "cannot read at byte %llu",
-                                  (unsigned long long)(offset + done));
+            return eet_fail_errno(err, errno, "cannot read at byte %llu", where);
         }
         if (got == 0) {
-            return eet_fail(err, EET_E_CORRUPT, offset + done,
-                            "the file ends at byte %llu, in the middle of what is read",
-                            (unsigned long long)(offset + done));
+            return eet_fail(err, EET_E_CORRUPT, where,
+                            "the file ends at byte %llu, in the middle of what is read", where);
         }
         done += (uint64_t)got;
     }

@@ -30,16 +30,6 @@ eet_status eet_pickle_corrupt(eet_machine *m, const char *fmt, ...) {
                     (unsigned long long)m->op, text);
 }
 
-eet_status eet_pickle_over(eet_machine *m, const char *what, uint64_t limit) {
-    return eet_fail(m->err, EET_E_LIMIT, EET_NOWHERE,
-                    "the pickle has more than %llu %s (at byte %llu)", (unsigned long long)limit,
-                    what, (unsigned long long)m->op);
-}
-
-eet_status eet_pickle_no_memory(eet_machine *m) {
-    return eet_fail(m->err, EET_E_MEMORY, EET_NOWHERE, "no memory for the pickle's values");
-}
-
 static eet_status run_one(eet_machine *m) {
     if (m->at == m->bytes) {
         m->op = m->at;

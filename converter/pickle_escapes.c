@@ -108,7 +108,9 @@ eet_status eet_pickle_op_string(eet_machine *m) {
         if (used == 0) {
             return eet_pickle_corrupt(m, "STRING with a broken escape");
         }
-        *out = text[i] == '\\' ? *out : text[i];
+        if (text[i] != '\\') {
+            *out = text[i];
+        }
         i += used;
     }
     return status == EET_OK ? eet_pickle_push_python2(m, room, length) : status;
@@ -129,7 +131,7 @@ eet_status eet_pickle_op_unicode(eet_machine *m) {
         status = eet_pickle_allocate(m, 2 * bytes, &room); /* a Latin-1 byte may become two */
     }
     for (uint64_t i = 0; status == EET_OK && i < bytes;) {
-        const char next = i + 1 < bytes ? text[i + 1] : '\0';
+        const int next = i + 1 < bytes ? text[i + 1] : '\0';
         const unsigned digits = text[i] != '\\' ? 0 : next == 'u' ? 4 : next == 'U' ? 8 : 0;
         uint32_t code = (unsigned char)text[i];
 

@@ -86,8 +86,16 @@ extern const eet_opcode eet_opcodes[256];
 /* Failing, with the place: "the pickle is malformed at byte 7: ..." */
 eet_status eet_pickle_corrupt(eet_machine *m, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-eet_status eet_pickle_over(eet_machine *m, const char *what, uint64_t limit);
-eet_status eet_pickle_no_memory(eet_machine *m);
+
+static inline eet_status eet_pickle_over(eet_machine *m, const char *what, uint64_t limit) {
+    return eet_fail(m->err, EET_E_LIMIT, EET_NOWHERE,
+                    "the pickle has more than %llu %s (at byte %llu)", (unsigned long long)limit,
+                    what, (unsigned long long)m->op);
+}
+
+static inline eet_status eet_pickle_no_memory(eet_machine *m) {
+    return eet_fail(m->err, EET_E_MEMORY, EET_NOWHERE, "no memory for the pickle's values");
+}
 
 /* Arena. *out is uninitialised (bytes) or zeroed but for the kind (node). */
 eet_status eet_pickle_allocate(eet_machine *m, uint64_t bytes, void **out);

@@ -123,7 +123,7 @@ eet_status eet_pickle_take_number(eet_machine *m, unsigned bytes, uint64_t *out)
     uint64_t value = 0;
     eet_status status = eet_pickle_take(m, bytes, &at);
 
-    if (status == EET_OK) {
+    if (at != NULL) {
         for (unsigned i = 0; i < bytes; i++) {
             value |= (uint64_t)at[i] << (8 * i);
         }

@@ -58,7 +58,7 @@ int32_t eet_torch_find_storage(const eet_torch *torch, uint64_t key); /* -1: non
 /* A storage's key: decimal digits without a leading zero. */
 bool eet_torch_parse_key(const char *text, uint64_t bytes, uint64_t *key);
 uint64_t eet_torch_storage_bytes(const eet_source *source, int32_t storage);
-eet_status eet_torch_storage_read(eet_source *source, int32_t storage, void *data, eet_error *err);
+eet_status eet_torch_storage_read(eet_source *source, int32_t index, void *data, eet_error *err);
 
 /* torch_tensors.c. Would torch make a tensor of it? */
 bool eet_torch_is_tensor(const eet_pickle_node *value);

@@ -228,7 +228,7 @@ static eet_status check_filled(eet_torch *torch, eet_source *source, eet_error *
         if (storage->entry < 0 || storage->bytes == 0) {
             continue;
         }
-        void *data = malloc((size_t)storage->bytes);
+        void *data = calloc(1, (size_t)storage->bytes);
 
         if (data == NULL) {
             return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes of data/%llu",
