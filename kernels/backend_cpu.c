@@ -5,7 +5,7 @@
 
 #include "kernels/cpu.h"
 
-enum { ALIGNMENT = 256 };
+static const size_t ALIGNMENT = 256;
 
 static void use_reference(eet_ops *ops) {
 #define X(op) ops->op = eet_##op##_ref;

@@ -72,7 +72,7 @@ static inline float *output_of(const attention_tile *t, int32_t query) {
 
 /* Products become weights e^(s - top); what is beyond the query's keys weighs nothing. */
 static inline void weigh(attention_tile *t, int32_t query) {
-    float *weight = t->weight + query * KEYS;
+    float *weight = t->weight + (int64_t)query * KEYS;
     const vec scale = vec_all(t->a->scale);
     vec high = vec_all(-__builtin_inff());
     vec sum = vec_zero();
@@ -117,7 +117,8 @@ ALWAYS_INLINE void add_values(const attention_tile *t, const kv_block *values, i
             sum[r][c] =
                 s->fresh
                     ? vec_zero()
-                    : vec_mul(vec_load_some(y + c * LANES, vecs == 1 ? s->some : LANES), rescale);
+                    : vec_mul(vec_load_some(y + (int64_t)c * LANES, vecs == 1 ? s->some : LANES),
+                              rescale);
         }
     }
     for (int32_t key = s->first; key < s->end; ++key) {
@@ -125,7 +126,7 @@ ALWAYS_INLINE void add_values(const attention_tile *t, const kv_block *values, i
 
 #pragma GCC unroll 8
         for (int32_t c = 0; c < vecs; ++c) {
-            const int64_t at = place + c * LANES;
+            const int64_t at = place + (int64_t)c * LANES;
             const vec v = vecs == 1 ? vec_some_at(values->data, dtype, at, s->some)
                                     : vec_at(values->data, dtype, at);
 
@@ -141,7 +142,7 @@ ALWAYS_INLINE void add_values(const attention_tile *t, const kv_block *values, i
 
 #pragma GCC unroll 8
         for (int32_t c = 0; c < vecs; ++c) {
-            vec_store_some(y + c * LANES, sum[r][c], vecs == 1 ? s->some : LANES);
+            vec_store_some(y + (int64_t)c * LANES, sum[r][c], vecs == 1 ? s->some : LANES);
         }
     }
 }

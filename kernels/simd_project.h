@@ -142,12 +142,14 @@ static inline void project_block(const project_work *work, int64_t row, int32_t 
             const int32_t end = rows * (tile + 1) / tiles;
 
             multiply_part(work, row + first, end - first, at, columns, from,
-                          sums + first * BLOCK_COLUMNS);
+                          sums + (int64_t)first * BLOCK_COLUMNS);
         }
     }
     for (int32_t r = 0; r < rows; ++r) {
-        finish_columns(work, row + r, at, columns, sums + r * BLOCK_COLUMNS);
-        put_columns(work->a, row + r, at, columns, sums + r * BLOCK_COLUMNS);
+        float *y = sums + (int64_t)r * BLOCK_COLUMNS;
+
+        finish_columns(work, row + r, at, columns, y);
+        put_columns(work->a, row + r, at, columns, y);
     }
 }
 
