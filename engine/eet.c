@@ -263,7 +263,7 @@ static eet_status check_session(const eet_session *s, bool generating, eet_error
 
 /* The end of a call that ran on the device. */
 static eet_status finish_run(eet_session *s, eet_status status, const eet_error *err) {
-    if (status == EET_E_DEVICE) {
+    if (s != NULL && status == EET_E_DEVICE) {
         s->dead = true;
     }
     return finish(s != NULL ? s->log : EET_LOG_NONE, status, err);
