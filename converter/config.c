@@ -224,6 +224,16 @@ static eet_status derive(const reading *r, int s) {
         }
         f->head_dim = f->hidden / f->heads;
     }
+    const double most = fact_row(offsetof(eet_stack_facts, head_dim))->high;
+
+    if (f->head_dim > most) {
+        return eet_fail(r->err, EET_E_LIMIT, EET_NOWHERE,
+                        "\"%s\" %d over \"%s\" %d gives heads of %d; at most %.0f are read",
+                        eet_config_key_of(family, s, offsetof(eet_stack_facts, hidden)),
+                        (int)f->hidden,
+                        eet_config_key_of(family, s, offsetof(eet_stack_facts, heads)),
+                        (int)f->heads, (int)f->head_dim, most);
+    }
     f->attn_scale = r->scaled[s] ? 1.0 / sqrt((double)f->head_dim) : 1.0;
     return EET_OK;
 }
