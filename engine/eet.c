@@ -309,37 +309,34 @@ eet_status eet_step(eet_session *session, const eet_batch *batch, const eet_outp
     return finish_run(session, status, e);
 }
 
-eet_status eet_source(eet_session *session, const eet_batch *batch, eet_error *err) {
+/* A call whose turn has not come; who may not call at all hears that first. */
+static eet_status refuse(const eet_session *session, const char *what, eet_error *err) {
     eet_error own;
     eet_error *e = error_of(err, &own);
+    eet_status status = check_session(session, false, e);
 
-    (void)session;
+    if (status == EET_OK) {
+        status = eet_fail(e, EET_E_UNSUPPORTED, EET_NOWHERE, "%s come with a later version", what);
+    }
+    return finish(session != NULL ? session->log : EET_LOG_NONE, status, e);
+}
+
+eet_status eet_source(eet_session *session, const eet_batch *batch, eet_error *err) {
     (void)batch;
-    return eet_fail(e, EET_E_UNSUPPORTED, EET_NOWHERE,
-                    "sources for cross attention come with a later version");
+    return refuse(session, "sources for cross attention", err);
 }
 
 eet_status eet_source_set(eet_session *session, int32_t slot, const eet_array *hidden,
                           eet_error *err) {
-    eet_error own;
-    eet_error *e = error_of(err, &own);
-
-    (void)session;
     (void)slot;
     (void)hidden;
-    return eet_fail(e, EET_E_UNSUPPORTED, EET_NOWHERE,
-                    "sources for cross attention come with a later version");
+    return refuse(session, "sources for cross attention", err);
 }
 
 eet_status eet_sequence_fork(eet_session *session, int32_t from, int32_t to, eet_error *err) {
-    eet_error own;
-    eet_error *e = error_of(err, &own);
-
-    (void)session;
     (void)from;
     (void)to;
-    return eet_fail(e, EET_E_UNSUPPORTED, EET_NOWHERE,
-                    "forks of a sequence come with a later version");
+    return refuse(session, "forks of a sequence", err);
 }
 
 eet_status eet_sequence_trim(eet_session *session, int32_t id, int32_t length, eet_error *err) {

@@ -341,7 +341,10 @@ START_TEST(the_child_of_a_fork_may_only_destroy)
 
     if (child == 0) {
         const bool right = eet_step(session, &batch, NULL, 0, NULL) == EET_E_STATE &&
-                           eet_sequence_trim(session, 0, 0, NULL) == EET_E_STATE;
+                           eet_sequence_trim(session, 0, 0, NULL) == EET_E_STATE &&
+                           eet_source(session, &batch, NULL) == EET_E_STATE &&
+                           eet_source_set(session, 0, NULL, NULL) == EET_E_STATE &&
+                           eet_sequence_fork(session, 0, 1, NULL) == EET_E_STATE;
 
         eet_session_destroy(session);
         _exit(right ? 0 : 1);
