@@ -98,14 +98,29 @@ static void on_signal(int number) {
     _exit(130);
 }
 
+/* Signals that end a process; a file that grows too large is an error to report instead. */
+static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+enum { ENDING = sizeof ending / sizeof ending[0] };
+
+static void add_signals(sigset_t *set) {
+    (void)sigemptyset(set);
+    for (int i = 0; i < ENDING; i++) {
+        (void)sigaddset(set, ending[i]);
+    }
+}
+
 static void catch_signals(void) {
     struct sigaction action = {.sa_handler = on_signal};
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct sigaction before;
 
-    (void)sigemptyset(&action.sa_mask);
-    (void)sigaddset(&action.sa_mask, SIGINT);
-    (void)sigaddset(&action.sa_mask, SIGTERM);
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
+    add_signals(&action.sa_mask);
+    for (int i = 0; i < ENDING; i++) { /* what nohup ignores stays ignored */
+        if (sigaction(ending[i], NULL, &before) != 0 || before.sa_handler != SIG_IGN) {
+            (void)sigaction(ending[i], &action, NULL);
+        }
+    }
+    (void)sigaction(SIGXFSZ, &ignore, NULL);
 }
 
 /* The temporary file is made with the signals held back, so that none comes
@@ -114,9 +129,7 @@ static eet_status begin(eet_writer *writer, eet_error *err) {
     sigset_t held;
     sigset_t before;
 
-    (void)sigemptyset(&held);
-    (void)sigaddset(&held, SIGINT);
-    (void)sigaddset(&held, SIGTERM);
+    add_signals(&held);
     (void)pthread_sigmask(SIG_BLOCK, &held, &before);
     active = writer;
     const eet_status status = eet_writer_begin(writer, err);
@@ -161,6 +174,25 @@ static eet_status check_target(const settings *s, const char *target, eet_error 
     return EET_OK;
 }
 
+static bool is_same(const struct stat *target, const char *path) {
+    struct stat about;
+
+    return stat(path, &about) == 0 && about.st_dev == target->st_dev &&
+           about.st_ino == target->st_ino;
+}
+
+/* Not even --force puts the result in place of what it is made of. */
+static eet_status check_inputs(const eet_conversion *c, const char *target, eet_error *err) {
+    struct stat about;
+
+    if (stat(target, &about) == 0 &&
+        (is_same(&about, c->inputs.weights) || is_same(&about, c->inputs.config))) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "it is what is converted; -o FILE names another");
+    }
+    return EET_OK;
+}
+
 /* The file to write: -o, or the model's name here. */
 static eet_status choose_target(const settings *s, const eet_conversion *c, char **target,
                                 eet_error *err) {
@@ -173,7 +205,9 @@ static eet_status choose_target(const settings *s, const eet_conversion *c, char
     if (s->output == NULL) {
         (void)snprintf(*target, room, "%s.eet", c->inputs.name);
     }
-    return check_target(s, *target, err);
+    const eet_status status = check_target(s, *target, err);
+
+    return status == EET_OK ? check_inputs(c, *target, err) : status;
 }
 
 static eet_status convert(const settings *s, eet_conversion *c, const char *target,

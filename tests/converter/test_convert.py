@@ -175,6 +175,25 @@ def test_an_expression_is_kept_whole_and_must_be_text(folder):
     assert done.returncode == 2 and b"--allow-unused is not UTF-8" in done.stderr, done.stderr
 
 
+def test_not_even_force_replaces_what_is_converted(folder):
+    source = make_small(folder / "source")
+    os.symlink("source/config.json", folder / "link")
+    for target in (source / "pytorch_model.bin", source / "config.json", folder / "link"):
+        before = target.read_bytes()
+        done = convert(source, "-o", target, "--force")
+        assert done.returncode == 2 and "it is what is converted" in done.stderr, done
+        assert target.read_bytes() == before and os.listdir(source) != []
+
+
+def test_a_file_size_limit_is_an_error_that_leaves_nothing(folder):
+    source = make_small(folder / "source")
+    limit = (2048, 2048)
+    done = convert(source, "-o", folder / "a.eet",
+                   preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    assert done.returncode == 5 and "File too large" in done.stderr, done
+    assert os.listdir(folder) == ["source"]
+
+
 def test_a_folder_is_no_target(folder):
     source = make_small(folder / "source")
     (folder / "models").mkdir()
@@ -330,7 +349,7 @@ def test_a_killed_converter_leaves_no_torn_target(folder):
 
 
 def test_an_interrupted_converter_cleans_up(folder):
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         stopped = 0
         for code, out, _ in interrupt(folder / number.name, number, 8):
             # before main runs the signal's own action holds; after the rename it is done
