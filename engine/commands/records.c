@@ -161,6 +161,13 @@ static eet_status apply_mask(const eet_record_rules *rules, eet_record *r, const
     return EET_OK;
 }
 
+/* An "id" must come back as it was. */
+static bool can_answer(const eet_json *id) {
+    const eet_json_kind kind = eet_json_kind_of(id);
+
+    return kind == EET_JSON_NULL || kind == EET_JSON_STRING || kind == EET_JSON_INTEGER;
+}
+
 static eet_status read_line(const eet_records *records, size_t bytes, eet_record *out,
                             eet_error *err) {
     eet_error inner = {.status = EET_OK};
@@ -178,6 +185,11 @@ static eet_status read_line(const eet_records *records, size_t bytes, eet_record
     if (ids == NULL || eet_json_length(ids) == 0) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
                         "line %lld: there is no list \"ids\" with token ids",
+                        (long long)out->number);
+    }
+    if (!can_answer(eet_json_get(out->line, "id"))) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "line %lld: \"id\" is neither a string nor an integer of 64 bits",
                         (long long)out->number);
     }
     status = read_array(out, "ids", -1, &out->ids, err);

@@ -76,6 +76,7 @@ fails "an id too high" 2 "line 2: token id 101 is outside the vocabulary of 101"
     run "" '{"ids": [1]}' '{"ids": [101]}'
 fails "no JSON" 2 "line 1: " run "" 'hello'
 fails "no ids" 2 'line 1: there is no list "ids"' run "" '{"text": "x"}'
+fails "an id that cannot come back" 2 'line 1: "id" is neither' run "" '{"id": 1.5, "ids": [1]}'
 fails "a mask of another length" 2 'line 1: "attention_mask"' \
     run "" '{"ids": [1, 2], "attention_mask": [1]}'
 fails "words for ids" 2 '--ids wants ids like 1,2,3, not "a,b"' eet-run "$work/gpt2.eet" --ids a,b
