@@ -3,6 +3,7 @@
 #include "engine/commands/npy.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,6 +83,18 @@ eet_status eet_npy_append(eet_npy *npy, const float *values, int64_t rows, eet_e
     return EET_OK;
 }
 
+/* Takes the name, without --force only where nothing has it; not every filesystem can rename
+ * so, and not every one has hard links. */
+static int take_name(const eet_npy *npy) {
+    if (npy->force) {
+        return rename(npy->temporary, npy->path);
+    }
+    const int result = renameat2(AT_FDCWD, npy->temporary, AT_FDCWD, npy->path, RENAME_NOREPLACE);
+
+    return result != 0 && (errno == EINVAL || errno == ENOSYS) ? link(npy->temporary, npy->path)
+                                                               : result;
+}
+
 eet_status eet_npy_commit(eet_npy *npy, eet_error *err) {
     eet_status status = write_header(npy, err);
     FILE *stream = npy->stream;
@@ -90,9 +103,10 @@ eet_status eet_npy_commit(eet_npy *npy, eet_error *err) {
     if (fclose(stream) != 0 && status == EET_OK) {
         status = eet_fail_errno(err, errno, "%s cannot be written", npy->temporary);
     }
-    if (status == EET_OK &&
-        (npy->force ? rename(npy->temporary, npy->path) : link(npy->temporary, npy->path)) != 0) {
-        status = eet_fail_errno(err, errno, "%s cannot be made", npy->path);
+    if (status == EET_OK && take_name(npy) != 0) {
+        status = errno == EEXIST ? eet_fail(err, EET_E_EXISTS, EET_NOWHERE,
+                                            "%s exists; --force replaces it", npy->path)
+                                 : eet_fail_errno(err, errno, "%s cannot be made", npy->path);
     }
     return status;
 }

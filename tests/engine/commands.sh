@@ -110,6 +110,9 @@ array = numpy.load(sys.argv[1])
 assert array.dtype == "float32" and (array == numpy.array(rows, "float32")).all()' \
     "$work/out.npy" "$work/lines" || { echo "npy is not what JSON Lines say"; failed=1; }
 fails "a file that is there" 2 "exists" encode "--format npy -o $work/out.npy" '{"ids": [1]}'
+ln -s nowhere "$work/dangling.npy"
+fails "a link to nothing is there too" 2 "exists" \
+    encode "--format npy -o $work/dangling.npy" '{"ids": [1]}'
 encode "--format npy --force -o $work/out.npy" '{"ids": [1]}'
 fails "npy without a file" 2 "go together" encode "--format npy" '{"ids": [1]}'
 fails "a failure leaves nothing" 2 "line 2" \
