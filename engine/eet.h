@@ -12,8 +12,10 @@
  *         shrinks under a mapping kills the process; load = EET_LOAD_COPY
  *         does not map).
  * Errors  A call that can fail returns eet_status. On failure it leaves its
- *         outputs untouched and explains itself in `err`, which may be NULL.
- *         EET_E_ARGUMENT and EET_E_LIMIT leave a session as it was;
+ *         outputs untouched (a call that is cancelled, or fails while it computes,
+ *         may have filled part of the caller's buffers) and explains itself in
+ *         `err`, which may be NULL. EET_E_ARGUMENT and EET_E_LIMIT leave a session
+ *         as it was;
  *         EET_E_DEVICE kills it (only destroy is legal then). In the child of
  *         fork(2) every call on a session but destroy answers EET_E_STATE.
  * Units   Lengths are in tokens, sizes in bytes.
