@@ -15,9 +15,8 @@
  *         outputs untouched (a call that is cancelled, or fails while it computes,
  *         may have filled part of the caller's buffers) and explains itself in
  *         `err`, which may be NULL. EET_E_ARGUMENT and EET_E_LIMIT leave a session
- *         as it was;
- *         EET_E_DEVICE kills it (only destroy is legal then). In the child of
- *         fork(2) every call on a session but destroy answers EET_E_STATE.
+ *         as it was; EET_E_DEVICE kills it (only destroy is legal then). In the
+ *         child of fork(2) every call on a session but destroy answers EET_E_STATE.
  * Units   Lengths are in tokens, sizes in bytes.
  * Structs that begin with `size` want sizeof in it; zero in a field asks for the
  *         default, NULL in place of an options struct asks for all defaults. A
