@@ -1,10 +1,9 @@
 /* eet.c - the public interface: reads the caller's structs, checks what every function
  * checks, and calls the rest of the engine. */
-#include <string.h>
-
 #include "eet.h"
 
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "engine/abi.h"
