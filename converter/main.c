@@ -1,15 +1,14 @@
 /* main.c - eet-convert: a checkpoint becomes one .eet file. */
-#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "converter/convert.h"
 #include "converter/report.h"
 #include "format/cli/options.h"
+#include "format/cli/signals.h"
 #include "format/cli/text.h"
 
 typedef struct settings {
@@ -84,57 +83,12 @@ static const eet_command command = {
     .max_operands = 1,
 };
 
-/* What a signal has to clean up; the writer's temporary file is read atomically. */
-static eet_writer *volatile active;
-
-static void on_signal(int number) {
-    const eet_writer *writer = active;
-    const char *temporary = writer != NULL ? eet_writer_temporary(writer) : NULL;
-
-    (void)number;
-    if (temporary != NULL) {
-        (void)unlink(temporary);
-    }
-    _exit(130);
-}
-
-/* Signals that end a process; a file that grows too large is an error to report instead. */
-static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
-enum { ENDING = sizeof ending / sizeof ending[0] };
-
-static void add_signals(sigset_t *set) {
-    (void)sigemptyset(set);
-    for (int i = 0; i < ENDING; i++) {
-        (void)sigaddset(set, ending[i]);
-    }
-}
-
-static void catch_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal};
-    const struct sigaction ignore = {.sa_handler = SIG_IGN};
-    struct sigaction before;
-
-    add_signals(&action.sa_mask);
-    for (int i = 0; i < ENDING; i++) { /* what nohup ignores stays ignored */
-        if (sigaction(ending[i], NULL, &before) != 0 || before.sa_handler != SIG_IGN) {
-            (void)sigaction(ending[i], &action, NULL);
-        }
-    }
-    (void)sigaction(SIGXFSZ, &ignore, NULL);
-}
-
-/* The temporary file is made with the signals held back, so that none comes
- * between the file and its name. */
 static eet_status begin(eet_writer *writer, eet_error *err) {
-    sigset_t held;
-    sigset_t before;
-
-    add_signals(&held);
-    (void)pthread_sigmask(SIG_BLOCK, &held, &before);
-    active = writer;
+    eet_signals_hold();
+    eet_signals_watch(eet_writer_temporary(writer));
     const eet_status status = eet_writer_begin(writer, err);
 
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    eet_signals_release();
     return status;
 }
 
@@ -227,8 +181,10 @@ static eet_status convert(const settings *s, eet_conversion *c, const char *targ
 
         status = s->json ? eet_report_json(&report, err) : eet_report_text(&report, err);
     }
-    active = NULL;
+    eet_signals_hold();
+    eet_signals_watch(NULL);
     eet_writer_free(writer);
+    eet_signals_release();
     return status;
 }
 
@@ -293,26 +249,26 @@ static int run(const settings *s, const char *operand) {
     return status == EET_OK ? 0 : eet_command_fail(&command, &err, about, s->json);
 }
 
-int main(int argc, char **argv) {
-    settings s = {0};
-    eet_operands operands = {0};
+static int body(void *fields, const eet_operands *operands) {
+    const settings *s = fields;
     eet_error err = {0};
-    int code = 0;
 
-    catch_signals();
-    if (eet_command_parse(&command, argc, argv, &s, &operands, &err) != EET_OK) {
-        code = eet_command_fail(&command, &err, NULL, s.json);
-    } else if (s.print_supported_models) {
-        code = eet_report_models(s.json, &err) == EET_OK
+    if (s->print_supported_models) {
+        return eet_report_models(s->json, &err) == EET_OK
                    ? 0
-                   : eet_command_fail(&command, &err, NULL, s.json);
-    } else if (!operands.done && operands.count != 1) {
+                   : eet_command_fail(&command, &err, NULL, s->json);
+    }
+    if (operands->count != 1) {
         (void)eet_fail(&err, EET_E_ARGUMENT, EET_NOWHERE,
                        "a folder or a checkpoint is missing; eet-convert --help shows how");
-        code = eet_command_fail(&command, &err, NULL, s.json);
-    } else if (!operands.done) {
-        code = run(&s, operands.items[0]);
+        return eet_command_fail(&command, &err, NULL, s->json);
     }
-    eet_command_end(&command, &s, &operands);
-    return eet_command_finish(&command, code);
+    return run(s, operands->items[0]);
+}
+
+int main(int argc, char **argv) {
+    settings s = {0};
+
+    eet_signals_catch();
+    return eet_command_main(&command, argc, argv, &s, body);
 }

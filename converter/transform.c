@@ -4,99 +4,16 @@
 #include <math.h>
 #include <string.h>
 
-/* A binary float with at most 16 bits: its mantissa's and its exponent's width. */
-typedef struct half {
-    int mantissa, exponent;
-} half;
-
-static const half f16 = {10, 5};
-static const half bf16 = {7, 8};
-
-static const half *half_of(eet_dtype dtype) {
-    return dtype == EET_F16 ? &f16 : &bf16;
-}
-
-static uint64_t bits_of(double x) {
-    uint64_t bits = 0;
-
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static double value_of(uint64_t bits) {
-    double x = 0;
-
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
-/* ---- 16-bit floats ------------------------------------------------------ */
-
-static inline double widen(uint16_t h, int mantissa, int exponent) {
-    const int bias = (1 << (exponent - 1)) - 1;
-    const uint64_t sign = (uint64_t)(h >> 15) << 63;
-    const int e = (h >> mantissa) & ((1 << exponent) - 1);
-    const uint64_t m = h & ((1U << mantissa) - 1);
-
-    if (e == (1 << exponent) - 1) {
-        return value_of(sign | UINT64_C(0x7FF) << 52 | m << (52 - mantissa));
-    }
-    if (e == 0) {
-        const double tiny = (double)m * value_of((uint64_t)(1024 - bias - mantissa) << 52);
-
-        return value_of(sign | bits_of(tiny));
-    }
-    return value_of(sign | (uint64_t)(e - bias + 1023) << 52 | m << (52 - mantissa));
-}
-
-/* Drops `shift` low bits (1 to 63) of x, rounding to nearest even. */
-static inline uint64_t drop_bits(uint64_t x, int shift) {
-    const uint64_t kept = x >> shift;
-    const uint64_t rest = x & ((UINT64_C(1) << shift) - 1);
-    const uint64_t middle = UINT64_C(1) << (shift - 1);
-
-    return kept + (rest > middle || (rest == middle && (kept & 1) != 0) ? 1 : 0);
-}
-
-static inline uint16_t narrow(double x, int mantissa, int exponent) {
-    const int bias = (1 << (exponent - 1)) - 1;
-    const int top = (1 << exponent) - 1;
-    const uint64_t bits = bits_of(x);
-    const uint16_t sign = (uint16_t)(bits >> 63 << 15);
-    const int wide = (int)(bits >> 52) & 0x7FF;
-    const uint64_t m = bits & ((UINT64_C(1) << 52) - 1);
-    const int e = wide - 1023 + bias;
-
-    if (wide == 0x7FF) { /* a NaN stays one */
-        const unsigned quiet = m != 0 ? 1U << (mantissa - 1) | (unsigned)(m >> (52 - mantissa)) : 0;
-
-        return (uint16_t)(sign | (unsigned)top << mantissa | quiet);
-    }
-    if (e >= top) {
-        return (uint16_t)(sign | (unsigned)top << mantissa);
-    }
-    const int below = e < 1 ? 1 - e : 0; /* bits that a subnormal has less */
-    const int shift = 52 - mantissa + below;
-
-    if (wide == 0 || shift > 54) {
-        return sign;
-    }
-    const uint64_t rounded = drop_bits(m | UINT64_C(1) << 52, shift);
-    const uint64_t base = e < 1 ? 0 : (uint64_t)(e - 1) << mantissa;
-
-    return (uint16_t)(sign | (base + rounded)); /* a carry moves into the exponent */
-}
+#include "format/half.h"
 
 double eet_half_value(uint16_t bits, eet_dtype dtype) {
-    const half *h = half_of(dtype);
-
-    return widen(bits, h->mantissa, h->exponent);
+    return (double)(dtype == EET_F16 ? eet_f16_to_f32(bits) : eet_bf16_to_f32(bits));
 }
 
 uint16_t eet_half_bits(double value, eet_dtype dtype) {
-    const half *h = half_of(dtype);
+    const float odd = eet_f64_to_odd_f32(value);
 
-    return narrow(value, h->mantissa, h->exponent);
+    return dtype == EET_F16 ? eet_f32_to_f16(odd) : eet_f32_to_bf16(odd);
 }
 
 /* ---- counting ----------------------------------------------------------- */
@@ -158,9 +75,9 @@ static double load(eet_source_dtype from, const void *in, uint64_t i) {
     case EET_SRC_F32:
         return ((const float *)in)[i];
     case EET_SRC_F16:
-        return widen(((const uint16_t *)in)[i], 10, 5);
+        return eet_half_value(((const uint16_t *)in)[i], EET_F16);
     default:
-        return widen(((const uint16_t *)in)[i], 7, 8);
+        return eet_half_value(((const uint16_t *)in)[i], EET_BF16);
     }
 }
 
@@ -170,13 +87,13 @@ static double store(eet_dtype to, void *out, uint64_t i, double x) {
 
     switch (to) {
     case EET_F16:
-        bits = narrow(x, 10, 5);
+        bits = eet_half_bits(x, EET_F16);
         ((uint16_t *)out)[i] = bits;
-        return widen(bits, 10, 5);
+        return eet_half_value(bits, EET_F16);
     case EET_BF16:
-        bits = narrow(x, 7, 8);
+        bits = eet_half_bits(x, EET_BF16);
         ((uint16_t *)out)[i] = bits;
-        return widen(bits, 7, 8);
+        return eet_half_value(bits, EET_BF16);
     default:
         ((float *)out)[i] = (float)x;
         return ((float *)out)[i];
@@ -188,7 +105,7 @@ static double largest(eet_dtype to) {
     case EET_F16:
         return 65504.0;
     case EET_BF16:
-        return widen(0x7F7F, 7, 8);
+        return eet_half_value(0x7F7F, EET_BF16);
     default:
         return 0x1.fffffep127;
     }
@@ -248,26 +165,12 @@ static void cast_to(eet_source_dtype from, const eet_cast *cast, const void *in,
 
 enum { BLOCK = 1024, HALF_BITS = 0x3F000000 /* 0.5F */, NORMAL_F16 = 0x38800000 /* 2^-14 */ };
 
-static inline uint32_t bits32_of(float x) {
-    uint32_t bits = 0;
-
-    memcpy(&bits, &x, sizeof bits);
-    return bits;
-}
-
-static inline float value32_of(uint32_t bits) {
-    float x = 0;
-
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 /* The bits of floats >= 0 are in the order of their values. */
 static uint32_t largest_magnitude(const float *in, uint64_t count) {
     uint32_t top = 0;
 
     for (uint64_t i = 0; i < count; i++) {
-        const uint32_t magnitude = bits32_of(in[i]) & 0x7FFFFFFF;
+        const uint32_t magnitude = eet_bits_of(in[i]) & 0x7FFFFFFF;
 
         top = magnitude > top ? magnitude : top;
     }
@@ -279,9 +182,9 @@ static uint32_t block_to_bf16(const float *in, uint16_t *out, uint64_t count) {
     uint32_t worst = 0;
 
     for (uint64_t i = 0; i < count; i++) {
-        const uint32_t x = bits32_of(in[i]);
+        const uint32_t x = eet_bits_of(in[i]);
         const uint32_t rounded = x + 0x7FFF + (x >> 16 & 1);
-        const uint32_t error = bits32_of(in[i] - value32_of(rounded & 0xFFFF0000)) & 0x7FFFFFFF;
+        const uint32_t error = eet_bits_of(in[i] - eet_float_of(rounded & 0xFFFF0000)) & 0x7FFFFFFF;
 
         out[i] = (uint16_t)(rounded >> 16);
         worst = error > worst ? error : worst;
@@ -294,15 +197,15 @@ static uint32_t block_to_f16(const float *in, uint16_t *out, uint64_t count) {
     uint32_t worst = 0;
 
     for (uint64_t i = 0; i < count; i++) {
-        const uint32_t x = bits32_of(in[i]);
+        const uint32_t x = eet_bits_of(in[i]);
         const uint32_t m = x & 0x7FFFFFFF;
         const uint32_t rounded = m + 0xFFF + (m >> 13 & 1);
-        const float lifted = value32_of(m) + 0.5F;
+        const float lifted = eet_float_of(m) + 0.5F;
         const bool normal = m >= NORMAL_F16;
         const uint32_t bits = normal ? (rounded - (UINT32_C(112) << 23)) >> 13
-                                     : bits32_of(lifted) - (uint32_t)HALF_BITS;
-        const float y = normal ? value32_of(rounded & 0xFFFFE000) : lifted - 0.5F;
-        const uint32_t error = bits32_of(value32_of(m) - y) & 0x7FFFFFFF;
+                                     : eet_bits_of(lifted) - (uint32_t)HALF_BITS;
+        const float y = normal ? eet_float_of(rounded & 0xFFFFE000) : lifted - 0.5F;
+        const uint32_t error = eet_bits_of(eet_float_of(m) - y) & 0x7FFFFFFF;
 
         out[i] = (uint16_t)((x >> 16 & 0x8000) | bits);
         worst = error > worst ? error : worst;
@@ -319,8 +222,8 @@ static bool cast_plain(const eet_cast *cast, const void *in, void *out, uint64_t
     if (cast->from != EET_SRC_F32 || cast->to == EET_F32 || largest_magnitude(in, count) >= limit) {
         return false;
     }
-    const double worst =
-        (double)value32_of(narrow16 ? block_to_f16(in, out, count) : block_to_bf16(in, out, count));
+    const double worst = (double)eet_float_of(narrow16 ? block_to_f16(in, out, count)
+                                                       : block_to_bf16(in, out, count));
 
     stats->max_error = worst > stats->max_error ? worst : stats->max_error;
     return true;

@@ -15,6 +15,7 @@
 
 #include "format/facts.h"
 #include "format/kv.h"
+#include "format/target.h"
 #include "format/types.h"
 
 typedef struct eet_writer eet_writer;
@@ -75,8 +76,14 @@ eet_status eet_writer_commit(eet_writer *writer, eet_error *err);
 const uint8_t *eet_writer_content_sha256(const eet_writer *writer); /* after commit */
 const uint8_t *eet_writer_weights_sha256(const eet_writer *writer);
 
-/* The writer's temporary file while one exists, for a signal handler to unlink;
- * NULL before begin and after commit. */
-const char *eet_writer_temporary(const eet_writer *writer);
+/* Instead of begin, append and commit: a model that is in memory alone. Writes all but the
+ * tensors into `image`, eet_writer_bytes of zeros, so that it opens at level 0; the digests
+ * stay zero. The tensors' bytes are the caller's to fill in, each at eet_writer_offset. */
+eet_status eet_writer_image(eet_writer *writer, void *image, eet_error *err);
+uint64_t eet_writer_offset(const eet_writer *writer, int32_t number); /* after the plan */
+
+/* The writer's temporary file while one exists, between begin and commit: for a signal
+ * handler to unlink. */
+const eet_live_path *eet_writer_temporary(const eet_writer *writer);
 
 #endif

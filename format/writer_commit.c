@@ -101,7 +101,17 @@ static const void *section_bytes(const eet_writer *writer, uint32_t type) {
     }
 }
 
-static eet_status write_sections(eet_writer *writer, eet_error *err) {
+/* To the file, or to the image of one in memory. */
+static eet_status put(const eet_writer *writer, uint8_t *image, uint64_t offset, const void *bytes,
+                      uint64_t count, eet_error *err) {
+    if (image == NULL) {
+        return eet_target_write(&writer->target, offset, bytes, count, err);
+    }
+    memcpy(image + offset, bytes, (size_t)count);
+    return EET_OK;
+}
+
+static eet_status write_sections(eet_writer *writer, uint8_t *image, eet_error *err) {
     eet_file *plan = &writer->plan;
 
     for (uint32_t i = 0; i < plan->header.section_count; i++) {
@@ -115,7 +125,7 @@ static eet_status write_sections(eet_writer *writer, eet_error *err) {
             const eet_xxh3 hash = eet_xxh3_128(bytes, s->stored_bytes);
 
             memcpy(s->xxh3_128, hash.word, sizeof s->xxh3_128);
-            status = eet_target_write(&writer->target, s->offset, bytes, s->stored_bytes, err);
+            status = put(writer, image, s->offset, bytes, s->stored_bytes, err);
         }
         if (status != EET_OK) {
             return status;
@@ -125,7 +135,7 @@ static eet_status write_sections(eet_writer *writer, eet_error *err) {
 }
 
 /* Page 0 is written last: until then the file begins with zeros. */
-static eet_status write_page(eet_writer *writer, eet_error *err) {
+static eet_status write_page(eet_writer *writer, uint8_t *image, eet_error *err) {
     eet_file *plan = &writer->plan;
     eet_disk_header *h = &plan->header;
     const uint64_t table = sizeof(eet_disk_section) * (uint64_t)h->section_count;
@@ -144,7 +154,7 @@ static eet_status write_page(eet_writer *writer, eet_error *err) {
     memcpy(plan->page, h, sizeof *h);
     h->header_xxh3 = eet_xxh3_64(plan->page, offsetof(eet_disk_header, header_xxh3));
     memcpy(plan->page, h, sizeof *h);
-    return eet_target_write(&writer->target, 0, plan->page, sizeof plan->page, err);
+    return put(writer, image, 0, plan->page, sizeof plan->page, err);
 }
 
 /* Opens what was written as its readers will. */
@@ -169,10 +179,10 @@ static eet_status seal(eet_writer *writer, eet_error *err) {
     eet_status status = eet_file_digests(&writer->plan, h->content_sha256, h->weights_sha256, err);
 
     if (status == EET_OK) {
-        status = write_sections(writer, err);
+        status = write_sections(writer, NULL, err);
     }
     if (status == EET_OK) {
-        status = write_page(writer, err);
+        status = write_page(writer, NULL, err);
     }
     if (status == EET_OK && !writer->options.no_verify) {
         status = check_written(writer, err);
@@ -193,6 +203,23 @@ eet_status eet_writer_commit(eet_writer *writer, eet_error *err) {
     if (status == EET_OK) {
         status = eet_target_commit(&writer->target, writer->options.force, !writer->options.no_sync,
                                    err);
+    }
+    writer->state = status == EET_OK ? EET_WRITER_DONE : EET_WRITER_FAILED;
+    return status;
+}
+
+uint64_t eet_writer_offset(const eet_writer *writer, int32_t number) {
+    return data_section(writer)->offset + writer->tensors[number].offset;
+}
+
+eet_status eet_writer_image(eet_writer *writer, void *image, eet_error *err) {
+    if (writer->state != EET_WRITER_PLANNED) {
+        return misuse(err, "an image follows the plan, and once");
+    }
+    eet_status status = write_sections(writer, image, err);
+
+    if (status == EET_OK) {
+        status = write_page(writer, image, err);
     }
     writer->state = status == EET_OK ? EET_WRITER_DONE : EET_WRITER_FAILED;
     return status;

@@ -2,10 +2,9 @@
 #ifndef EET_FORMAT_WRITER_PARTS_H
 #define EET_FORMAT_WRITER_PARTS_H
 
-#include <stdatomic.h>
-
 #include "format/checksum.h"
 #include "format/file.h"
+#include "format/target.h"
 #include "format/writer.h"
 
 /* ---- the second thread (writer_stream.c) --------------------------------- */
@@ -18,29 +17,6 @@ void eet_hasher_add(eet_hasher *hasher, const void *data, uint64_t bytes); /* co
 /* Ends the piece; `digest` is written by the time eet_hasher_drain returns. */
 void eet_hasher_end(eet_hasher *hasher, uint8_t digest[32]);
 void eet_hasher_drain(eet_hasher *hasher);
-
-/* ---- the file that is to appear (writer_target.c) ------------------------ */
-
-typedef struct eet_target {
-    char *path, *folder; /* as given; the folder that holds it */
-    const char *name;    /* in path */
-    int folder_fd, fd;   /* -1: not open */
-    char *temporary;     /* path of the temporary file */
-    const char *temporary_name;
-    _Atomic(const char *) live; /* temporary while it exists: read by signal handlers */
-    uint64_t started; /* bytes, from the start, that the disk was asked to write already */
-} eet_target;
-
-eet_status eet_target_set(eet_target *target, const char *path, eet_error *err);
-/* Makes the temporary file with `bytes` bytes reserved. */
-eet_status eet_target_begin(eet_target *target, bool force, uint64_t bytes, eet_error *err);
-eet_status eet_target_write(const eet_target *target, uint64_t offset, const void *data,
-                            uint64_t bytes, eet_error *err);
-/* Gives the temporary file its mode and its name. */
-/* Has the disk write what stands before `end`, in steps, while more is made; no promise. */
-void eet_target_start_writing(eet_target *target, uint64_t end);
-eet_status eet_target_commit(eet_target *target, bool force, bool sync, eet_error *err);
-void eet_target_drop(eet_target *target); /* unlinks what is not committed, frees all */
 
 /* ---- the writer ---------------------------------------------------------- */
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "kernels/half.h"
+#include "format/half.h"
 #include "kernels/reference.h"
 
 enum { DIMS = 64 }; /* of the output at a time: a fixed buffer serves any head size */

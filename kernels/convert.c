@@ -1,5 +1,5 @@
 /* convert.c - numbers in another dtype, rounded to nearest even: reference and cost. */
-#include "kernels/half.h"
+#include "format/half.h"
 #include "kernels/reference.h"
 
 bool eet_convert_is_known(const eet_convert_args *a) {

@@ -1,7 +1,7 @@
 /* embed.c - token, position and type rows added up: reference and cost. */
 #include <stddef.h>
 
-#include "kernels/half.h"
+#include "format/half.h"
 #include "kernels/reference.h"
 
 eet_status eet_embed_check(const eet_embed_args *a) {

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "kernels/half.h"
+#include "format/half.h"
 #include "kernels/reference.h"
 
 bool eet_matrix_is_plain(const eet_matrix *w) {

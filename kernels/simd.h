@@ -3,7 +3,7 @@
 #ifndef EET_KERNELS_SIMD_H
 #define EET_KERNELS_SIMD_H
 
-#include "kernels/half.h"
+#include "format/half.h"
 #include "kernels/kernels.h"
 
 #if defined(__AVX512F__)

@@ -9,6 +9,7 @@
 
 #include "engine/commands/npy.h"
 #include "engine/commands/records.h"
+#include "format/cli/signals.h"
 
 enum { DEFAULT_BATCH = 16, DEFAULT_AT_ONCE = 2048 };
 
@@ -330,18 +331,18 @@ static eet_status encode(const encode_options *o, const char *path, eet_error *e
     return status;
 }
 
+static int body(void *fields, const eet_operands *operands) {
+    const encode_options *o = fields;
+    eet_error err = {.status = EET_OK};
+
+    return encode(o, operands->items[0], &err) == EET_OK
+               ? 0
+               : eet_command_fail(&command, &err, NULL, false);
+}
+
 int main(int argc, char **argv) {
     encode_options o = {.normalize = false};
-    eet_operands operands;
-    eet_error err = {.status = EET_OK};
-    int code = 0;
 
-    if (eet_command_parse(&command, argc, argv, &o, &operands, &err) != EET_OK) {
-        return eet_command_finish(&command, eet_command_fail(&command, &err, NULL, false));
-    }
-    if (!operands.done && encode(&o, operands.items[0], &err) != EET_OK) {
-        code = eet_command_fail(&command, &err, NULL, false);
-    }
-    eet_command_end(&command, &o, &operands);
-    return eet_command_finish(&command, code);
+    eet_signals_catch();
+    return eet_command_main(&command, argc, argv, &o, body);
 }

@@ -383,18 +383,17 @@ static eet_status run_model(const run_options *o, const char *path, eet_error *e
     return status;
 }
 
+static int body(void *fields, const eet_operands *operands) {
+    const run_options *o = fields;
+    eet_error err = {.status = EET_OK};
+
+    return run_model(o, operands->items[0], &err) == EET_OK
+               ? 0
+               : eet_command_fail(&command, &err, NULL, o->json);
+}
+
 int main(int argc, char **argv) {
     run_options o = {.json = false};
-    eet_operands operands;
-    eet_error err = {.status = EET_OK};
-    int code = 0;
 
-    if (eet_command_parse(&command, argc, argv, &o, &operands, &err) != EET_OK) {
-        return eet_command_finish(&command, eet_command_fail(&command, &err, NULL, false));
-    }
-    if (!operands.done && run_model(&o, operands.items[0], &err) != EET_OK) {
-        code = eet_command_fail(&command, &err, NULL, o.json);
-    }
-    eet_command_end(&command, &o, &operands);
-    return eet_command_finish(&command, code);
+    return eet_command_main(&command, argc, argv, &o, body);
 }

@@ -62,8 +62,12 @@ void eet_command_end(const eet_command *command, void *fields, eet_operands *ope
  * path, offset}} to stdout; returns the exit code. `path` may be NULL. */
 int eet_command_fail(const eet_command *command, const eet_error *err, const char *path, bool json);
 
-/* Flushes stdout; a full disk or a closed pipe becomes exit code 5. Every main
- * ends with `return eet_command_finish(command, code)`. */
-int eet_command_finish(const eet_command *command, int code);
+/* A whole command: parses argv into `fields` and, unless --help or --version was asked
+ * for, runs `body`; flushes stdout (a full disk or a closed pipe becomes exit code 5).
+ * Returns the exit code. `body` fails through eet_command_fail, or returns the code it
+ * means. */
+typedef int eet_command_body(void *fields, const eet_operands *operands);
+int eet_command_main(const eet_command *command, int argc, char **argv, void *fields,
+                     eet_command_body *body);
 
 #endif

@@ -72,7 +72,7 @@ int eet_command_fail(const eet_command *command, const eet_error *err, const cha
     return eet_status_exit_code((eet_status)err->status);
 }
 
-int eet_command_finish(const eet_command *command, int code) {
+static int finish(const eet_command *command, int code) {
     const int exit_io = eet_status_exit_code(EET_E_IO);
     eet_error err = {.status = EET_OK};
 
@@ -84,4 +84,34 @@ int eet_command_finish(const eet_command *command, int code) {
     err.offset = EET_NOWHERE;
     (void)eet_command_fail(command, &err, NULL, false);
     return code == 0 ? exit_io : code;
+}
+
+/* A command line that cannot be parsed still says in which form it wants to hear so. */
+static bool wants_json(const eet_command *command, int argc, char **argv) {
+    const eet_option *option = command->options;
+
+    while (option->name != NULL && strcmp(option->name, "json") != 0) {
+        option++;
+    }
+    for (int i = 1; option->name != NULL && i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int eet_command_main(const eet_command *command, int argc, char **argv, void *fields,
+                     eet_command_body *body) {
+    eet_operands operands = {.count = 0};
+    eet_error err = {.status = EET_OK};
+    int code = 0;
+
+    if (eet_command_parse(command, argc, argv, fields, &operands, &err) != EET_OK) {
+        code = eet_command_fail(command, &err, NULL, wants_json(command, argc, argv));
+    } else if (!operands.done) {
+        code = body(fields, &operands);
+    }
+    eet_command_end(command, fields, &operands);
+    return finish(command, code);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "format/cli/options.h"
+#include "format/cli/signals.h"
 #include "format/cli/text.h"
 #include "format/commands/values.h"
 #include "format/verify.h"
@@ -196,18 +197,18 @@ static eet_status inspect(const eet_inspect_options *o, const char *path, eet_er
     return status;
 }
 
+static int body(void *fields, const eet_operands *operands) {
+    const eet_inspect_options *o = fields;
+    eet_error err = {.status = EET_OK};
+
+    return inspect(o, operands->items[0], &err) == EET_OK
+               ? 0
+               : eet_command_fail(&command, &err, operands->items[0], o->json);
+}
+
 int main(int argc, char **argv) {
     eet_inspect_options o = {.json = false};
-    eet_operands operands;
-    eet_error err = {.status = EET_OK};
-    int code = 0;
 
-    if (eet_command_parse(&command, argc, argv, &o, &operands, &err) != EET_OK) {
-        return eet_command_finish(&command, eet_command_fail(&command, &err, NULL, false));
-    }
-    if (!operands.done && inspect(&o, operands.items[0], &err) != EET_OK) {
-        code = eet_command_fail(&command, &err, operands.items[0], o.json);
-    }
-    eet_command_end(&command, &o, &operands);
-    return eet_command_finish(&command, code);
+    eet_signals_catch();
+    return eet_command_main(&command, argc, argv, &o, body);
 }

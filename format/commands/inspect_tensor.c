@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/cli/signals.h"
 #include "format/cli/text.h"
 #include "format/commands/inspect.h"
 #include "format/commands/values.h"
-#include "format/writer_parts.h"
 
 enum { FIRST = 8, CHUNK = 1 << 16, NPY_ALIGN = 64, NPY_HEADER = 320 };
 
@@ -227,7 +227,7 @@ eet_status eet_inspect_dump(const eet_file_tensor *tensor, const eet_inspect_opt
     eet_status status = eet_target_set(&target, options->output, err);
 
     if (status == EET_OK) {
-        status = eet_target_begin(&target, options->force, header_bytes + bytes, err);
+        status = eet_signals_begin(&target, options->force, header_bytes + bytes, err);
     }
     if (status == EET_OK) {
         status = write_dump(&target, tensor, header, header_bytes, err);
@@ -235,6 +235,6 @@ eet_status eet_inspect_dump(const eet_file_tensor *tensor, const eet_inspect_opt
     if (status == EET_OK) {
         status = eet_target_commit(&target, options->force, false, err);
     }
-    eet_target_drop(&target);
+    eet_signals_drop(&target);
     return status;
 }

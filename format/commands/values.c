@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/half.h"
 #include "format/utf8.h"
 
 /* ---- metadata ----------------------------------------------------------- */
@@ -256,24 +257,6 @@ bool eet_element_readable(int32_t dtype) {
     }
 }
 
-static double read_f16(uint16_t bits) {
-    const int exponent = bits >> 10 & 31;
-    const int fraction = bits & 1023;
-    const double sign = (bits & 0x8000) != 0 ? -1 : 1;
-
-    if (exponent == 31) {
-        return fraction == 0 ? sign * INFINITY : NAN;
-    }
-    return sign * (exponent == 0 ? ldexp(fraction, -24) : ldexp(1024 + fraction, exponent - 25));
-}
-
-static double read_f32(uint32_t bits) {
-    float value = 0;
-
-    memcpy(&value, &bits, sizeof value);
-    return (double)value;
-}
-
 double eet_element_read(const void *data, int32_t dtype, uint64_t index) {
     const uint8_t *at = data;
     uint16_t two = 0;
@@ -301,13 +284,13 @@ double eet_element_read(const void *data, int32_t dtype, uint64_t index) {
     }
     switch (dtype) {
     case EET_F16:
-        return read_f16(two);
+        return (double)eet_f16_to_f32(two);
     case EET_BF16:
-        return read_f32((uint32_t)two << 16);
+        return (double)eet_bf16_to_f32(two);
     case EET_U16:
         return two;
     case EET_F32:
-        return read_f32(four);
+        return (double)eet_float_of(four);
     case EET_I32:
         return (int32_t)four;
     case EET_I64:

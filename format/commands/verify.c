@@ -233,23 +233,21 @@ static int verify_all(const fields *f, const eet_operands *operands) {
     return code;
 }
 
-int main(int argc, char **argv) {
-    fields f = {.level = -1};
-    eet_operands operands;
+static int body(void *given, const eet_operands *operands) {
+    fields *f = given;
     eet_error err = {.status = EET_OK};
-    int code = 0;
 
-    if (eet_command_parse(&command, argc, argv, &f, &operands, &err) != EET_OK) {
-        return eet_command_finish(&command, eet_command_fail(&command, &err, NULL, false));
-    }
-    if (!operands.done && f.quick + f.deep + (f.level >= 0) > 1) {
+    if (f->quick + f->deep + (f->level >= 0) > 1) {
         (void)eet_fail(&err, EET_E_ARGUMENT, EET_NOWHERE,
                        "--level, --quick and --deep exclude each other");
-        code = eet_command_fail(&command, &err, NULL, f.json);
-    } else if (!operands.done) {
-        f.level = f.quick ? 0 : f.level >= 0 ? f.level : DEEPEST;
-        code = verify_all(&f, &operands);
+        return eet_command_fail(&command, &err, NULL, f->json);
     }
-    eet_command_end(&command, &f, &operands);
-    return eet_command_finish(&command, code);
+    f->level = f->quick ? 0 : f->level >= 0 ? f->level : DEEPEST;
+    return verify_all(f, operands);
+}
+
+int main(int argc, char **argv) {
+    fields f = {.level = -1};
+
+    return eet_command_main(&command, argc, argv, &f, body);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "kernels/half.h"
+#include "format/half.h"
 
 enum { READ_BYTES = 1 << 28, WORD = 8, LINE = 64 };
 

@@ -8,7 +8,7 @@
 #include "format/facts.h"
 #include "format/slots.h"
 #include "format/writer.h"
-#include "kernels/half.h"
+#include "format/half.h"
 
 enum { LAYERS = 12, HIDDEN = 768, FFN = 3072, VOCAB = 50257, POSITIONS = 1024, MAX_TENSORS = 256 };
 

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "kernels/half.h"
+#include "format/half.h"
 #include "tests/bench/bench.h"
 
 enum { POOL_BYTES = 1 << 28, TOKENS = 512, HIDDEN = 768, FFN = 3072, HEADS = 12, VOCAB = 50257 };

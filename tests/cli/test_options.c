@@ -10,7 +10,7 @@
 #include "tests/support/suite.h"
 
 typedef struct fields {
-    bool force, quiet;
+    bool force, quiet, json;
     const char *output, *dtype, *digest;
     int64_t threads;
     eet_option_list metadata;
@@ -58,6 +58,7 @@ static const eet_option options[] = {
      .value = "K=V",
      .help = "to keep",
      .offset = offsetof(fields, metadata)},
+    {.name = "json", .help = "as JSON", .offset = offsetof(fields, json)},
     {.name = NULL},
 };
 
@@ -72,10 +73,9 @@ static const eet_command command = {.name = "eet-try",
 
 enum { MAX_WORDS = 12 };
 
-/* Parses the words of a line that are separated by single spaces. */
-static eet_status parse_line(const char *line, fields *f, eet_operands *operands, eet_error *err) {
+/* The words of a line, separated by single spaces; they stay until the next call. */
+static int split_line(const char *line, char **argv) {
     static char text[512]; /* the results point into it */
-    char *argv[MAX_WORDS + 1] = {NULL};
     int argc = 0;
 
     (void)snprintf(text, sizeof text, "eet-try %s", line);
@@ -83,7 +83,22 @@ static eet_status parse_line(const char *line, fields *f, eet_operands *operands
          word = strtok(NULL, " ")) {
         argv[argc++] = word;
     }
+    return argc;
+}
+
+static eet_status parse_line(const char *line, fields *f, eet_operands *operands, eet_error *err) {
+    char *argv[MAX_WORDS + 1] = {NULL};
+    const int argc = split_line(line, argv);
+
     return eet_command_parse(&command, argc, argv, f, operands, err);
+}
+
+static int main_of(const char *line, eet_command_body *body) {
+    char *argv[MAX_WORDS + 1] = {NULL};
+    const int argc = split_line(line, argv);
+    fields f = {0};
+
+    return eet_command_main(&command, argc, argv, &f, body);
 }
 
 static void parse_good(const char *line, fields *f, eet_operands *operands) {
@@ -238,15 +253,14 @@ static outcome run(int (*act)(void)) {
     return o;
 }
 
-static int ask_for_help(void) {
-    fields f = {0};
-    eet_operands operands;
+static int never(void *f, const eet_operands *operands) {
+    (void)f;
+    (void)operands;
+    return 99;
+}
 
-    if (parse_line("--help --nonsense", &f, &operands, NULL) != EET_OK || !operands.done) {
-        return 99;
-    }
-    eet_command_end(&command, &f, &operands);
-    return eet_command_finish(&command, 0);
+static int ask_for_help(void) {
+    return main_of("--help --nonsense", never);
 }
 
 START_TEST(help_lists_every_option_and_ends_with_the_examples)
@@ -265,6 +279,7 @@ START_TEST(help_lists_every_option_and_ends_with_the_examples)
                             "      --digest[=WHAT]  print a digest\n"
                             "  -j, --max-threads N  how many\n"
                             "      --metadata K=V   to keep\n"
+                            "      --json           as JSON\n"
                             "  -h, --help           print this and exit\n"
                             "      --version        print the version and exit\n"
                             "\n"
@@ -276,12 +291,7 @@ START_TEST(help_lists_every_option_and_ends_with_the_examples)
 END_TEST
 
 static int ask_for_version(void) {
-    fields f = {0};
-    eet_operands operands;
-
-    (void)parse_line("--version", &f, &operands, NULL);
-    eet_command_end(&command, &f, &operands);
-    return operands.done ? eet_command_finish(&command, 0) : 99;
+    return main_of("--version", never);
 }
 
 START_TEST(version_is_one_line)
@@ -293,11 +303,17 @@ START_TEST(version_is_one_line)
 }
 END_TEST
 
-static int fail_in_words(void) {
+static int break_in_words(void *f, const eet_operands *operands) {
     eet_error err = {0};
 
+    (void)f;
+    (void)operands;
     (void)eet_fail(&err, EET_E_CORRUPT, 17, "broken \x1b[2J tensor; convert it again");
-    return eet_command_finish(&command, eet_command_fail(&command, &err, "evil\x1b\n.eet", false));
+    return eet_command_fail(&command, &err, "evil\x1b\n.eet", false);
+}
+
+static int fail_in_words(void) {
+    return main_of("x", break_in_words);
 }
 
 START_TEST(a_failure_is_one_line_with_a_hint_and_nothing_on_stdout)
@@ -311,11 +327,16 @@ START_TEST(a_failure_is_one_line_with_a_hint_and_nothing_on_stdout)
 }
 END_TEST
 
-static int fail_in_json(void) {
+static int break_in_json(void *f, const eet_operands *operands) {
     eet_error err = {0};
 
+    (void)f;
     (void)eet_fail(&err, EET_E_EXISTS, EET_NOWHERE, "it exists");
-    return eet_command_finish(&command, eet_command_fail(&command, &err, "a.eet", true));
+    return eet_command_fail(&command, &err, operands->items[0], true);
+}
+
+static int fail_in_json(void) {
+    return main_of("a.eet", break_in_json);
 }
 
 START_TEST(a_failure_in_json_goes_to_stdout_with_the_same_code)
@@ -331,40 +352,53 @@ START_TEST(a_failure_in_json_goes_to_stdout_with_the_same_code)
 }
 END_TEST
 
-static int print_to_full(void) {
-    if (freopen("/dev/full", "w", stdout) == NULL) {
-        return 99;
-    }
+static int misuse_json(void) {
+    return main_of("--json --nonsense", never);
+}
+
+static int misuse_an_operand(void) {
+    return main_of("--nonsense -- --json", never);
+}
+
+START_TEST(misuse_is_told_in_json_to_who_asked_for_json)
+{
+    const outcome json = run(misuse_json);
+    const outcome text = run(misuse_an_operand);
+
+    ck_assert_int_eq(json.code, 2);
+    ck_assert_str_eq(json.err, "");
+    ck_assert_ptr_nonnull(strstr(json.out, "\"code\": \"EET_E_ARGUMENT\""));
+    ck_assert_int_eq(text.code, 2);
+    ck_assert_str_eq(text.out, "");
+}
+END_TEST
+
+static int say_something(void *f, const eet_operands *operands) {
+    (void)f;
+    (void)operands;
     (void)printf("something\n");
-    return eet_command_finish(&command, 0);
+    return 0;
+}
+
+static int print_to_full(void) {
+    return freopen("/dev/full", "w", stdout) == NULL ? 99 : main_of("x", say_something);
 }
 
 static int print_to_closed_pipe(void) {
-    fields f = {0};
-    eet_operands operands;
     int ends[2] = {-1, -1};
 
-    (void)parse_line("x", &f, &operands, NULL);
-    eet_command_end(&command, &f, &operands);
     if (pipe(ends) != 0) {
         return 99;
     }
     (void)dup2(ends[1], STDOUT_FILENO);
     (void)close(ends[0]);
     (void)close(ends[1]);
-    (void)printf("something\n");
-    return eet_command_finish(&command, 0);
+    return main_of("x", say_something);
 }
 
 static int print_to_nothing(void) {
-    fields f = {0};
-    eet_operands operands;
-
     (void)close(STDOUT_FILENO);
-    (void)parse_line("x", &f, &operands, NULL);
-    eet_command_end(&command, &f, &operands);
-    (void)printf("something\n");
-    return eet_command_finish(&command, 0);
+    return main_of("x", say_something);
 }
 
 static int (*const bad_outputs[])(void) = {print_to_full, print_to_closed_pipe, print_to_nothing};
@@ -391,6 +425,7 @@ int main(void) {
         {.test = version_is_one_line},
         {.test = a_failure_is_one_line_with_a_hint_and_nothing_on_stdout},
         {.test = a_failure_in_json_goes_to_stdout_with_the_same_code},
+        {.test = misuse_is_told_in_json_to_who_asked_for_json},
         {.test = output_that_cannot_be_written_is_exit_code_5,
          .rows = sizeof bad_outputs / sizeof *bad_outputs},
     };

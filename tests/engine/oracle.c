@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "format/slots.h"
-#include "kernels/half.h"
+#include "format/half.h"
 #include "tests/engine/play.h"
 
 /* A place of the model: its tensors are made by eet_sample_value. */

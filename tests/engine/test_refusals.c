@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/half.h"
+#include "format/half.h"
 #include "tests/engine/play.h"
 #include "tests/support/suite.h"
 

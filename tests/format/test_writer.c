@@ -128,7 +128,7 @@ START_TEST(of_two_writers_one_wins_whole)
     eet_writer *a = almost(path.path, &model, force);
     eet_writer *b = almost(path.path, &model, force);
 
-    ck_assert_str_ne(eet_writer_temporary(a), eet_writer_temporary(b));
+    ck_assert_str_ne(atomic_load(eet_writer_temporary(a)), atomic_load(eet_writer_temporary(b)));
     ck_assert_int_eq(eet_writer_commit(b, NULL), EET_OK);
     ck_assert_int_eq(eet_writer_commit(a, NULL), force ? EET_OK : EET_E_EXISTS);
     eet_writer_free(a);
@@ -147,10 +147,10 @@ START_TEST(an_abandoned_writer_leaves_nothing)
     struct stat info;
 
     /* Until the end the temporary begins with zeros and is its owner's alone. */
-    unsigned char *bytes = eet_file_slurp(eet_writer_temporary(writer), &size);
+    unsigned char *bytes = eet_file_slurp(atomic_load(eet_writer_temporary(writer)), &size);
 
     ck_assert(eet_is_zero(bytes, EET_PAGE) && size == eet_writer_bytes(writer));
-    ck_assert_int_eq(stat(eet_writer_temporary(writer), &info), 0);
+    ck_assert_int_eq(stat(atomic_load(eet_writer_temporary(writer)), &info), 0);
     ck_assert_uint_eq(info.st_mode & 0777, 0600);
     free(bytes);
     eet_writer_free(writer);

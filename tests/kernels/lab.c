@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/half.h"
+#include "format/half.h"
 
 enum { MAX_BLOCKS = 256 };
 

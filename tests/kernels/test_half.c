@@ -1,7 +1,7 @@
 /* test_half.c - f16 and bf16: every number, every rounding, against arithmetic in double. */
 #include <math.h>
 
-#include "kernels/half.h"
+#include "format/half.h"
 #include "tests/support/suite.h"
 
 /* What the bits of an f16 mean, from its definition. */

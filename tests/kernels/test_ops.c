@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels/half.h"
+#include "format/half.h"
 #include "tests/kernels/cases.h"
 #include "tests/support/suite.h"
 

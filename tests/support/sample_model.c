@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "format/slots.h"
-#include "kernels/half.h"
+#include "format/half.h"
 
 static eet_stack_facts small_stack(void) {
     eet_stack_facts s = eet_stack_facts_default();

@@ -1,5 +1,6 @@
-/* writer_target.c - the target of a writer: a temporary file beside it, which takes its
- * name in one step when it is whole. */
+/* target.c - a temporary file beside a target, which takes its name in one step. */
+#include "format/target.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,7 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "format/writer_parts.h"
+#include "format/types.h"
+#include "format/utf8.h"
 
 enum { NAME_KEPT = 200, TRIES = 16, WRITE_STEP = 16 << 20, START_STEP = 32 << 20, MODE = 0644 };
 
@@ -128,7 +130,7 @@ eet_status eet_target_begin(eet_target *target, bool force, uint64_t bytes, eet_
     if (status == EET_OK) {
         status = open_temporary(target, err);
     }
-    return status == EET_OK ? reserve(target, bytes, err) : status;
+    return status == EET_OK && bytes > 0 ? reserve(target, bytes, err) : status;
 }
 
 eet_status eet_target_write(const eet_target *target, uint64_t offset, const void *data,

@@ -1,6 +1,6 @@
 /* half.h - f16 and bf16 to and from f32, one number at a time, rounded to nearest even. */
-#ifndef EET_KERNELS_HALF_H
-#define EET_KERNELS_HALF_H
+#ifndef EET_FORMAT_HALF_H
+#define EET_FORMAT_HALF_H
 
 #include <stdbool.h>
 #include <stdint.h>
