@@ -407,3 +407,32 @@ void eet_generate_end(eet_generation *generation) {
         eet_generation_end(generation);
     }
 }
+
+eet_status eet_generate_top(const eet_generation *generation, const eet_event *event,
+                            int32_t *tokens, float *log_probs, int32_t room, int32_t *count,
+                            eet_error *err) {
+    (void)event;
+    (void)tokens;
+    (void)log_probs;
+    (void)room;
+    (void)count;
+    return refuse(generation != NULL ? generation->session : NULL, "likeliest tokens", err);
+}
+
+eet_status eet_generate_beam(const eet_generation *generation, int32_t row, int32_t index,
+                             eet_beam *out, eet_error *err) {
+    (void)row;
+    (void)index;
+    (void)out;
+    return refuse(generation != NULL ? generation->session : NULL, "beams", err);
+}
+
+/* ---- scoring ------------------------------------------------------------ */
+
+eet_status eet_score(eet_session *session, const eet_batch *batch, const int32_t *targets,
+                     const eet_scores *out, eet_error *err) {
+    (void)batch;
+    (void)targets;
+    (void)out;
+    return refuse(session, "scores", err);
+}

@@ -197,9 +197,14 @@ EET_API eet_status eet_step(eet_session *session, const eet_batch *batch, const 
 EET_API eet_status eet_source(eet_session *session, const eet_batch *batch, eet_error *err);
 EET_API eet_status eet_source_set(eet_session *session, int32_t slot, const eet_array *hidden,
                                   eet_error *err);
+/* Makes `to` hold what `from` holds; what `to` held is given up. Nothing is copied and no page
+ * is taken: the two share pages, and who first appends to a page that is shared and not full
+ * gets its own copy, whose page is taken before that step computes (or the step fails with
+ * EET_E_LIMIT). Each goes on with the bits that it would have alone. from == to changes
+ * nothing. */
 EET_API eet_status eet_sequence_fork(eet_session *session, int32_t from, int32_t to,
                                      eet_error *err);
-/* Keeps the first `length` tokens; 0 frees the sequence. */
+/* Keeps the first `length` tokens, whoever shares them; 0 frees the sequence. */
 EET_API eet_status eet_sequence_trim(eet_session *session, int32_t id, int32_t length,
                                      eet_error *err);
 EET_API int32_t eet_sequence_length(const eet_session *session, int32_t id); /* -1: no such id */
@@ -214,17 +219,36 @@ enum {
     EET_FINISH_CANCELLED = 4
 };
 
+/* When a row's beam search ends: Transformers' early_stopping. */
+enum {
+    EET_BEAMS_HEURISTIC = 0, /* False: when no open beam could win if it ended now */
+    EET_BEAMS_FIRST = 1,     /* True: when as many beams are finished as were asked for */
+    EET_BEAMS_NEVER = 2      /* "never": when no open beam can win, however long it grows */
+};
+
+#define EET_LENGTH_PENALTY_NONE 1e-300 /* beams compare by their sums alone */
+
+/* How tokens are chosen. docs/sampling.md has the order and the formulas: repetition penalty,
+ * minimum length, temperature, top_k, top_p, then a draw that depends on the row's own scores,
+ * its seed, its stream and the position alone. */
 typedef struct eet_generate_options {
     uint32_t size;
     int32_t head;           /* index of the head that scores tokens; default 0 */
     int32_t max_new_tokens; /* per row; default: as many as fit the sequence */
     int32_t ignore_eos;     /* not 0: the model's end token is a token like any other */
     int32_t stop_count;     /* further ids that end a row */
-    int32_t top_k;          /* the sampling fields: zero is greedy */
+    int32_t top_k;          /* draw among the top_k likeliest; default: all */
     const int32_t *stop;    /* (stop_count) */
-    double temperature, top_p, repetition_penalty;
-    int32_t min_new_tokens, beams;
-    uint64_t seed;
+    double temperature;     /* default 0: the likeliest token, no draw; the lowest id wins ties */
+    double top_p;           /* draw among the likeliest with this mass together; default 1: all */
+    double repetition_penalty; /* of every id that the sequence has; default 1: none */
+    int32_t min_new_tokens;    /* before these no end token and no stop id is chosen */
+    int32_t beams;             /* of each row; default 1: no beam search */
+    uint64_t seed;             /* of the draws */
+    const uint64_t *stream;    /* (rows) number of a row's stream of random numbers; NULL = row */
+    double length_penalty;     /* a beam's score is its sum / length^length_penalty; default 1 */
+    int32_t early_stopping;    /* EET_BEAMS_* */
+    int32_t top_n;             /* likeliest tokens to keep for eet_generate_top */
 } eet_generate_options;
 
 typedef struct eet_event {
@@ -244,10 +268,53 @@ EET_API eet_status eet_generate_begin(eet_session *session, const eet_batch *pro
                                       eet_error *err);
 /* The next tokens, at most `room` events; *count 0 means that every row has
  * ended. After eet_session_cancel each open row gives one last event with
- * EET_FINISH_CANCELLED. */
+ * EET_FINISH_CANCELLED. With beams a row's tokens come when its search has ended:
+ * those of the best beam. */
 EET_API eet_status eet_generate_next(eet_generation *generation, eet_event *out, int32_t room,
                                      int32_t *count, eet_error *err);
+/* The top_n likeliest tokens where `event` was chosen, likeliest first, by the model's own
+ * softmax. `event` came from the latest eet_generate_next; *count is 0 where it has no token.
+ * Not with beams. */
+EET_API eet_status eet_generate_top(const eet_generation *generation, const eet_event *event,
+                                    int32_t *tokens, float *log_probs, int32_t room, int32_t *count,
+                                    eet_error *err);
+
+typedef struct eet_beam {
+    uint32_t size;
+    int32_t finish; /* EET_FINISH_* */
+    int32_t count;  /* tokens, without the prompt */
+    int32_t reserved;
+    const int32_t *tokens;  /* (count) borrowed until eet_generate_end, as log_probs */
+    const float *log_probs; /* (count) */
+    double score;           /* the sum of its log-probs / length^length_penalty */
+} eet_beam;
+
+/* A beam of a row whose search has ended: index 0 is the best one. EET_E_ARGUMENT past the last
+ * one, EET_E_STATE while the row goes on. */
+EET_API eet_status eet_generate_beam(const eet_generation *generation, int32_t row, int32_t index,
+                                     eet_beam *out, eet_error *err);
 EET_API void eet_generate_end(eet_generation *generation); /* NULL is fine */
+
+/* ---- scoring ------------------------------------------------------------ */
+
+/* What eet_score fills, row-major, a row for each packed token. */
+typedef struct eet_scores {
+    uint32_t size;
+    int32_t head; /* index of the head that scores tokens; default 0 */
+    int32_t top;  /* likeliest tokens to tell as well */
+    int32_t reserved;
+    float *log_prob;     /* (start[rows]) of the target; NaN where there is none; may be NULL */
+    int32_t *top_token;  /* (start[rows], top) likeliest first; -1 where there is no target */
+    float *top_log_prob; /* (start[rows], top) */
+} eet_scores;
+
+/* The log-probability of given ids by the model's own softmax: of targets[i] after packed token
+ * i (an encoder: in its place). -1 asks for nothing there and costs nothing; targets NULL asks
+ * for each token's successor in its row. With a decoder the tokens are appended to their
+ * sequences as by eet_step, with an encoder it is an eet_encode. No more than max_outputs
+ * positions' scores exist at once. */
+EET_API eet_status eet_score(eet_session *session, const eet_batch *batch, const int32_t *targets,
+                             const eet_scores *out, eet_error *err);
 
 #ifdef __cplusplus
 }

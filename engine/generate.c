@@ -20,7 +20,8 @@ void eet_generation_layout(eet_generation *g, int32_t sequences, eet_arena *host
 
 static eet_status check_options(const eet_generate_options *o, eet_error *err) {
     if (o->top_k != 0 || o->temperature != 0 || o->top_p != 0 || o->repetition_penalty != 0 ||
-        o->min_new_tokens != 0 || o->beams != 0 || o->seed != 0) {
+        o->min_new_tokens != 0 || o->beams != 0 || o->seed != 0 || o->stream != NULL ||
+        o->length_penalty != 0 || o->early_stopping != 0 || o->top_n != 0) {
         return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
                         "sampling and beams come with a later version; this one is greedy");
     }
