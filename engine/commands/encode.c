@@ -84,6 +84,7 @@ static const eet_command command = {
     .examples = examples,
     .min_operands = 1,
     .max_operands = 1,
+    .suffix = ".eet",
 };
 
 typedef struct encoding {

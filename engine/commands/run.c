@@ -85,6 +85,7 @@ static const eet_command command = {
     .examples = examples,
     .min_operands = 1,
     .max_operands = 1,
+    .suffix = ".eet",
 };
 
 /* What a row has chosen so far. */

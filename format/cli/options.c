@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/cli/manual.h"
+
 enum { SCREEN_LINES = 24 };
 
 /* The two that every command has; parse_long knows them by their address. */
@@ -277,6 +279,20 @@ static void print_help(const eet_command *command, FILE *stream) {
 
 /* ---- parsing ------------------------------------------------------------ */
 
+/* --help=man and --help=bash, for the build. */
+static eet_status print_generated(parse *p, const char *what) {
+    if (strcmp(what, "man") == 0) {
+        eet_command_manual(p->command, stdout);
+    } else if (strcmp(what, "bash") == 0) {
+        eet_command_completion(p->command, stdout);
+    } else {
+        return eet_fail(p->err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "--help takes no value but man (the manual page) and bash (completion)");
+    }
+    p->operands.done = true;
+    return EET_OK;
+}
+
 /* --help and --version end the parse: true when `o` is one of them. */
 static bool print_standard(parse *p, const eet_option *o) {
     if (o == &help_option) {
@@ -315,6 +331,9 @@ static eet_status parse_long(parse *p, const char *text) {
     }
     if (o->kind != EET_OPTION_FLAG) {
         return take_value(p, o, attached);
+    }
+    if (attached != NULL && o == &help_option) {
+        return print_generated(p, attached);
     }
     if (attached != NULL) {
         return eet_fail(p->err, EET_E_ARGUMENT, EET_NOWHERE, "--%s takes no value", o->name);

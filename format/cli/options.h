@@ -1,8 +1,9 @@
-/* options.h - the option table of a command: from it come parsing, --help and
- * (later) manual pages and completion, so that they cannot disagree.
+/* options.h - the option table of a command: from it come parsing, --help, the manual
+ * page and the completion (manual.h), so that they cannot disagree.
  *
  * Long options are written --foo-bar; --foo_bar is accepted. "--" ends options.
- * Every table has --help, --version, and those two are handled here. */
+ * Every table has --help, --version, and those two are handled here; --help=man and
+ * --help=bash print what the build installs. */
 #ifndef EET_CLI_OPTIONS_H
 #define EET_CLI_OPTIONS_H
 
@@ -43,6 +44,7 @@ typedef struct eet_command {
     const eet_option *options;          /* ends with name == NULL */
     const char *const *examples;        /* exactly three command lines, each with its comment */
     int32_t min_operands, max_operands; /* max -1: any number */
+    const char *suffix;                 /* ".eet": the operands that completion offers; NULL any */
 } eet_command;
 
 typedef struct eet_operands {

@@ -71,6 +71,7 @@ static const eet_command command = {
     .examples = examples,
     .min_operands = 1,
     .max_operands = 1,
+    .suffix = ".eet",
 };
 
 static eet_status misuse(eet_error *err, const char *what) {

@@ -49,6 +49,7 @@ static const eet_command command = {
     .examples = examples,
     .min_operands = 1,
     .max_operands = -1,
+    .suffix = ".eet",
 };
 
 /* What is checked up to each level, for people and for "checked". */
