@@ -150,10 +150,25 @@ static eet_status check_sequence(eet_session *s, const eet_batch *batch, int32_t
     return EET_OK;
 }
 
+/* Pages that the call takes: for its tokens, and for copies of what sequences share. */
+static int64_t pages_of(eet_session *s, const eet_batch *batch) {
+    int64_t pages = 0;
+
+    for (int32_t r = 0; r < batch->rows; ++r) {
+        const int32_t id = eet_batch_sequence(batch, r);
+        const int64_t end =
+            (int64_t)s->cache.sequence[id].length + batch->start[r + 1] - batch->start[r];
+
+        pages += eet_cache_lacks(&s->cache, id, end) + eet_cache_claim(&s->cache, id);
+    }
+    for (int32_t r = 0; r < batch->rows; ++r) {
+        eet_cache_unclaim(&s->cache, eet_batch_sequence(batch, r));
+    }
+    return pages;
+}
+
 eet_status eet_batch_check_sequences(eet_session *s, const eet_stack *stack, const eet_batch *batch,
                                      eet_error *err) {
-    int64_t lacks = 0;
-
     s->call += 1;
     for (int32_t r = 0; r < batch->rows; ++r) {
         eet_status status = check_sequence(s, batch, r, err);
@@ -174,8 +189,9 @@ eet_status eet_batch_check_sequences(eet_session *s, const eet_stack *stack, con
         if (status != EET_OK) {
             return status;
         }
-        lacks += eet_cache_lacks(&s->cache, id, end);
     }
+    const int64_t lacks = pages_of(s, batch);
+
     if (lacks > s->cache.free_count) {
         return eet_fail(err, EET_E_LIMIT, EET_NOWHERE,
                         "the call needs %lld pages of %d tokens; %d of the cache's %d are free",

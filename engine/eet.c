@@ -332,10 +332,29 @@ eet_status eet_source_set(eet_session *session, int32_t slot, const eet_array *h
     return refuse(session, "sources for cross attention", err);
 }
 
+static eet_status check_sequence(const eet_session *s, int32_t id, eet_error *err) {
+    if (id < 0 || id >= s->limits.sequences) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no sequence %d; there are %d",
+                        (int)id, (int)s->limits.sequences);
+    }
+    return EET_OK;
+}
+
 eet_status eet_sequence_fork(eet_session *session, int32_t from, int32_t to, eet_error *err) {
-    (void)from;
-    (void)to;
-    return refuse(session, "forks of a sequence", err);
+    eet_error own;
+    eet_error *e = error_of(err, &own);
+    eet_status status = check_session(session, false, e);
+
+    if (status == EET_OK) {
+        status = check_sequence(session, from, e);
+    }
+    if (status == EET_OK) {
+        status = check_sequence(session, to, e);
+    }
+    if (status == EET_OK) {
+        eet_cache_fork(&session->cache, from, to);
+    }
+    return finish_run(session, status, e);
 }
 
 eet_status eet_sequence_trim(eet_session *session, int32_t id, int32_t length, eet_error *err) {
@@ -343,9 +362,8 @@ eet_status eet_sequence_trim(eet_session *session, int32_t id, int32_t length, e
     eet_error *e = error_of(err, &own);
     eet_status status = check_session(session, false, e);
 
-    if (status == EET_OK && (id < 0 || id >= session->limits.sequences)) {
-        status = eet_fail(e, EET_E_ARGUMENT, EET_NOWHERE, "there is no sequence %d; there are %d",
-                          (int)id, (int)session->limits.sequences);
+    if (status == EET_OK) {
+        status = check_sequence(session, id, e);
     }
     if (status == EET_OK && (length < 0 || length > session->cache.sequence[id].length)) {
         status =

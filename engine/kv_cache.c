@@ -11,6 +11,7 @@ void eet_cache_layout(eet_cache *cache, eet_arena *host, bool pads) {
 
     cache->free = eet_arena_take(host, pages, sizeof *cache->free);
     cache->owners = eet_arena_take(host, pages, sizeof *cache->owners);
+    cache->claims = eet_arena_take(host, pages, sizeof *cache->claims);
     cache->sequence = eet_arena_take(host, sequences, sizeof *cache->sequence);
     cache->table = eet_arena_take(host, sequences * stride, sizeof *cache->table);
     cache->pad = pads ? eet_arena_take(host, sequences * stride, EET_PAGE_TOKENS) : NULL;
@@ -20,6 +21,24 @@ void eet_cache_reset(eet_cache *cache) {
     cache->free_count = cache->pages.pages;
     for (int32_t i = 0; i < cache->pages.pages; ++i) {
         cache->free[i] = cache->pages.pages - 1 - i; /* page 0 is the first to go */
+    }
+}
+
+static int32_t *pages_of(const eet_cache *cache, int32_t id) {
+    return cache->table + (int64_t)id * cache->stride;
+}
+
+static int32_t take_page(eet_cache *cache) {
+    const int32_t page = cache->free[--cache->free_count];
+
+    cache->owners[page] = 1;
+    return page;
+}
+
+static void give_back(eet_cache *cache, int32_t page) {
+    cache->owners[page] -= 1;
+    if (cache->owners[page] == 0) {
+        cache->free[cache->free_count++] = page;
     }
 }
 
@@ -33,10 +52,7 @@ void eet_cache_take(eet_cache *cache, int32_t id, int64_t tokens) {
     eet_sequence *sequence = &cache->sequence[id];
 
     for (int32_t lacks = eet_cache_lacks(cache, id, tokens); lacks > 0; --lacks) {
-        const int32_t page = cache->free[--cache->free_count];
-
-        cache->owners[page] = 1;
-        cache->table[(int64_t)id * cache->stride + sequence->pages++] = page;
+        pages_of(cache, id)[sequence->pages++] = take_page(cache);
     }
 }
 
@@ -44,12 +60,7 @@ void eet_cache_shrink(eet_cache *cache, int32_t id) {
     eet_sequence *sequence = &cache->sequence[id];
 
     while (sequence->pages > eet_pages_for(sequence->length)) {
-        const int32_t page = cache->table[(int64_t)id * cache->stride + --sequence->pages];
-
-        cache->owners[page] -= 1;
-        if (cache->owners[page] == 0) {
-            cache->free[cache->free_count++] = page;
-        }
+        give_back(cache, pages_of(cache, id)[--sequence->pages]);
     }
 }
 
@@ -58,14 +69,75 @@ void eet_cache_trim(eet_cache *cache, int32_t id, int32_t length) {
     eet_cache_shrink(cache, id);
 }
 
-int64_t eet_cache_slot(const eet_cache *cache, int32_t id, int32_t token) {
-    const int64_t page = cache->table[(int64_t)id * cache->stride + token / EET_PAGE_TOKENS];
-
-    return page * EET_PAGE_TOKENS + token % EET_PAGE_TOKENS;
-}
-
 static uint8_t *pads_of(const eet_cache *cache, int32_t id) {
     return cache->pad + (int64_t)id * cache->stride * EET_PAGE_TOKENS;
+}
+
+void eet_cache_fork(eet_cache *cache, int32_t from, int32_t to) {
+    const int32_t length = cache->sequence[from].length;
+    const int32_t pages = eet_pages_for(length);
+
+    if (from == to) {
+        return;
+    }
+    eet_cache_trim(cache, to, 0);
+    for (int32_t i = 0; i < pages; ++i) {
+        const int32_t page = pages_of(cache, from)[i];
+
+        pages_of(cache, to)[i] = page;
+        cache->owners[page] += 1;
+    }
+    if (cache->pad != NULL) {
+        memcpy(pads_of(cache, to), pads_of(cache, from), (size_t)length);
+    }
+    cache->sequence[to] = (eet_sequence){.length = length, .pages = pages};
+}
+
+/* The page that the next token goes into, when it holds tokens already. */
+static int32_t *begun_page(const eet_cache *cache, int32_t id) {
+    const int32_t length = cache->sequence[id].length;
+
+    return length % EET_PAGE_TOKENS != 0 ? pages_of(cache, id) + length / EET_PAGE_TOKENS : NULL;
+}
+
+int32_t eet_cache_claim(eet_cache *cache, int32_t id) {
+    const int32_t *page = begun_page(cache, id);
+
+    if (page == NULL) {
+        return 0;
+    }
+    cache->claims[*page] += 1;
+    return cache->claims[*page] < cache->owners[*page] ? 1 : 0;
+}
+
+void eet_cache_unclaim(eet_cache *cache, int32_t id) {
+    const int32_t *page = begun_page(cache, id);
+
+    if (page != NULL) {
+        cache->claims[*page] -= 1;
+    }
+}
+
+bool eet_cache_own(eet_cache *cache, int32_t id, eet_page_move *move) {
+    int32_t *page = begun_page(cache, id);
+
+    if (page == NULL || cache->owners[*page] == 1) {
+        return false;
+    }
+    *move = (eet_page_move){
+        .from = *page,
+        .to = take_page(cache),
+        .tokens = cache->sequence[id].length % EET_PAGE_TOKENS,
+    };
+    cache->owners[*page] -= 1;
+    *page = move->to;
+    return true;
+}
+
+int64_t eet_cache_slot(const eet_cache *cache, int32_t id, int32_t token) {
+    const int64_t page = pages_of(cache, id)[token / EET_PAGE_TOKENS];
+
+    return page * EET_PAGE_TOKENS + token % EET_PAGE_TOKENS;
 }
 
 int32_t eet_cache_counted(const eet_cache *cache, int32_t id, int32_t length) {

@@ -1,6 +1,10 @@
 /* kv_cache.h - which pages of the key/value cache belong to which sequence. The pages
  * themselves are the backend's; this is the host's book-keeping, in memory of the
- * session's arena. */
+ * session's arena.
+ *
+ * Sequences that were forked share pages. A page with several owners is never written:
+ * who appends to it gets a copy first (eet_cache_own), and the page count of a call
+ * includes its copies (eet_cache_claim), so that nothing is missing once work begins. */
 #ifndef EET_ENGINE_KV_CACHE_H
 #define EET_ENGINE_KV_CACHE_H
 
@@ -21,7 +25,8 @@ typedef struct eet_cache {
     int32_t stride;    /* pages that one sequence may have */
     int32_t free_count;
     int32_t *free;          /* (pages) numbers of pages that nobody has: the first free_count */
-    uint16_t *owners;       /* (pages) sequences that have the page */
+    int32_t *owners;        /* (pages) sequences that have the page */
+    int32_t *claims;        /* (pages) of them, those that a call appends to; 0 between calls */
     eet_sequence *sequence; /* (sequences) */
     int32_t *table;         /* (sequences, stride) pages in order */
     uint8_t *pad; /* (sequences, stride * 64) is the token a pad? NULL: positions do not ask */
@@ -43,6 +48,18 @@ void eet_cache_take(eet_cache *cache, int32_t id, int64_t tokens);
 /* Gives back the pages that the sequence's length does not need. */
 void eet_cache_shrink(eet_cache *cache, int32_t id);
 void eet_cache_trim(eet_cache *cache, int32_t id, int32_t length);
+
+/* `to` becomes what `from` is, on the same pages; what it had is given back first. */
+void eet_cache_fork(eet_cache *cache, int32_t from, int32_t to);
+
+/* Counts the sequence among those that are about to append: 1 when that takes a copy of
+ * its last page, else 0. The last of a page's owners to claim it can keep it. Every claim
+ * is followed by an unclaim. */
+int32_t eet_cache_claim(eet_cache *cache, int32_t id);
+void eet_cache_unclaim(eet_cache *cache, int32_t id);
+/* Makes the page that the sequence's next token goes into its own. False: it is. True: the
+ * copy in `move` is to be made before the page is written. */
+bool eet_cache_own(eet_cache *cache, int32_t id, eet_page_move *move);
 
 /* Where the key and value of a sequence's token go: page * 64 + place. */
 int64_t eet_cache_slot(const eet_cache *cache, int32_t id, int32_t token);

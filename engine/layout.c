@@ -24,6 +24,7 @@ static void layout_host(eet_session *s, eet_arena *a) {
     layout_inputs(&s->in, l, a);
     s->input_bytes = a->used - before;
     s->index = eet_arena_take(a, (uint64_t)l->batch_tokens, sizeof *s->index);
+    s->moves = eet_arena_take(a, (uint64_t)l->sequences, sizeof *s->moves);
     s->seen = eet_arena_take(a, (uint64_t)l->sequences, sizeof *s->seen);
     s->values = s->check_finite ? eet_arena_take(a, (uint64_t)l->batch_tokens * (uint64_t)l->hidden,
                                                  sizeof *s->values)
@@ -75,6 +76,7 @@ static void layout_work(eet_session *s, eet_arena *a) {
     w->index = eet_arena_take(a, (uint64_t)l->batch_tokens, sizeof *w->index);
     w->stream[0] = eet_arena_take(a, stream, sizeof *w->stream[0]);
     w->stream[1] = l->post_norm ? eet_arena_take(a, stream, sizeof *w->stream[1]) : w->stream[0];
+    w->moves = eet_arena_take(a, (uint64_t)l->sequences, sizeof *w->moves);
     w->token = eet_arena_take(a, (uint64_t)l->sequences, sizeof *w->token);
     w->log_prob = eet_arena_take(a, (uint64_t)l->sequences, sizeof *w->log_prob);
     w->scratch = eet_arena_take(

@@ -70,14 +70,39 @@ static void settle(eet_session *s, const eet_batch *batch, bool grown) {
     }
 }
 
-static void take_pages(eet_session *s, const eet_batch *batch) {
+/* All pages that the call needs; returns how many moves are to be made first. */
+static int32_t take_pages(eet_session *s, const eet_batch *batch) {
+    int32_t moves = 0;
+
     for (int32_t r = 0; r < batch->rows; ++r) {
         const int32_t id = eet_batch_sequence(batch, r);
         const int64_t end =
             (int64_t)s->cache.sequence[id].length + batch->start[r + 1] - batch->start[r];
 
+        moves += eet_cache_own(&s->cache, id, &s->moves[moves]) ? 1 : 0;
         eet_cache_take(&s->cache, id, end);
     }
+    return moves;
+}
+
+/* What forks share and are about to write. */
+static eet_status copy_pages(eet_session *s, int32_t moves, eet_error *err) {
+    const eet_page_copy_args args = {
+        .pages = s->cache.pages, .moves = s->work.moves, .count = moves};
+    eet_status status = EET_OK;
+
+    if (moves > 0) {
+        status =
+            s->api->upload(s->backend, s->work.moves, s->moves, (uint64_t)moves * sizeof *s->moves);
+    }
+    if (moves > 0 && status == EET_OK) {
+        status = s->ops->page_copy(s->backend, &args);
+    }
+    if (status != EET_OK) {
+        return eet_fail(err, status, EET_NOWHERE, "pages are not copied on the %s backend",
+                        s->api->name);
+    }
+    return EET_OK;
 }
 
 static eet_status check_step(eet_session *s, const eet_batch *batch, const eet_request *request,
@@ -109,7 +134,7 @@ eet_status eet_run_step(eet_session *s, const eet_batch *batch, const eet_reques
     }
     const int32_t tokens = batch->start[batch->rows];
 
-    take_pages(s, batch);
+    status = copy_pages(s, take_pages(s, batch), err);
     for (int32_t first = 0; first < tokens && status == EET_OK;) {
         const int32_t left = tokens - first;
         eet_pass pass = {

@@ -40,18 +40,19 @@ typedef struct eet_inputs {
 
 typedef struct eet_workspace {
     eet_inputs in;
-    int32_t *index;   /* (batch_tokens) positions to score */
-    float *stream[2]; /* (batch_tokens, hidden); pre-norm uses the first alone */
-    float *embedded;  /* (batch_tokens, emb.dim), while a pass embeds */
-    float *qkv;       /* (batch_tokens, 3 inner), while it attends */
-    float *context;   /* (batch_tokens, inner) */
-    float *ffn;       /* (batch_tokens, ffn), while it runs a feed-forward part */
-    float *normed;    /* (batch_tokens, hidden), while it gives outputs */
-    float *rows;      /* (outputs, hidden) */
-    float *dense;     /* (outputs, dense) */
-    float *result;    /* (outputs, width) */
-    void *converted;  /* batch_tokens values of hidden, or outputs of width, in 16 bits */
-    int32_t *token;   /* (sequences) chosen */
+    int32_t *index;       /* (batch_tokens) positions to score */
+    float *stream[2];     /* (batch_tokens, hidden); pre-norm uses the first alone */
+    float *embedded;      /* (batch_tokens, emb.dim), while a pass embeds */
+    float *qkv;           /* (batch_tokens, 3 inner), while it attends */
+    float *context;       /* (batch_tokens, inner) */
+    float *ffn;           /* (batch_tokens, ffn), while it runs a feed-forward part */
+    float *normed;        /* (batch_tokens, hidden), while it gives outputs */
+    float *rows;          /* (outputs, hidden) */
+    float *dense;         /* (outputs, dense) */
+    float *result;        /* (outputs, width) */
+    void *converted;      /* batch_tokens values of hidden, or outputs of width, in 16 bits */
+    eet_page_move *moves; /* (sequences) */
+    int32_t *token;       /* (sequences) chosen */
     float *log_prob;
     float *scratch; /* what eet_project_scratch asks for */
 } eet_workspace;
@@ -70,6 +71,7 @@ struct eet_session {
     eet_inputs in;        /* on the host */
     eet_workspace work;   /* in the backend's memory */
     int32_t *index;       /* (batch_tokens) host side of work.index */
+    eet_page_move *moves; /* (sequences) host side of work.moves */
     uint64_t *seen;       /* (sequences) the call that named the sequence last */
     uint64_t call;        /* number of the call, for `seen` */
     float *values;        /* (batch_tokens, hidden), with EET_CHECK_FINITE */

@@ -166,6 +166,20 @@ typedef struct eet_pool_args {
     float *y; /* (rows, cols); may alias x when start is NULL */
 } eet_pool_args;
 
+/* Tokens [0, tokens) of page `from`, the keys and values of all layers and heads, go to page
+ * `to`. */
+typedef struct eet_page_move {
+    int32_t from, to;
+    int32_t tokens; /* 1 .. 64 */
+} eet_page_move;
+
+/* No page is in two moves' `to`, nor in one's `to` and another's `from`. */
+typedef struct eet_page_copy_args {
+    eet_pages pages;
+    const eet_page_move *moves; /* (count) */
+    int32_t count;
+} eet_page_copy_args;
+
 /* y = x in another dtype, rounded to nearest even: f32, f16, bf16 and f64 in,
  * f32, f16, bf16 out. */
 typedef struct eet_convert_args {
@@ -184,6 +198,7 @@ typedef struct eet_convert_args {
     X(score)          \
     X(sample)         \
     X(pool)           \
+    X(page_copy)      \
     X(convert)
 
 typedef struct eet_ops {

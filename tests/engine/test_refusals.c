@@ -365,7 +365,7 @@ START_TEST(an_encoder_has_no_steps_and_encodes_rows_in_one_pass)
 }
 END_TEST
 
-START_TEST(cross_attention_and_forks_are_refused_by_name)
+START_TEST(cross_attention_is_refused_by_name)
 {
     const eet_sample_model sample = eet_sample_encoder_decoder();
     stage s = begin_stage(&sample, (eet_session_options){0});
@@ -375,7 +375,6 @@ START_TEST(cross_attention_and_forks_are_refused_by_name)
     REFUSED(&s, eet_step(s.session, &row, NULL, 0, &s.err), EET_E_UNSUPPORTED, "cross attention");
     REFUSED(&s, eet_source(s.session, &row, &s.err), EET_E_UNSUPPORTED, "cross attention");
     REFUSED(&s, eet_source_set(s.session, 0, NULL, &s.err), EET_E_UNSUPPORTED, "cross attention");
-    REFUSED(&s, eet_sequence_fork(s.session, 0, 1, &s.err), EET_E_UNSUPPORTED, "forks");
     ck_assert_int_eq(eet_encode(s.session, &row, NULL, 0, &s.err), EET_OK);
     end_stage(&s);
 }
@@ -431,7 +430,7 @@ int main(void) {
         {.test = a_trimmed_sequence_goes_on_as_if_it_had_ended_there, .rows = 4},
         {.test = trim_and_length_know_the_sequences},
         {.test = an_encoder_has_no_steps_and_encodes_rows_in_one_pass},
-        {.test = cross_attention_and_forks_are_refused_by_name},
+        {.test = cross_attention_is_refused_by_name},
         {.test = bad_session_options_are_refused_by_name, .rows = BAD_OPTIONS},
     };
 

@@ -100,7 +100,6 @@ START_TEST(what_a_model_cannot_do_is_said)
     eet_model_close(other);
     eet_session *session = make_session(model, (eet_session_options){.threads = 1});
 
-    EET_FAILS(eet_sequence_fork(session, 0, 1, err), EET_E_UNSUPPORTED, "forks");
     EET_FAILS(eet_source(session, NULL, err), EET_E_UNSUPPORTED, "sources");
     eet_session_destroy(session);
     eet_model_close(model);
