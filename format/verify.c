@@ -94,6 +94,29 @@ eet_status eet_file_unpack_assets(eet_file *file, eet_error *err) {
     return eet_file_name_assets(file, err);
 }
 
+/* PROV is read at level 0 unless it is compressed. */
+eet_status eet_file_unpack_provenance(eet_file *file, eet_error *err) {
+    const eet_disk_section *s = eet_file_section_of(file, EET_SECTION_PROV);
+    const uint8_t *raw = NULL;
+    uint8_t *owned = NULL;
+
+    if (s == NULL || file->has_prov) {
+        return EET_OK;
+    }
+    eet_status status = eet_file_section_raw(file, s, &raw, &owned, err);
+
+    if (status == EET_OK) {
+        status = eet_kv_open(raw, s->raw_bytes, s->offset, &file->prov_view, err);
+    }
+    if (status != EET_OK) {
+        free(owned);
+        return status;
+    }
+    file->prov = (eet_block){owned, s->raw_bytes, s->offset};
+    file->has_prov = true;
+    return EET_OK;
+}
+
 /* An asset's bytes in place. */
 static const uint8_t *asset_bytes(const eet_file *file, const eet_disk_asset *asset) {
     if (file->assets_inflated) {
@@ -114,6 +137,12 @@ static eet_status check_asset(const eet_file *file, int32_t index, const uint8_t
                         eet_file_asset_at(file, index).name);
     }
     return status;
+}
+
+eet_status eet_file_check_asset(const eet_file *file, int32_t index, eet_error *err) {
+    const eet_disk_asset asset = eet_file_disk_asset(file, index);
+
+    return check_asset(file, index, asset_bytes(file, &asset), err);
 }
 
 eet_status eet_file_asset_read(const eet_file *file, int32_t index, uint8_t **out, uint64_t *bytes,
@@ -190,21 +219,25 @@ static eet_status check_padding(const eet_file *file, eet_error *err) {
     return status == EET_OK ? check_zero(file, end, file->size, err) : status;
 }
 
-static eet_status check_tensors(const eet_file *file, eet_error *err) {
-    for (uint32_t i = 0; i < file->data_count; i++) {
-        const eet_file_tensor t = eet_file_tensor_at(file, (int32_t)file->by_offset[i]);
-        uint8_t digest[32];
-        const eet_status status = sha256_of(t.data, t.bytes, digest, err);
+eet_status eet_file_check_tensor(const eet_file *file, int32_t index, eet_error *err) {
+    const eet_file_tensor t = eet_file_tensor_at(file, index);
+    uint8_t digest[32];
+    const eet_status status = sha256_of(t.data, t.bytes, digest, err);
 
-        if (status != EET_OK) {
-            return status;
-        }
-        if (memcmp(digest, t.sha256, sizeof digest) != 0) {
-            return eet_fail(err, EET_E_CORRUPT, t.offset,
-                            "tensor \"%s\": its SHA-256 is wrong; the file is damaged", t.name);
-        }
+    if (status == EET_OK && memcmp(digest, t.sha256, sizeof digest) != 0) {
+        return eet_fail(err, EET_E_CORRUPT, t.offset,
+                        "tensor \"%s\": its SHA-256 is wrong; the file is damaged", t.name);
     }
-    return EET_OK;
+    return status;
+}
+
+static eet_status check_tensors(const eet_file *file, eet_error *err) {
+    eet_status status = EET_OK;
+
+    for (uint32_t i = 0; status == EET_OK && i < file->data_count; i++) {
+        status = eet_file_check_tensor(file, (int32_t)file->by_offset[i], err);
+    }
+    return status;
 }
 
 /* The stored bytes of every section that level 0 left alone. */
@@ -227,27 +260,7 @@ static eet_status check_sections(const eet_file *file, eet_error *err) {
     return EET_OK;
 }
 
-/* PROV is read at level 0 unless it is compressed. */
-static eet_status check_provenance(const eet_file *file, eet_error *err) {
-    const eet_disk_section *s = eet_file_section_of(file, EET_SECTION_PROV);
-    eet_kv_view view = {0};
-    const uint8_t *raw = NULL;
-    uint8_t *owned = NULL;
-
-    if (s == NULL || s->codec == EET_CODEC_RAW) {
-        return EET_OK;
-    }
-    eet_status status = eet_file_section_raw(file, s, &raw, &owned, err);
-
-    if (status == EET_OK) {
-        status = eet_kv_open(raw, s->raw_bytes, s->offset, &view, err);
-    }
-    eet_kv_close(&view);
-    free(owned);
-    return status;
-}
-
-static eet_status check_digests(const eet_file *file, eet_error *err) {
+eet_status eet_file_check_digests(const eet_file *file, eet_error *err) {
     uint8_t content[32];
     uint8_t weights[32];
     const eet_status status = eet_file_digests(file, content, weights, err);
@@ -271,12 +284,10 @@ eet_status eet_file_verify(eet_file *file, eet_error *err) {
         status = eet_file_unpack_assets(file, err);
     }
     for (int32_t i = 0; status == EET_OK && i < eet_file_assets(file); i++) {
-        const eet_disk_asset asset = eet_file_disk_asset(file, i);
-
-        status = check_asset(file, i, asset_bytes(file, &asset), err);
+        status = eet_file_check_asset(file, i, err);
     }
     if (status == EET_OK) {
-        status = check_provenance(file, err);
+        status = eet_file_unpack_provenance(file, err);
     }
     if (status == EET_OK) {
         status = check_padding(file, err);
@@ -284,5 +295,5 @@ eet_status eet_file_verify(eet_file *file, eet_error *err) {
     if (status == EET_OK) {
         status = check_tensors(file, err);
     }
-    return status == EET_OK ? check_digests(file, err) : status;
+    return status == EET_OK ? eet_file_check_digests(file, err) : status;
 }

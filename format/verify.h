@@ -15,6 +15,15 @@ eet_status eet_file_verify(eet_file *file, eet_error *err);
  * are raw or absent. eet_file_verify does it too. E_CORRUPT, E_MEMORY. */
 eet_status eet_file_unpack_assets(eet_file *file, eet_error *err);
 
+/* The same for provenance. */
+eet_status eet_file_unpack_provenance(eet_file *file, eet_error *err);
+
+/* The parts of level 2: are a tensor's or an asset's bytes those of its SHA-256, and are the two
+ * digests of the header those of its parts? E_CORRUPT. */
+eet_status eet_file_check_tensor(const eet_file *file, int32_t index, eet_error *err);
+eet_status eet_file_check_asset(const eet_file *file, int32_t index, eet_error *err);
+eet_status eet_file_check_digests(const eet_file *file, eet_error *err);
+
 /* The digests as computed from the stored digests of the parts (docs/format.md,
  * "Digests"). */
 eet_status eet_file_digests(const eet_file *file, uint8_t content[32], uint8_t weights[32],

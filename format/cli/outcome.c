@@ -83,7 +83,7 @@ static int finish(const eet_command *command, int code) {
     (void)eet_fail_errno(&err, errno != 0 ? errno : EIO, "cannot write the output");
     err.offset = EET_NOWHERE;
     (void)eet_command_fail(command, &err, NULL, false);
-    return code == 0 ? exit_io : code;
+    return code <= 1 ? exit_io : code; /* nobody heard a 1, "they differ" */
 }
 
 /* A command line that cannot be parsed still says in which form it wants to hear so. */

@@ -39,7 +39,6 @@ eet_json *eet_inspect_document(const eet_file *file, const char *path,
 /* One tensor: what it is, --stats, --dump. */
 eet_status eet_inspect_tensor(const eet_file *file, const eet_inspect_options *options,
                               eet_error *err);
-eet_json *eet_inspect_tensor_json(const eet_file *file, const eet_file_tensor *tensor);
 eet_status eet_inspect_dump(const eet_file_tensor *tensor, const eet_inspect_options *options,
                             eet_error *err);
 

@@ -7,6 +7,7 @@
 #include "format/cli/signals.h"
 #include "format/cli/text.h"
 #include "format/commands/inspect.h"
+#include "format/commands/tensor_json.h"
 #include "format/commands/values.h"
 
 enum { FIRST = 8, CHUNK = 1 << 16, NPY_ALIGN = 64, NPY_HEADER = 320 };
@@ -92,7 +93,7 @@ static eet_status tell(const eet_file *file, const eet_file_tensor *tensor,
     eet_json *root = eet_json_object();
 
     eet_json_set_integer(root, "schema_version", 1);
-    eet_json_set(root, "tensor", eet_inspect_tensor_json(file, tensor));
+    eet_json_set(root, "tensor", eet_tensor_json(file, tensor));
     if (o->stats) {
         eet_json_set(root, "stats", statistics_of(tensor));
     }
