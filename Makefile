@@ -4,7 +4,7 @@
 JOBS ?= $(shell nproc)
 TIME ?= 60
 
-.PHONY: help demo test bench coverage fuzz format format-check tidy clean
+.PHONY: help demo install uninstall package test bench coverage fuzz format format-check tidy clean
 
 help: ## this list
 	@echo "make TARGET, one of:"
@@ -19,6 +19,18 @@ demo: ## convert a trained BERT and a small GPT-2, and run both
 	@.ci/install demo
 	$(call build,demo)
 	@bash tests/demo/demo.sh build/demo/bin
+
+# These take prefix=, DESTDIR= and libdir= and the like: see cmake/install.sh.
+install: ## build and install below prefix=/usr/local
+	@.ci/install build
+	@cmake/install.sh install
+
+uninstall: ## remove what make install (same prefix) put there
+	@cmake/install.sh uninstall
+
+package: ## Debian packages, in build/install/package
+	@.ci/install package
+	@cmake/install.sh package
 
 test: ## everything CI runs: all tests, sanitizers, structure, format
 	@.ci/install test
