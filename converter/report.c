@@ -39,7 +39,7 @@ static eet_dtype dtype_of(const eet_conversion *c, int32_t place) {
     return dtype;
 }
 
-static void print_table(const eet_conversion *c) {
+static eet_status print_table(const eet_conversion *c, eet_error *err) {
     static const char *const header[] = {"tensor", "dtype", "shape", "from"};
     static const bool right[] = {false, false, false, false};
     eet_table *table = eet_table_create(4, header, right);
@@ -58,8 +58,7 @@ static void print_table(const eet_conversion *c) {
 
         eet_table_row(table, cells);
     }
-    eet_table_print(table, stdout);
-    eet_table_free(table);
+    return eet_table_end(table, stdout, err);
 }
 
 static bool generates(const eet_conversion *c) {
@@ -111,7 +110,11 @@ eet_status eet_report_text(const eet_report *report, eet_error *err) {
 
     (void)eet_format_size(&size, eet_writer_bytes(report->writer));
     if (report->dry_run) {
-        print_table(c);
+        const eet_status status = print_table(c, err);
+
+        if (status != EET_OK) {
+            return status;
+        }
     }
     (void)fputs(eet_show(&shown, report->target, strlen(report->target)), stdout);
     if (report->dry_run) {
@@ -124,7 +127,6 @@ eet_status eet_report_text(const eet_report *report, eet_error *err) {
         print_word(report->target);
         (void)puts(" --ids 1,2,3");
     }
-    (void)err;
     return EET_OK;
 }
 
@@ -240,7 +242,5 @@ eet_status eet_report_models(bool json, eet_error *err) {
             eet_table_row(table, cells);
         }
     }
-    eet_table_print(table, stdout);
-    eet_table_free(table);
-    return EET_OK;
+    return eet_table_end(table, stdout, err);
 }

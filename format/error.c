@@ -1,5 +1,6 @@
 /* error.c - writes the caller's error object, and makes bytes of a file fit to
  * be shown on a terminal. */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -75,10 +76,11 @@ eet_status eet_fail_errno(eet_error *err, int number, const char *fmt, ...) {
     char text[2 * sizeof err->text];
     char reason[128] = "";
     va_list args;
+    const eet_status status = number == ENOMEM ? EET_E_MEMORY : EET_E_IO;
     int length = 0;
 
     if (err == NULL || err->status != EET_OK) {
-        return EET_E_IO;
+        return status;
     }
     va_start(args, fmt);
     length = vsnprintf(text, sizeof text - sizeof reason, fmt, args);
@@ -92,8 +94,8 @@ eet_status eet_fail_errno(eet_error *err, int number, const char *fmt, ...) {
     const char *words = strerror_r(number, reason, sizeof reason);
 
     (void)snprintf(text + length, sizeof text - (size_t)length, ": %s", words);
-    record(err, EET_E_IO, EET_NOWHERE, text);
-    return EET_E_IO;
+    record(err, status, EET_NOWHERE, text);
+    return status;
 }
 
 void eet_error_prefix(eet_error *err, const char *prefix) {

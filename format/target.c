@@ -105,7 +105,9 @@ static eet_status reserve(const eet_target *target, uint64_t bytes, eet_error *e
         result = fallocate(target->fd, 0, 0, (off_t)bytes);
     } while (result != 0 && errno == EINTR);
     if (result != 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) {
-        result = ftruncate(target->fd, (off_t)bytes);
+        do {
+            result = ftruncate(target->fd, (off_t)bytes);
+        } while (result != 0 && errno == EINTR);
     }
     if (result != 0) {
         eet_shown shown;
@@ -218,21 +220,45 @@ static eet_status take_name(const eet_target *target, bool force, eet_error *err
     return EET_OK;
 }
 
-eet_status eet_target_commit(eet_target *target, bool force, bool sync, eet_error *err) {
-    if (fchmod(target->fd, (mode_t)(MODE & ~current_umask())) != 0 ||
-        (sync && fsync(target->fd) != 0)) {
-        return fail_system(target, errno, "finish", err);
-    }
-    const eet_status status = take_name(target, force, err);
+static int sync_whole(int fd) {
+    int result = 0;
 
+    do {
+        result = fsync(fd);
+    } while (result != 0 && errno == EINTR);
+    return result;
+}
+
+/* What the file is to be, before it has its name: a network's filesystem may tell only at the
+ * end that it lost something. */
+static eet_status finish(eet_target *target, bool sync, eet_error *err) {
+    int result = fchmod(target->fd, (mode_t)(MODE & ~current_umask()));
+
+    if (result == 0 && sync) {
+        result = sync_whole(target->fd);
+    }
+    if (result == 0) {
+        const int fd = target->fd;
+
+        target->fd = -1; /* closed, whatever close says */
+        result = close(fd);
+        result = result != 0 && errno == EINTR ? 0 : result;
+    }
+    return result == 0 ? EET_OK : fail_system(target, errno, "finish", err);
+}
+
+eet_status eet_target_commit(eet_target *target, bool force, bool sync, eet_error *err) {
+    eet_status status = finish(target, sync, err);
+
+    if (status == EET_OK) {
+        status = take_name(target, force, err);
+    }
     if (status != EET_OK) {
         return status;
     }
     atomic_store(&target->live, NULL);
-    (void)close(target->fd);
-    target->fd = -1;
     /* Some filesystems cannot sync a folder; the file itself is safe by now. */
-    if (sync && fsync(target->folder_fd) != 0 && errno != EINVAL && errno != EROFS) {
+    if (sync && sync_whole(target->folder_fd) != 0 && errno != EINVAL && errno != EROFS) {
         return fail_system(target, errno, "sync the folder of", err);
     }
     return EET_OK;

@@ -32,7 +32,8 @@ eet_dtype eet_dtype_named(const char *name);
 eet_status eet_fail(eet_error *err, eet_status status, uint64_t offset, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* eet_fail for errno: appends ": " and the system's words for `number`. */
+/* eet_fail for errno: EET_E_IO, for ENOMEM EET_E_MEMORY; appends ": " and the system's words for
+ * `number`. */
 eet_status eet_fail_errno(eet_error *err, int number, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -121,7 +121,9 @@ void eet_table_row(eet_table *table, const char *const *cells) {
     for (size_t i = 0; i < columns; i++) {
         eet_shown shown;
 
-        grown[used + i] = strdup(eet_show(&shown, cells[i], strlen(cells[i])));
+        if (cells[i] != NULL) {
+            grown[used + i] = strdup(eet_show(&shown, cells[i], strlen(cells[i])));
+        }
         table->failed = table->failed || grown[used + i] == NULL;
     }
 }
@@ -148,16 +150,16 @@ static void print_cell(FILE *stream, const char *text, int width, bool right, bo
     (void)fputs(last ? "\n" : "  ", stream);
 }
 
-void eet_table_print(const eet_table *table, FILE *stream) {
-    int *widths = NULL;
+static void free_table(eet_table *table) {
+    for (int32_t i = 0; i < table->rows * table->columns; i++) {
+        free(table->cells[i]);
+    }
+    free(table->cells);
+    free(table->right);
+    free(table);
+}
 
-    if (table != NULL && !table->failed) {
-        widths = calloc((size_t)table->columns, sizeof *widths);
-    }
-    if (widths == NULL) {
-        (void)fputs("(not enough memory for this table)\n", stream);
-        return;
-    }
+static void print_table(const eet_table *table, int *widths, FILE *stream) {
     for (int32_t i = 0; i < table->columns; i++) {
         widths[i] = column_width(table, i);
     }
@@ -172,19 +174,24 @@ void eet_table_print(const eet_table *table, FILE *stream) {
             print_cell(stream, cells[i], widths[i], table->right[i], i + 1 == used);
         }
     }
-    free(widths);
 }
 
-void eet_table_free(eet_table *table) {
-    if (table == NULL) {
-        return;
+eet_status eet_table_end(eet_table *table, FILE *stream, eet_error *err) {
+    int *widths = NULL;
+
+    if (table != NULL && !table->failed) {
+        widths = calloc((size_t)table->columns, sizeof *widths);
     }
-    for (int32_t i = 0; i < table->rows * table->columns; i++) {
-        free(table->cells[i]);
+    if (widths != NULL) {
+        print_table(table, widths, stream);
     }
-    free(table->cells);
-    free(table->right);
-    free(table);
+    const bool printed = widths != NULL;
+
+    free(widths);
+    if (table != NULL) {
+        free_table(table);
+    }
+    return printed ? EET_OK : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a table");
 }
 
 /* ---- progress ----------------------------------------------------------- */

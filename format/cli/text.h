@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "eet_types.h"
+
 /* "497.8 MiB", "12.0 KiB", "17 B". */
 typedef struct eet_size_text {
     char text[24];
@@ -18,12 +20,12 @@ typedef struct eet_hex_text {
 } eet_hex_text;
 const char *eet_format_sha256(eet_hex_text *buffer, const uint8_t digest[32]);
 
-/* An aligned table: give a header row and rows, then print. Cells are copied. */
+/* An aligned table: give a header row and rows, then end it. Cells are copied. What has no memory,
+ * a cell of NULL too, shows at the end: then nothing is printed. */
 typedef struct eet_table eet_table;
 eet_table *eet_table_create(int32_t columns, const char *const *header, const bool *right);
 void eet_table_row(eet_table *table, const char *const *cells);
-void eet_table_print(const eet_table *table, FILE *stream);
-void eet_table_free(eet_table *table);
+eet_status eet_table_end(eet_table *table, FILE *stream, eet_error *err); /* prints, frees */
 
 /* A progress line with rate and ETA on stderr: only when stderr is a terminal,
  * TERM is not dumb and `quiet` is false; otherwise every call does nothing. */

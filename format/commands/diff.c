@@ -70,10 +70,9 @@ static eet_status tell(const eet_diff *diff, eet_error *err) {
     if (diff->options->quiet) {
         (void)printf("Files %s and %s differ\n", eet_show(&a, diff->path[0], strlen(diff->path[0])),
                      eet_show(&b, diff->path[1], strlen(diff->path[1])));
-    } else {
-        eet_diff_print(diff);
+        return EET_OK;
     }
-    return EET_OK;
+    return eet_diff_print(diff, err);
 }
 
 static int body(void *fields, const eet_operands *operands) {

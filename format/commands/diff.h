@@ -69,7 +69,7 @@ eet_file_asset eet_diff_asset(const eet_diff *diff, const eet_difference *d, int
 bool eet_diff_compare(const eet_diff *diff, const eet_difference *d, eet_comparison *out);
 
 /* All of it for people, on stdout, and for programs. */
-void eet_diff_print(const eet_diff *diff);
+eet_status eet_diff_print(const eet_diff *diff, eet_error *err);
 eet_json *eet_diff_document(const eet_diff *diff);
 
 #endif

@@ -211,7 +211,7 @@ static void add_row(eet_table *table, const eet_diff *diff, const eet_difference
     eet_table_row(table, cells);
 }
 
-static void print_kind(const eet_diff *diff, eet_diff_kind kind) {
+static eet_status print_kind(const eet_diff *diff, eet_diff_kind kind, eet_error *err) {
     static const bool right[COLUMNS] = {false, false, false, false, false,
                                         true,  true,  true,  true,  false};
     const bool tensors = kind == EET_DIFF_TENSOR;
@@ -234,8 +234,7 @@ static void print_kind(const eet_diff *diff, eet_diff_kind kind) {
         }
     }
     (void)putchar('\n');
-    eet_table_print(table, stdout);
-    eet_table_free(table);
+    return eet_table_end(table, stdout, err);
 }
 
 /* ---- all ---------------------------------------------------------------- */
@@ -259,7 +258,8 @@ static void print_counts(const eet_diff *diff) {
     (void)printf(" %s\n", diff->count == 1 ? "differs" : "differ");
 }
 
-void eet_diff_print(const eet_diff *diff) {
+eet_status eet_diff_print(const eet_diff *diff, eet_error *err) {
+    eet_status status = EET_OK;
     eet_shown shown;
     eet_hex_text hex;
 
@@ -268,10 +268,13 @@ void eet_diff_print(const eet_diff *diff) {
                      eet_show(&shown, diff->path[side], strlen(diff->path[side])),
                      eet_format_sha256(&hex, eet_file_content_sha256(diff->file[side])));
     }
-    for (int kind = 0; kind < EET_DIFF_KINDS; kind++) {
+    for (int kind = 0; status == EET_OK && kind < EET_DIFF_KINDS; kind++) {
         if (diff->count_of[kind] > 0) {
-            print_kind(diff, (eet_diff_kind)kind);
+            status = print_kind(diff, (eet_diff_kind)kind, err);
         }
     }
-    print_counts(diff);
+    if (status == EET_OK) {
+        print_counts(diff);
+    }
+    return status;
 }

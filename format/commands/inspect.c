@@ -178,10 +178,9 @@ static eet_status print_answer(eet_file *file, const char *path, const eet_inspe
     }
     if (o->provenance) {
         eet_inspect_print_provenance(file);
-    } else {
-        eet_inspect_print(file, path, o);
+        return EET_OK;
     }
-    return EET_OK;
+    return eet_inspect_print(file, path, o, err);
 }
 
 static eet_status inspect(const eet_inspect_options *o, const char *path, eet_error *err) {

@@ -29,7 +29,8 @@ typedef struct eet_inspect_dtypes {
 eet_inspect_dtypes eet_inspect_count_dtypes(const eet_file *file);
 
 /* All of the file for people, on stdout. */
-void eet_inspect_print(const eet_file *file, const char *path, const eet_inspect_options *options);
+eet_status eet_inspect_print(const eet_file *file, const char *path,
+                             const eet_inspect_options *options, eet_error *err);
 void eet_inspect_print_provenance(const eet_file *file);
 
 /* All of the file for programs: the document of docs/commands.md. */

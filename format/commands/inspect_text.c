@@ -132,7 +132,7 @@ static void add_fact(eet_table *table, const eet_file *file, const char *name) {
     for (int s = 0; s < EET_STACKS; s++) {
         if (facts->stack[s].present) {
             texts[s] = value_text(file, eet_fact_stack_key(&key, s, name));
-            cells[columns++] = texts[s] == NULL ? "(no memory)" : texts[s];
+            cells[columns++] = texts[s];
         }
     }
     eet_table_row(table, cells);
@@ -140,7 +140,7 @@ static void add_fact(eet_table *table, const eet_file *file, const char *name) {
     free(texts[1]);
 }
 
-static void print_facts(const eet_file *file) {
+static eet_status print_facts(const eet_file *file, eet_error *err) {
     static const bool right[1 + EET_STACKS] = {false, false, false};
     const eet_facts *facts = eet_file_facts(file);
     const char *header[1 + EET_STACKS] = {"fact"};
@@ -161,8 +161,7 @@ static void print_facts(const eet_file *file) {
         }
     }
     (void)putchar('\n');
-    eet_table_print(table, stdout);
-    eet_table_free(table);
+    return eet_table_end(table, stdout, err);
 }
 
 /* "dense+norm+out": the parts that a head has, and the width of what it gives. */
@@ -193,7 +192,7 @@ static uint64_t head_parts(const eet_file *file, int32_t head, char *out, size_t
     return width;
 }
 
-static void print_heads(const eet_file *file) {
+static eet_status print_heads(const eet_file *file, eet_error *err) {
     static const char *const header[] = {"head",  "stack",     "take",  "act",
                                          "parts", "normalize", "width", "labels"};
     static const bool right[] = {false, false, false, false, false, false, true, true};
@@ -222,16 +221,13 @@ static void print_heads(const eet_file *file) {
 
         eet_table_row(table, cells);
     }
-    if (facts->heads > 0) {
-        (void)putchar('\n');
-        eet_table_print(table, stdout);
-    }
-    eet_table_free(table);
+    (void)putchar('\n');
+    return eet_table_end(table, stdout, err);
 }
 
 /* ---- lists -------------------------------------------------------------- */
 
-static void print_assets(const eet_file *file) {
+static eet_status print_assets(const eet_file *file, eet_error *err) {
     static const char *const header[] = {"asset", "kind", "size"};
     static const bool right[] = {false, false, true};
     eet_table *table = eet_table_create(3, header, right);
@@ -244,14 +240,11 @@ static void print_assets(const eet_file *file) {
 
         eet_table_row(table, cells);
     }
-    if (eet_file_assets(file) > 0) {
-        (void)putchar('\n');
-        eet_table_print(table, stdout);
-    }
-    eet_table_free(table);
+    (void)putchar('\n');
+    return eet_table_end(table, stdout, err);
 }
 
-static void print_sections(const eet_file *file) {
+static eet_status print_sections(const eet_file *file, eet_error *err) {
     static const char *const header[] = {"section", "offset", "stored", "raw", "codec", "required"};
     static const bool right[] = {false, true, true, true, false, false};
     eet_table *table = eet_table_create(6, header, right);
@@ -272,11 +265,10 @@ static void print_sections(const eet_file *file) {
         eet_table_row(table, cells);
     }
     (void)putchar('\n');
-    eet_table_print(table, stdout);
-    eet_table_free(table);
+    return eet_table_end(table, stdout, err);
 }
 
-static void print_tensors(const eet_file *file) {
+static eet_status print_tensors(const eet_file *file, eet_error *err) {
     static const char *const header[] = {"tensor", "dtype", "shape", "size", "note"};
     static const bool right[] = {false, false, false, true, false};
     eet_table *table = eet_table_create(5, header, right);
@@ -299,8 +291,7 @@ static void print_tensors(const eet_file *file) {
         eet_table_row(table, cells);
     }
     (void)putchar('\n');
-    eet_table_print(table, stdout);
-    eet_table_free(table);
+    return eet_table_end(table, stdout, err);
 }
 
 void eet_inspect_print_provenance(const eet_file *file) {
@@ -315,15 +306,22 @@ void eet_inspect_print_provenance(const eet_file *file) {
     }
 }
 
-void eet_inspect_print(const eet_file *file, const char *path, const eet_inspect_options *options) {
+eet_status eet_inspect_print(const eet_file *file, const char *path,
+                             const eet_inspect_options *options, eet_error *err) {
     print_summary(file, path);
-    print_facts(file);
-    print_heads(file);
-    print_assets(file);
-    if (options->sections) {
-        print_sections(file);
+    eet_status status = print_facts(file, err);
+
+    if (status == EET_OK && eet_file_facts(file)->heads > 0) {
+        status = print_heads(file, err);
     }
-    if (!options->no_tensors) {
-        print_tensors(file);
+    if (status == EET_OK && eet_file_assets(file) > 0) {
+        status = print_assets(file, err);
     }
+    if (status == EET_OK && options->sections) {
+        status = print_sections(file, err);
+    }
+    if (status == EET_OK && !options->no_tensors) {
+        status = print_tensors(file, err);
+    }
+    return status;
 }

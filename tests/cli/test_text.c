@@ -62,8 +62,7 @@ START_TEST(columns_line_up_whatever_the_script)
     for (int i = 0; i < 3; i++) {
         eet_table_row(table, rows[i]);
     }
-    eet_table_print(table, stream);
-    eet_table_free(table);
+    ck_assert_int_eq(eet_table_end(table, stream, NULL), EET_OK);
     (void)fclose(stream);
     ck_assert_str_eq(text, "name    size  note\n"
                            "caf\xC3\xA9       5  x\n"
@@ -79,12 +78,18 @@ START_TEST(a_table_without_memory_says_so)
     size_t bytes = 0;
     FILE *stream = open_memstream(&text, &bytes);
     static const char *const cells[] = {"a"};
+    static const char *const lacking[] = {NULL};
+    static const bool right[] = {false};
+    eet_table *table = eet_table_create(1, cells, right);
+    eet_error err = {0};
 
     eet_table_row(NULL, cells);
-    eet_table_print(NULL, stream);
-    eet_table_free(NULL);
+    ck_assert_int_eq(eet_table_end(NULL, stream, &err), EET_E_MEMORY);
+    ck_assert_ptr_nonnull(strstr(err.text, "memory"));
+    eet_table_row(table, lacking);
+    ck_assert_int_eq(eet_table_end(table, stream, NULL), EET_E_MEMORY);
     (void)fclose(stream);
-    ck_assert_ptr_nonnull(strstr(text, "memory"));
+    ck_assert_str_eq(text, "");
     free(text);
 }
 END_TEST

@@ -1,0 +1,127 @@
+"""What the sweep runs (CASES), which faults a call can have and how a program may then end
+(FAULTS), and faults that only matter together (PAIRS)."""
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "hostile"))
+import make_torch as mt  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+POINTS = ROOT / "fixtures" / "checkpoints"
+OK, IO, MEMORY, EITHER = {0}, {5}, {6}, {5, 6}
+
+# An optional path may go on without what failed: then the result is the same, and that is checked.
+FAULTS = {
+    "alloc": {"ENOMEM": MEMORY | OK},
+    "open": {"EIO": IO | OK, "EMFILE": IO | OK},
+    "stat": {"EIO": IO | OK},
+    "path": {"EIO": IO | OK},
+    "read": {"EIO": IO, "EINTR": OK, "short": OK, "end": IO | {4}},
+    "write": {"EIO": IO, "ENOSPC": IO, "EINTR": OK, "short": OK},
+    "map": {"ENOMEM": EITHER, "EIO": EITHER},
+    "reserve": {"EIO": IO, "ENOSPC": IO, "EINTR": OK, "EOPNOTSUPP": OK, "ENOSYS": OK},
+    "truncate": {"EIO": IO, "EINTR": OK},
+    "sync": {"EIO": IO, "ENOSPC": IO, "EINTR": OK},
+    "rename": {"EIO": IO, "ENOSPC": IO},
+    "link": {"EIO": IO},
+    "close": {"EIO": IO | OK, "EINTR": OK},
+    "mode": {"EIO": IO, "EPERM": IO},
+    "advise": {"EIO": OK},
+    "thread": {"EAGAIN": OK | MEMORY},  # the converter needs no second one; a session was promised it
+    "random": {"ENOSYS": OK, "EINTR": OK, "short": OK},
+    "list": {"EIO": OK | IO},
+}
+PAIRS = [  # the last says which programs: those that replace a target, those that do not, or all
+    ("reserve:1:EOPNOTSUPP,truncate:1:EIO", IO, None),
+    ("reserve:1:EOPNOTSUPP,truncate:1:ENOSPC", IO, None),
+    ("reserve:1:EOPNOTSUPP,truncate:1:EINTR", OK, None),
+    ("rename:1:EEXIST", {2}, False),
+    ("rename:1:EINVAL", OK, False),  # a filesystem that cannot: a link takes the name instead
+    ("rename:1:ENOSYS", OK, False),
+    ("rename:1:EINVAL,link:1:EPERM", IO, False),
+    ("rename:1:EINVAL,link:1:EEXIST", {2}, False),
+    ("rename:1:EINVAL,unlink:1:EIO", OK, False),
+    ("rename:1:EINVAL", IO, True),
+    ("write:1:EIO,unlink:1:EIO", IO, None),
+    ("write:1:short+", OK, None),
+    ("write:1:short+,read:1:short+", OK, None),
+]
+
+
+@dataclass
+class Case:
+    name: str
+    program: str
+    arguments: list
+    target: str = ""  # the file that it makes in its folder
+    old: bool = False  # it is there before
+    stdin: str = ""
+    # kinds whose calls also come when the target has its name
+    late: set = field(default_factory=lambda: {"sync", "close", "unlink", "alloc"})
+
+    def argv(self, bin_folder: Path) -> list:
+        where = bin_folder.parent / "tests" if self.program == "library" else bin_folder
+        return [str(where / self.program), *map(str, self.arguments)]
+
+
+def convert(name: str, *arguments, **more) -> Case:
+    return Case(name, "eet-convert", [*arguments, "-q", "-o", "made.eet"], target="made.eet", **more)
+
+
+def make_checkpoints(work: Path) -> Path:
+    """Small ones, so that a run is short: as .bin, as safetensors, and in shards."""
+    folder = work / "in"
+    for name in ("zip", "safetensors"):
+        (folder / name).mkdir(parents=True)
+        mt.write_config(folder / name / "config.json")
+        (folder / name / "vocab.json").write_text('{"a": 0}')
+    mt.write_zip(folder / "zip" / "pytorch_model.bin", mt.state_dict())
+    mt.write_safetensors(folder / "safetensors" / "model.safetensors", mt.state_dict())
+    return folder
+
+
+def model(work: Path, bin_folder: Path, checkpoint: str) -> Path:
+    made = work / f"{checkpoint}.eet"
+    subprocess.run([bin_folder / "eet-convert", POINTS / checkpoint, "-q", "-o", made], check=True,
+                   stdout=subprocess.DEVNULL)
+    return made
+
+
+def CASES(work: Path, bin_folder: Path) -> list:
+    made = make_checkpoints(work)
+    gpt2, bert = model(work, bin_folder, "gpt2_tiny"), model(work, bin_folder, "bert_tiny")
+    rows = work / "rows.jsonl"
+    rows.write_text('{"ids": [5, 10, 15]}\n{"ids": [26, 28], "text": "x"}\n')
+    cases = [
+        convert("convert-zip", made / "zip"),
+        convert("convert-safetensors", made / "safetensors", "--hash-source", "--dtype", "f16",
+                "--metadata", "note=x", "--force", old=True),
+        convert("convert-bert", POINTS / "bert_mlm", "--hash-source"),
+        convert("convert-json", made / "zip", "--json", "--clamp"),
+        Case("inspect", "eet-inspect", ["--sections", gpt2]),
+        Case("inspect-json", "eet-inspect", ["--json", bert]),
+        Case("inspect-digest", "eet-inspect", ["--digest=file", gpt2]),
+        Case("inspect-dump", "eet-inspect",
+             ["--tensor", "dec.emb.tok", "--dump", "npy", "-o", "made.npy", gpt2],
+             target="made.npy"),
+        Case("inspect-raw", "eet-inspect",
+             ["--tensor", "dec.emb.tok", "--stats", "--dump", "raw", "-o", "made.raw", "--force",
+              gpt2], target="made.raw", old=True),
+        Case("verify", "eet-verify", ["--deep", gpt2]),
+        Case("verify-json", "eet-verify", ["--json", "--level", "1", gpt2, bert]),
+        Case("run", "eet-run", [gpt2, "-n", "4", "--json", "--threads", "2"], stdin=str(rows)),
+        Case("encode", "eet-encode", [bert, "--normalize"], stdin=str(rows)),
+        Case("encode-npy", "eet-encode", [bert, "--format", "npy", "-o", "made.npy"],
+             target="made.npy", stdin=str(rows)),
+        *[Case(f"library-{how}", "library", [how, gpt2])
+          for how in ("map", "copy", "fd", "memory")],
+    ]
+    if (bin_folder / "eet-diff").exists():
+        twin = work / "twin.eet"
+        shutil.copy(gpt2, twin)
+        cases += [Case("diff", "eet-diff", [gpt2, twin]),
+                  Case("diff-stats", "eet-diff", ["--stats", "--json", gpt2, twin])]
+    return cases
