@@ -146,15 +146,51 @@ typedef struct eet_score_args {
     float *scratch; /* eet_project_scratch(rows, k) floats */
 } eet_score_args;
 
-/* token[r] = argmax of a row (lowest id wins ties); log_prob[r] its log-softmax,
- * over the first `vocab` columns. A NaN never wins. */
+/* How a row's token is chosen; all zero: the largest score. docs/sampling.md has the formulas,
+ * kernels/random.h the random numbers. */
+typedef struct eet_sampler {
+    uint64_t seed, stream; /* with `position`, what a draw depends on */
+    double temperature;    /* 0: no draw */
+    double top_p;          /* 0: all */
+    float penalty;         /* of the ids in the row's history; 0: none */
+    int32_t top_k;         /* 0: all */
+    int32_t position;      /* of the token to come */
+    int32_t history;       /* how many ids of it count */
+    int32_t barred;        /* how many ids of `bar` cannot be chosen */
+    int32_t reserved;
+} eet_sampler;
+
+/* token[r] = the row's choice over the first `vocab` columns, the lowest id among equals;
+ * log_prob[r] its log-softmax before any sampler. A NaN is never chosen. */
 typedef struct eet_sample_args {
     const float *logits; /* (rows, stride) */
     int64_t stride;
     int32_t rows, vocab;
-    int32_t *token;  /* (rows) */
-    float *log_prob; /* (rows) or NULL */
+    const eet_sampler *sampler; /* (rows) or NULL: the largest */
+    const int32_t *history;     /* (rows, history_stride) ids; NULL where no sampler asks */
+    int64_t history_stride;
+    const int32_t *bar; /* ids; those outside the vocabulary do not matter */
+    int32_t *token;     /* (rows) */
+    float *log_prob;    /* (rows) or NULL */
+    void *scratch;      /* with samplers: eet_sample_scratch(rows, vocab) bytes */
 } eet_sample_args;
+
+static inline int64_t eet_sample_scratch(int64_t rows, int64_t vocab) {
+    return rows * vocab * 8;
+}
+
+/* log_prob[r] = log-softmax of row r at target[r]; and its `top` largest columns, largest
+ * first, the lowest id first among equals. A NaN counts as -inf. */
+typedef struct eet_logprob_args {
+    const float *logits; /* (rows, stride) */
+    int64_t stride;
+    int32_t rows, vocab;
+    const int32_t *target; /* (rows) or NULL */
+    float *log_prob;       /* (rows) with targets */
+    int32_t top;           /* 0 .. vocab */
+    int32_t *top_token;    /* (rows, top) */
+    float *top_log_prob;   /* (rows, top) */
+} eet_logprob_args;
 
 /* y[r] = mean of x over tokens [start[r], start[r + 1]), optionally scaled to
  * length 1 (divided by max(|y|, 1e-12), as torch's normalize). An empty row is 0. */
@@ -197,6 +233,7 @@ typedef struct eet_convert_args {
     X(attention)      \
     X(score)          \
     X(sample)         \
+    X(logprob)        \
     X(pool)           \
     X(page_copy)      \
     X(convert)

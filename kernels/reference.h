@@ -28,6 +28,13 @@ bool eet_convert_is_known(const eet_convert_args *a);
 /* How many of the leading columns go to y; the others go into pages. */
 int32_t eet_project_y_columns(const eet_project_args *a);
 
+/* log of the sum of all e^logit. */
+double eet_log_sum(const float *logits, int32_t vocab);
+/* Row `row` after repetition penalty and minimum length, in y. */
+void eet_sample_process(const eet_sample_args *a, int32_t row, float *y);
+/* All ids, the largest score first, the lowest id first among equals. */
+void eet_sample_sort(const float *y, int32_t vocab, int32_t *order);
+
 /* embed and score as the other ops that they consist of. */
 eet_project_args eet_embed_projection(const eet_embed_args *a);
 eet_norm_args eet_score_norm(const eet_score_args *a);

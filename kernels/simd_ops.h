@@ -4,78 +4,9 @@
 
 #include "kernels/simd_attention.h"
 #include "kernels/simd_project.h"
+#include "kernels/simd_sample.h"
 
 enum { CONVERT_AT_ONCE = 65536 };
-
-/* The largest logit, NaNs aside; -inf when there is none. */
-static inline float top_of(const float *logits, int32_t vocab) {
-    vec top = vec_all(-__builtin_inff());
-    int32_t i = 0;
-
-    for (; i + LANES <= vocab; i += LANES) {
-        top = vec_max(vec_load(logits + i), top);
-    }
-    float best = vec_top(top);
-
-    for (; i < vocab; ++i) {
-        best = logits[i] > best ? logits[i] : best;
-    }
-    return best;
-}
-
-/* The first place of a value; 0 when it is nowhere (only NaNs are there). */
-static inline int32_t place_of(const float *logits, int32_t vocab, float value) {
-    int32_t i = 0;
-
-    for (; i + LANES <= vocab; i += LANES) {
-        const uint32_t here = vec_bits(vec_equal(vec_load(logits + i), vec_all(value)));
-
-        if (here != 0) {
-            return i + __builtin_ctz(here);
-        }
-    }
-    for (; i < vocab; ++i) {
-        if (logits[i] == value) {
-            return i;
-        }
-    }
-    return 0;
-}
-
-/* The sum of all e^(x - top), in double from lane to lane: thousands are added. */
-static inline double sum_of_powers(const float *logits, int32_t vocab, float top) {
-    double sum = 0.0;
-
-    for (int32_t first = 0; first < vocab; first += 64 * LANES) {
-        const int32_t end = vocab - first < 64 * LANES ? vocab : first + 64 * LANES;
-        vec part = vec_zero();
-
-        for (int32_t i = first; i < end; i += LANES) {
-            const int32_t some = lanes_at(i, end);
-            const vec x = vec_load_some(logits + i, some);
-
-            part = vec_add(part, vec_first(vec_exp(vec_sub(x, vec_all(top))), some));
-        }
-        sum += (double)vec_sum(part);
-    }
-    return sum;
-}
-
-static inline void sample_row(const void *args, int64_t row) {
-    const eet_sample_args *a = args;
-    const float *logits = a->logits + row * a->stride;
-    const int32_t best = place_of(logits, a->vocab, top_of(logits, a->vocab));
-
-    a->token[row] = best;
-    if (a->log_prob != NULL) {
-        a->log_prob[row] = (float)-log(sum_of_powers(logits, a->vocab, logits[best]));
-    }
-}
-
-static inline eet_status sample_simd(eet_backend *backend, const eet_sample_args *a) {
-    for_rows(backend, a->rows, a->vocab, sample_row, a);
-    return EET_OK;
-}
 
 /* Elements [piece * CONVERT_AT_ONCE, ...) of a conversion. */
 static inline void convert_piece(const void *args, int64_t piece) {
@@ -119,6 +50,7 @@ static inline void use_simd(eet_ops *ops) {
     ops->attention = attention_simd;
     ops->score = score_simd;
     ops->sample = sample_simd;
+    ops->logprob = logprob_simd;
     ops->pool = pool_simd;
     ops->convert = convert_simd;
 }

@@ -68,10 +68,10 @@ static inline void norm_row(const float *x, int32_t cols, const eet_norm_weights
 }
 
 typedef struct rows_work {
-    pieces pieces; /* of ROWS_AT_ONCE rows */
+    pieces pieces; /* of `at_once` rows */
     const void *args;
     void (*row)(const void *args, int64_t row);
-    int64_t rows;
+    int64_t rows, at_once;
 } rows_work;
 
 static inline void rows_task(void *context, int32_t part, int32_t parts) {
@@ -80,9 +80,9 @@ static inline void rows_task(void *context, int32_t part, int32_t parts) {
     (void)part;
     (void)parts;
     for (int64_t piece = 0; take_piece(&work->pieces, &piece);) {
-        const int64_t first = piece * ROWS_AT_ONCE;
+        const int64_t first = piece * work->at_once;
 
-        for (int64_t row = first; row < work->rows && row < first + ROWS_AT_ONCE; ++row) {
+        for (int64_t row = first; row < work->rows && row < first + work->at_once; ++row) {
             work->row(work->args, row);
         }
     }
@@ -90,11 +90,13 @@ static inline void rows_task(void *context, int32_t part, int32_t parts) {
 
 static inline void for_rows(eet_backend *backend, int64_t rows, double cols,
                             void (*row)(const void *, int64_t), const void *args) {
+    const int64_t at_once = cols < WORTH_SHARING ? ROWS_AT_ONCE : 1;
     rows_work work = {
-        .pieces = {.count = (rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE},
+        .pieces = {.count = (rows + at_once - 1) / at_once},
         .args = args,
         .row = row,
         .rows = rows,
+        .at_once = at_once,
     };
 
     run_task(backend, (double)rows * cols, rows_task, &work);
