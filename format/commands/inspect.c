@@ -47,13 +47,19 @@ static const eet_option options[] = {
      .choices = "npy|raw",
      .help = "with --tensor: write it to -o FILE as npy or raw",
      .offset = AT(dump)},
+    {.name = "extract",
+     .kind = EET_OPTION_STRING,
+     .optional_value = true,
+     .value = "NAME",
+     .help = "write the asset NAME, or all, into the folder of -o",
+     .offset = AT(extract)},
     {.name = "output",
      .letter = 'o',
      .kind = EET_OPTION_STRING,
      .value = "FILE",
-     .help = "where --dump writes",
+     .help = "where --dump writes; for --extract a folder",
      .offset = AT(output)},
-    {.name = "force", .help = "replace an existing FILE of -o", .offset = AT(force)},
+    {.name = "force", .help = "replace what is there already", .offset = AT(force)},
     {.name = NULL},
 };
 
@@ -80,22 +86,27 @@ static eet_status misuse(eet_error *err, const char *what) {
 
 /* Options that contradict each other. */
 static eet_status check_options(const eet_inspect_options *o, const char *path, eet_error *err) {
-    const int asked = (o->digest != NULL) + (o->key != NULL) + (o->tensor != NULL) + o->provenance;
+    const int asked = (o->digest != NULL) + (o->key != NULL) + (o->tensor != NULL) +
+                      (o->extract != NULL) + o->provenance;
 
     if (strcmp(path, "-") == 0) {
         return misuse(err, "a .eet file is read in any order, so it cannot be standard input");
     }
     if (asked > 1) {
-        return misuse(err, "--digest, --key, --tensor and --provenance exclude each other");
+        return misuse(err,
+                      "--digest, --key, --tensor, --extract and --provenance exclude each other");
     }
     if (o->tensor == NULL && (o->stats || o->dump != NULL)) {
         return misuse(err, "--stats and --dump are of one tensor; name it with --tensor");
     }
-    if ((o->dump != NULL) != (o->output != NULL)) {
+    if (o->extract != NULL && (o->output == NULL || o->output[0] == '\0')) {
+        return misuse(err, "--extract needs a folder; name it with --output");
+    }
+    if (o->extract == NULL && (o->dump != NULL) != (o->output != NULL)) {
         return misuse(err, "--dump and --output FILE go together");
     }
     if (o->output != NULL && strcmp(o->output, "-") == 0) {
-        return misuse(err, "a dump is written to a file, not to standard output");
+        return misuse(err, "nothing is dumped or extracted to standard output");
     }
     return EET_OK;
 }
@@ -159,8 +170,11 @@ static eet_status print_key(const eet_file *file, const eet_inspect_options *o, 
 
 static eet_status print_answer(eet_file *file, const char *path, const eet_inspect_options *o,
                                eet_error *err) {
-    const eet_status status = eet_file_unpack_assets(file, err);
+    eet_status status = eet_file_unpack_assets(file, err);
 
+    if (status == EET_OK) {
+        status = eet_file_unpack_provenance(file, err);
+    }
     if (status != EET_OK) {
         return status;
     }
@@ -172,6 +186,9 @@ static eet_status print_answer(eet_file *file, const char *path, const eet_inspe
     }
     if (o->tensor != NULL) {
         return eet_inspect_tensor(file, o, err);
+    }
+    if (o->extract != NULL) {
+        return eet_inspect_extract(file, o, err);
     }
     if (o->json) {
         return eet_json_write(eet_inspect_document(file, path, o), stdout, false, err);

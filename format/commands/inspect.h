@@ -12,6 +12,7 @@ typedef struct eet_inspect_options {
     bool json, no_tensors, sections, provenance, stats, force;
     const char *digest; /* NULL: not asked; "": content */
     const char *key, *tensor, *dump, *output;
+    const char *extract; /* NULL: not asked; "": all assets */
 } eet_inspect_options;
 
 /* Sums over the directory; parameters are elements of tensors that are neither
@@ -42,5 +43,8 @@ eet_status eet_inspect_tensor(const eet_file *file, const eet_inspect_options *o
                               eet_error *err);
 eet_status eet_inspect_dump(const eet_file_tensor *tensor, const eet_inspect_options *options,
                             eet_error *err);
+/* The assets into a folder. */
+eet_status eet_inspect_extract(const eet_file *file, const eet_inspect_options *options,
+                               eet_error *err);
 
 #endif

@@ -375,6 +375,20 @@ static eet_census census_64(const uint8_t *at, uint64_t count) {
     return c;
 }
 
+/* The 8-bit ones, which end differently: from `first_nan` on NaN, from `infinity` on infinite. */
+static eet_census census_8(const uint8_t *at, uint64_t count, uint8_t mask, uint8_t infinity,
+                           uint8_t first_nan) {
+    eet_census c = {.nans = 0};
+
+    for (uint64_t i = 0; i < count; i++) {
+        const uint8_t bits = at[i] & mask;
+
+        c.nans += bits >= first_nan ? 1 : 0;
+        c.infinities += bits < first_nan && bits >= infinity ? 1 : 0;
+    }
+    return c;
+}
+
 eet_census eet_census_of(const eet_file_tensor *tensor) {
     const uint64_t count = eet_tensor_elements(tensor);
 
@@ -387,6 +401,12 @@ eet_census eet_census_of(const eet_file_tensor *tensor) {
         return census_32(tensor->data, count);
     case EET_F64:
         return census_64(tensor->data, count);
+    case EET_F8_E4M3: /* has no infinity */
+        return census_8(tensor->data, count, 0x7F, 0x7F, 0x7F);
+    case EET_F8_E5M2:
+        return census_8(tensor->data, count, 0x7F, 0x7C, 0x7D);
+    case EET_F8_E8M0: /* powers of two without a sign */
+        return census_8(tensor->data, count, 0xFF, 0xFF, 0xFF);
     default:
         return (eet_census){.nans = 0};
     }

@@ -40,8 +40,8 @@ typedef struct eet_statistics {
 } eet_statistics;
 eet_statistics eet_statistics_of(const eet_file_tensor *tensor);
 
-/* The NaNs and infinities of a tensor alone, fast; integers have none, and neither
- * do the dtypes that are not readable. */
+/* The NaNs and infinities of a tensor alone, fast, in every floating dtype; integers have
+ * none. */
 typedef struct eet_census {
     uint64_t nans, infinities;
 } eet_census;

@@ -11,7 +11,7 @@
 #include "format/commands/values.h"
 #include "format/verify.h"
 
-enum { DEEPEST = 2, EXIT_CHECK_FAILED = 1 };
+enum { DEEPEST = 2, EXIT_CHECK_FAILED = 1, NAMED = 16 };
 
 typedef struct fields {
     bool json, quick, deep, quiet;
@@ -61,26 +61,26 @@ typedef struct result {
     const char *path;
     eet_error err; /* status EET_OK: good, or only the census failed */
     eet_file *file;
-    eet_census census;
-    const char *bad; /* the first tensor with NaN or infinity; in the file */
+    eet_census census; /* of all tensors */
+    int32_t bad;       /* how many have NaN or infinity */
 } result;
 
 static int32_t check_count(const fields *f) {
     return (int32_t)f->level + 1 + (f->deep ? 1 : 0);
 }
 
+/* The census of a tensor; an alias has none of its own. */
+static eet_census census_at(const eet_file *file, int32_t index) {
+    const eet_file_tensor tensor = eet_file_tensor_at(file, index);
+
+    return tensor.alias_of >= 0 ? (eet_census){.nans = 0} : eet_census_of(&tensor);
+}
+
 static void take_census(result *r) {
     for (int32_t i = 0; i < eet_file_tensors(r->file); i++) {
-        const eet_file_tensor tensor = eet_file_tensor_at(r->file, i);
+        const eet_census census = census_at(r->file, i);
 
-        if (tensor.alias_of >= 0) {
-            continue;
-        }
-        const eet_census census = eet_census_of(&tensor);
-
-        if (r->bad == NULL && census.nans + census.infinities > 0) {
-            r->bad = tensor.name;
-        }
+        r->bad += census.nans + census.infinities > 0 ? 1 : 0;
         r->census.nans += census.nans;
         r->census.infinities += census.infinities;
     }
@@ -110,7 +110,7 @@ static int exit_code(const result *r) {
     if (r->err.status != EET_OK) {
         return eet_status_exit_code((eet_status)r->err.status);
     }
-    return r->bad != NULL ? EXIT_CHECK_FAILED : 0;
+    return r->bad > 0 ? EXIT_CHECK_FAILED : 0;
 }
 
 static void print_checks(const fields *f) {
@@ -119,20 +119,42 @@ static void print_checks(const fields *f) {
     }
 }
 
+/* How many, and in which tensors. */
+static void print_census(const result *r) {
+    eet_shown shown;
+    int32_t named = 0;
+
+    (void)fprintf(stderr,
+                  "%s: error: %s: weights are not finite: %" PRIu64 " NaN, %" PRIu64
+                  " infinite, in %d %s\n",
+                  command.name, eet_show(&shown, r->path, strlen(r->path)), r->census.nans,
+                  r->census.infinities, (int)r->bad, r->bad == 1 ? "tensor" : "tensors");
+    for (int32_t i = 0; i < eet_file_tensors(r->file) && named < NAMED; i++) {
+        const eet_census census = census_at(r->file, i);
+        const char *name = eet_file_tensor_at(r->file, i).name;
+
+        if (census.nans + census.infinities > 0) {
+            named++;
+            (void)fprintf(
+                stderr, "%s: note: tensor \"%s\": %" PRIu64 " NaN, %" PRIu64 " infinite\n",
+                command.name, eet_show(&shown, name, strlen(name)), census.nans, census.infinities);
+        }
+    }
+    if (r->bad > named) {
+        (void)fprintf(stderr, "%s: note: and %d tensors more; --json lists all\n", command.name,
+                      (int)(r->bad - named));
+    }
+}
+
 static void print_result(const fields *f, const result *r) {
     eet_shown shown;
-    eet_shown name;
 
     if (r->err.status != EET_OK) {
         (void)eet_command_fail(&command, &r->err, r->path, false);
         return;
     }
-    if (r->bad != NULL) {
-        (void)fprintf(stderr,
-                      "%s: error: %s: %" PRIu64 " NaN and %" PRIu64
-                      " infinite weights, the first in tensor \"%s\"\n",
-                      command.name, eet_show(&shown, r->path, strlen(r->path)), r->census.nans,
-                      r->census.infinities, eet_show(&name, r->bad, strlen(r->bad)));
+    if (r->bad > 0) {
+        print_census(r);
         return;
     }
     if (!f->quiet) {
@@ -161,10 +183,27 @@ static eet_json *error_of(const eet_error *err) {
 
 static eet_json *census_of(const result *r) {
     eet_json *object = eet_json_object();
+    eet_json *list = eet_json_array();
+    const char *first = NULL;
 
+    for (int32_t i = 0; i < eet_file_tensors(r->file) && r->bad > 0; i++) {
+        const eet_census census = census_at(r->file, i);
+
+        if (census.nans + census.infinities > 0) {
+            const char *name = eet_file_tensor_at(r->file, i).name;
+            eet_json *tensor = eet_json_object();
+
+            first = first == NULL ? name : first;
+            eet_json_set_string(tensor, "name", name);
+            eet_json_set_integer(tensor, "nan", (int64_t)census.nans);
+            eet_json_set_integer(tensor, "infinite", (int64_t)census.infinities);
+            eet_json_append(list, tensor);
+        }
+    }
     eet_json_set_integer(object, "nan", (int64_t)r->census.nans);
     eet_json_set_integer(object, "infinite", (int64_t)r->census.infinities);
-    eet_json_set_string(object, "first", r->bad);
+    eet_json_set_string(object, "first", first);
+    eet_json_set(object, "tensors", list);
     return object;
 }
 
