@@ -72,17 +72,17 @@ static inline double sum_of_powers(const float *logits, int32_t vocab, float top
 /* ---- the largest few ---------------------------------------------------- */
 
 /* Ids with their scores: a heap whose root comes last in order, and in order once sorted. */
-typedef struct ranking {
+typedef struct shortlist {
     float *score;
     int32_t *id;
     int32_t count;
-} ranking;
+} shortlist;
 
-static inline bool is_later(const ranking *r, int32_t a, int32_t b) {
+static inline bool is_later(const shortlist *r, int32_t a, int32_t b) {
     return r->score[a] < r->score[b] || (r->score[a] == r->score[b] && r->id[a] > r->id[b]);
 }
 
-static inline void swap_ranks(const ranking *r, int32_t a, int32_t b) {
+static inline void swap_ranks(const shortlist *r, int32_t a, int32_t b) {
     const float score = r->score[a];
     const int32_t id = r->id[a];
 
@@ -92,7 +92,7 @@ static inline void swap_ranks(const ranking *r, int32_t a, int32_t b) {
     r->id[b] = id;
 }
 
-static inline void sink_rank(const ranking *r, int32_t root, int32_t count) {
+static inline void sink_rank(const shortlist *r, int32_t root, int32_t count) {
     for (int32_t child = 2 * root + 1; child < count; child = 2 * root + 1) {
         if (child + 1 < count && is_later(r, child + 1, child)) {
             child += 1;
@@ -105,14 +105,14 @@ static inline void sink_rank(const ranking *r, int32_t root, int32_t count) {
     }
 }
 
-static inline void sort_ranks(const ranking *r) {
+static inline void sort_ranks(const shortlist *r) {
     for (int32_t last = r->count - 1; last > 0; --last) {
         swap_ranks(r, 0, last);
         sink_rank(r, 0, last);
     }
 }
 
-static inline void enter(const ranking *r, float score, int32_t id) {
+static inline void enter(const shortlist *r, float score, int32_t id) {
     if (score > r->score[0]) { /* an equal one's id is higher: ids come in order */
         r->score[0] = score;
         r->id[0] = id;
@@ -121,7 +121,7 @@ static inline void enter(const ranking *r, float score, int32_t id) {
 }
 
 /* The r->count largest of a row, in order. */
-static inline void rank_largest(const float *y, int32_t vocab, const ranking *r) {
+static inline void rank_largest(const float *y, int32_t vocab, const shortlist *r) {
     int32_t i = 0;
 
     for (; i < r->count; ++i) {
@@ -151,7 +151,7 @@ static inline void logprob_row(const void *args, int64_t row) {
     const float *logits = a->logits + row * a->stride;
     const float top = logits[place_of(logits, a->vocab, top_of(logits, a->vocab))];
     const double lost = log(sum_of_powers(logits, a->vocab, top));
-    const ranking r = {
+    const shortlist r = {
         .score = a->top_log_prob + row * a->top,
         .id = a->top_token + row * a->top,
         .count = a->top,
@@ -432,7 +432,7 @@ static inline int32_t draw_among(const choice_row *r) {
 
 /* From ids in order, as far as less than `limit` of mass is before them. False: they are not
  * that many. */
-static inline bool draw_ranked(const choice_row *r, const ranking *ranks, double limit,
+static inline bool draw_ranked(const choice_row *r, const shortlist *ranks, double limit,
                                int32_t *choice) {
     const eet_sampler *s = r->sampler;
     leader best = {.sum = -__builtin_inf(), .id = ranks->id[0]};
@@ -453,7 +453,7 @@ static inline bool draw_ranked(const choice_row *r, const ranking *ranks, double
 static inline int32_t draw_listed(const choice_row *r, double top_p) {
     float score[LISTED_AT_MOST];
     int32_t id[LISTED_AT_MOST];
-    const ranking ranks = {.score = score, .id = id, .count = r->sampler->top_k};
+    const shortlist ranks = {.score = score, .id = id, .count = r->sampler->top_k};
     uint64_t total = 0;
     int32_t choice = 0;
 
@@ -471,7 +471,7 @@ static inline int32_t draw_by_mass(choice_row *r) {
     float score[LISTED_AT_MOST];
     int32_t id[LISTED_AT_MOST];
     const int32_t count = r->vocab < LISTED_AT_MOST ? r->vocab : LISTED_AT_MOST;
-    const ranking ranks = {.score = score, .id = id, .count = count};
+    const shortlist ranks = {.score = score, .id = id, .count = count};
     int32_t choice = 0;
 
     rank_largest(r->y, r->vocab, &ranks);
