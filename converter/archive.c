@@ -15,9 +15,11 @@
 #include "format/deflate.h"
 
 struct eet_archive {
-    int fd;
-    zip_t *zip; /* holds the entries' names */
+    int fd;     /* -1: none for now */
+    zip_t *zip; /* while it is opened */
     int64_t count;
+    char *names; /* of the entries, one after the other */
+    char *next;  /* room for the next of them */
     eet_archive_entry *entry;
     uint64_t *data;    /* (count) offset of an entry's packed bytes */
     uint32_t *by_name; /* (count) entries in the order of fold_order */
@@ -82,13 +84,16 @@ static eet_status take_entry(eet_archive *archive, int64_t index, const eet_zip_
                         "zip entry \"%s\" can be read in two ways",
                         eet_show(&shown, line->name, line->name_bytes));
     }
+    memcpy(archive->next, line->name, line->name_bytes);
+    archive->next[line->name_bytes] = '\0';
     archive->entry[index] = (eet_archive_entry){
-        .name = stat.name,
+        .name = archive->next,
         .bytes = line->raw_bytes,
         .packed_bytes = line->packed_bytes,
         .crc = line->crc,
         .deflated = line->method == ZIP_CM_DEFLATE,
     };
+    archive->next += line->name_bytes + 1;
     archive->data[index] = line->data;
     archive->by_name[index] = (uint32_t)index;
     return EET_OK;
@@ -133,16 +138,23 @@ static eet_status open_zip(eet_archive *archive, eet_error *err) {
 static eet_status take_entries(eet_archive *archive, const eet_zip_directory *directory,
                                eet_error *err) {
     const size_t count = (size_t)directory->count;
+    size_t names = 0;
     eet_status status = open_zip(archive, err);
 
     if (status != EET_OK) {
         return status;
     }
+    for (size_t i = 0; i < count; i++) {
+        names += directory->line[i].name_bytes + 1;
+    }
     archive->count = (int64_t)count;
+    archive->names = malloc(names + 1);
+    archive->next = archive->names;
     archive->entry = malloc(count * sizeof *archive->entry + 1);
     archive->data = malloc(count * sizeof *archive->data + 1);
     archive->by_name = malloc(count * sizeof *archive->by_name + 1);
-    if (archive->entry == NULL || archive->data == NULL || archive->by_name == NULL) {
+    if (archive->names == NULL || archive->entry == NULL || archive->data == NULL ||
+        archive->by_name == NULL) {
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a zip archive");
     }
     if (zip_get_num_entries(archive->zip, 0) != archive->count) {
@@ -153,6 +165,22 @@ static eet_status take_entries(eet_archive *archive, const eet_zip_directory *di
         status = take_entry(archive, i, &directory->line[i], err);
     }
     return status == EET_OK ? sort_names(archive, err) : status;
+}
+
+static void close_zip(eet_archive *archive) {
+    if (archive->zip != NULL) {
+        zip_discard(archive->zip);
+    }
+    archive->zip = NULL;
+}
+
+eet_status eet_archive_use(eet_archive *archive, int fd, eet_error *err) {
+    if (archive->fd >= 0) {
+        (void)close(archive->fd);
+    }
+    archive->fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    return fd < 0 || archive->fd >= 0 ? EET_OK
+                                      : eet_fail_errno(err, errno, "cannot open the zip archive");
 }
 
 eet_status eet_archive_open(int fd, uint64_t bytes, eet_archive **out, eet_error *err) {
@@ -168,9 +196,12 @@ eet_status eet_archive_open(int fd, uint64_t bytes, eet_archive **out, eet_error
         status = eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a zip archive");
         goto end;
     }
-    archive->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-    status = archive->fd < 0 ? eet_fail_errno(err, errno, "cannot open the zip archive")
-                             : take_entries(archive, &directory, err);
+    archive->fd = -1;
+    status = eet_archive_use(archive, fd, err);
+    if (status == EET_OK) {
+        status = take_entries(archive, &directory, err);
+    }
+    close_zip(archive);
     if (status != EET_OK) {
         eet_archive_close(archive);
         goto end;
@@ -185,12 +216,10 @@ void eet_archive_close(eet_archive *archive) {
     if (archive == NULL) {
         return;
     }
-    if (archive->zip != NULL) {
-        zip_discard(archive->zip);
-    }
     if (archive->fd >= 0) {
         (void)close(archive->fd);
     }
+    free(archive->names);
     free(archive->entry);
     free(archive->data);
     free(archive->by_name);

@@ -27,6 +27,10 @@ typedef struct eet_archive_entry {
 eet_status eet_archive_open(int fd, uint64_t bytes, eet_archive **out, eet_error *err);
 void eet_archive_close(eet_archive *archive); /* NULL is fine */
 
+/* Reads from a dup of `fd`, the same file opened again, from now on; -1: from none,
+ * until the next call. E_IO. */
+eet_status eet_archive_use(eet_archive *archive, int fd, eet_error *err);
+
 int64_t eet_archive_count(const eet_archive *archive);
 const eet_archive_entry *eet_archive_at(const eet_archive *archive, int64_t index);
 int64_t eet_archive_find(const eet_archive *archive, const char *name); /* -1: not there */

@@ -1,6 +1,7 @@
 /* convert.c - the steps from a checkpoint to a .eet file. */
 #include "converter/convert.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -108,8 +109,11 @@ static eet_status declare_asset(eet_conversion *c, eet_writer *writer, const eet
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
     }
     if (lstat(path, &about) != 0) {
+        const int number = errno;
+
         free(path);
-        return EET_OK;
+        return number == ENOENT ? EET_OK
+                                : eet_fail_errno(err, number, "%s cannot be read", row->name);
     }
     eet_status status =
         eet_read_small(path, c->options.follow_symlinks, MAX_ASSET, &bytes, &size, err);
@@ -215,6 +219,12 @@ eet_status eet_conversion_write(eet_conversion *c, eet_writer *writer,
     eet_emit_end(&emitter);
     eet_source_drop_cache(c->source);
     c->stats = emitter.total;
-    prefix_weights(c, err);
+    c->at_target = emitter.at_target;
+    if (status == EET_OK) {
+        status = eet_source_check(c->source, err);
+    }
+    if (!c->at_target) {
+        prefix_weights(c, err);
+    }
     return status == EET_OK ? declare_provenance(c, writer, err) : status;
 }

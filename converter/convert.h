@@ -29,6 +29,7 @@ typedef struct eet_conversion {
     int32_t *number;       /* of each place in the writer */
     uint64_t weight_bytes; /* to be written */
     eet_cast_stats stats;  /* after writing */
+    bool at_target;        /* writing failed, not reading */
 } eet_conversion;
 
 /* Called between tensors: so many places and bytes are done. */

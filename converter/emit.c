@@ -74,21 +74,28 @@ typedef struct carrying {
     eet_cast_stats stats;
 } carrying;
 
+static eet_status append(carrying *c, const void *data, uint64_t bytes, eet_error *err) {
+    const eet_status status = eet_writer_append(c->e->writer, c->number, data, bytes, err);
+
+    c->e->at_target = status != EET_OK;
+    return status;
+}
+
 static eet_status append_cast(carrying *c, const void *data, uint64_t count, eet_error *err) {
     eet_emitter *e = c->e;
     const uint64_t bytes = count * eet_dtype_bytes(c->cast.to);
 
     if (eet_cast_keeps(&c->cast)) {
         eet_cast_look(&c->cast, data, count, &c->stats);
-        return eet_writer_append(e->writer, c->number, data, bytes, err);
+        return append(c, data, bytes, err);
     }
-    eet_status status = room_for(&e->cast, &e->cast_bytes, bytes, err);
+    const eet_status status = room_for(&e->cast, &e->cast_bytes, bytes, err);
 
     if (status != EET_OK) {
         return status;
     }
     eet_cast_values(&c->cast, data, e->cast, count, &c->stats);
-    return eet_writer_append(e->writer, c->number, e->cast, bytes, err);
+    return append(c, e->cast, bytes, err);
 }
 
 /* Row after row as it stands. */

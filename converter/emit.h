@@ -31,6 +31,7 @@ typedef struct eet_emitter {
     eet_cast_stats total;
     void *turned, *cast; /* pieces; freed by eet_emit_end */
     uint64_t turned_bytes, cast_bytes;
+    bool at_target; /* the writer failed */
 } eet_emitter;
 eet_status eet_emit_place(eet_emitter *e, int32_t place, int32_t number, eet_error *err);
 void eet_emit_end(eet_emitter *e);

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { READING = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC };
+
 static const char *base_name(const char *path) {
     const char *slash = strrchr(path, '/');
 
@@ -37,19 +39,25 @@ static eet_status fail_system(eet_error *err, int number) {
     return eet_fail_errno(err, number, "the file cannot be opened");
 }
 
-/* Is `target` the "../../blobs/<id>" that a hub cache's snapshot links to? */
-static bool is_blob_link(const char *target) {
-    static const char start[] = "../../blobs/";
-    const char *id = target + sizeof start - 1;
+/* How many "../" a hub cache's link begins with; 0: "../../blobs/<id>" is not its form.
+ * *id: the blob's name. */
+static int count_up(const char *target, const char **id) {
+    static const char blobs[] = "blobs/";
+    int up = 0;
 
-    if (strncmp(target, start, sizeof start - 1) != 0 || *id == '\0') {
-        return false;
+    for (; strncmp(target, "../", 3) == 0; target += 3) {
+        up++;
     }
-    return strspn(id, "0123456789abcdefABCDEF-") == strlen(id);
+    if (up < 2 || strncmp(target, blobs, sizeof blobs - 1) != 0) {
+        return 0;
+    }
+    *id = target + sizeof blobs - 1;
+    return **id != '\0' && strspn(*id, "0123456789abcdefABCDEF-") == strlen(*id) ? up : 0;
 }
 
-/* Is `folder` .../snapshots/<revision>, asked of the system: a path may be relative. */
-static bool is_snapshot(int folder) {
+/* Is the folder .../snapshots/<revision>, or `up` - 2 folders below one? Asked of the
+ * system: a path may be relative. */
+static bool is_snapshot(int folder, int up) {
     char link[64];
     char path[PATH_MAX];
 
@@ -60,21 +68,41 @@ static bool is_snapshot(int folder) {
         return false;
     }
     path[length] = '\0';
-    char *revision = strrchr(path, '/');
+    for (; up > 1; up--) {
+        char *last = strrchr(path, '/');
 
-    if (revision == NULL || revision == path) {
-        return false;
+        if (last == NULL || last == path) {
+            return false;
+        }
+        *last = '\0';
     }
-    *revision = '\0';
     return strcmp(base_name(path), "snapshots") == 0;
 }
 
-/* Opens what a symbolic link `path` stands for when it is a hub cache's; the
- * blob itself may be no link. */
+/* Opens a blob of the cache that `folder` belongs to: neither it nor the folder of
+ * blobs may be a link. */
+static int open_in_cache(int folder, const char *target, const char *id) {
+    char path[PATH_MAX];
+
+    (void)snprintf(path, sizeof path, "%.*s", (int)(id - target) - 1, target); /* no slash */
+    const int blobs = openat(folder, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (blobs < 0) {
+        return -1;
+    }
+    const int fd = openat(blobs, id, READING | O_NOFOLLOW);
+    const int number = errno;
+
+    (void)close(blobs);
+    errno = number;
+    return fd;
+}
+
+/* Opens what a symbolic link `path` stands for when it is a hub cache's. */
 static eet_status open_blob(const char *path, int *fd, eet_error *err) {
     char target[PATH_MAX];
     const ssize_t length = readlink(path, target, sizeof target - 1);
-    int folder = -1;
+    const char *id = NULL;
 
     if (length <= 0) {
         return fail_system(err, errno);
@@ -85,17 +113,19 @@ static eet_status open_blob(const char *path, int *fd, eet_error *err) {
     if (parent == NULL) {
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a path");
     }
-    folder = open(*parent == '\0' ? "." : parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int folder = open(*parent == '\0' ? "." : parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int up = count_up(target, &id);
+
     free(parent);
     if (folder < 0) {
         return fail_system(err, errno);
     }
-    if (!is_blob_link(target) || !is_snapshot(folder)) {
+    if (up == 0 || !is_snapshot(folder, up)) {
         (void)close(folder);
-        return eet_fail(err, EET_E_IO, EET_NOWHERE,
+        return eet_fail(err, EET_E_AMBIGUOUS, EET_NOWHERE,
                         "the file is a symbolic link; --follow-symlinks follows it");
     }
-    *fd = openat(folder, target, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    *fd = open_in_cache(folder, target, id);
     const int number = errno;
 
     (void)close(folder);
@@ -135,7 +165,7 @@ static eet_status look_first(const char *path, bool follow_symlinks, bool *is_li
 
 eet_status eet_open_input(const char *path, bool follow_symlinks, int *fd, uint64_t *bytes,
                           eet_error *err) {
-    const int flags = O_RDONLY | O_NONBLOCK | O_CLOEXEC | (follow_symlinks ? 0 : O_NOFOLLOW);
+    const int flags = READING | (follow_symlinks ? 0 : O_NOFOLLOW);
     bool is_link = false;
     uint64_t size = 0;
     int opened = -1;
@@ -161,6 +191,41 @@ eet_status eet_open_input(const char *path, bool follow_symlinks, int *fd, uint6
     }
     *fd = opened;
     *bytes = size;
+    return EET_OK;
+}
+
+eet_status eet_input_mark_of(int fd, eet_input_mark *out, eet_error *err) {
+    struct stat now;
+
+    if (fstat(fd, &now) != 0) {
+        return fail_system(err, errno);
+    }
+    *out = (eet_input_mark){
+        .device = (uint64_t)now.st_dev,
+        .inode = (uint64_t)now.st_ino,
+        .bytes = (uint64_t)now.st_size,
+        .seconds = now.st_mtim.tv_sec,
+        .nanoseconds = now.st_mtim.tv_nsec,
+    };
+    return EET_OK;
+}
+
+eet_status eet_input_check(int fd, const eet_input_mark *mark, eet_error *err) {
+    eet_input_mark now = {.bytes = 0};
+    const eet_status status = eet_input_mark_of(fd, &now, err);
+
+    if (status != EET_OK) {
+        return status;
+    }
+    if (now.device != mark->device || now.inode != mark->inode) {
+        return eet_fail(err, EET_E_IO, EET_NOWHERE,
+                        "the file was replaced by another one while it was read; try again");
+    }
+    if (now.bytes != mark->bytes || now.seconds != mark->seconds ||
+        now.nanoseconds != mark->nanoseconds) {
+        return eet_fail(err, EET_E_IO, EET_NOWHERE,
+                        "the file changed while it was read; try again");
+    }
     return EET_OK;
 }
 
@@ -215,7 +280,15 @@ eet_status eet_read_small(const char *path, bool follow_symlinks, uint64_t limit
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes",
                         (unsigned long long)size);
     }
-    status = eet_read_at(fd, 0, text, size, err);
+    eet_input_mark mark;
+
+    status = eet_input_mark_of(fd, &mark, err);
+    if (status == EET_OK) {
+        status = eet_read_at(fd, 0, text, size, err);
+    }
+    if (status == EET_OK) {
+        status = eet_input_check(fd, &mark, err);
+    }
     (void)close(fd);
     if (status != EET_OK) {
         free(text);

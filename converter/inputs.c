@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "converter/hints.h"
+
 /* Files that hold weights, in the order in which they are preferred. */
 typedef struct weights_row {
     const char *name;
@@ -16,11 +18,9 @@ typedef struct weights_row {
 
 static const weights_row weights_rows[] = {
     {"model.safetensors", NULL},
-    {"model.safetensors.index.json",
-     "a sharded checkpoint is not supported; save it again in one file"},
+    {"model.safetensors.index.json", NULL},
     {"pytorch_model.bin", NULL},
-    {"pytorch_model.bin.index.json",
-     "a sharded checkpoint is not supported; save it again in one file"},
+    {"pytorch_model.bin.index.json", NULL},
     {"adapter_config.json", "an adapter (PEFT) is not a model; merge it into its base first"},
     {"tf_model.h5", "TensorFlow weights are not supported"},
     {"flax_model.msgpack", "Flax weights are not supported"},
@@ -66,13 +66,21 @@ const char *eet_base_name(const char *path) {
     return slash != NULL ? slash + 1 : path;
 }
 
-static bool is_in(const char *folder, const char *name) {
+/* Is there a file `name` in the folder? What cannot be found out is an error: another file would
+ * be taken in its place. */
+static eet_status look_for(const char *folder, const char *name, bool *there, eet_error *err) {
     char *path = eet_path_join(folder, name);
     struct stat about;
-    const bool there = path != NULL && lstat(path, &about) == 0;
+
+    if (path == NULL) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
+    }
+    *there = lstat(path, &about) == 0;
+    const int number = errno;
 
     free(path);
-    return there;
+    return *there || number == ENOENT ? EET_OK
+                                      : eet_fail_errno(err, number, "%s cannot be read", name);
 }
 
 /* A name without a slash is looked for in the folder. */
@@ -84,7 +92,13 @@ static eet_status find_weights(const char *folder, const char **found, eet_notes
                                eet_error *err) {
     *found = NULL;
     for (int i = 0; i < WEIGHTS_ROWS; i++) {
-        if (!is_in(folder, weights_rows[i].name)) {
+        bool there = false;
+        const eet_status status = look_for(folder, weights_rows[i].name, &there, err);
+
+        if (status != EET_OK) {
+            return status;
+        }
+        if (!there) {
             continue;
         }
         if (*found == NULL && weights_rows[i].refusal != NULL) {
@@ -98,10 +112,7 @@ static eet_status find_weights(const char *folder, const char **found, eet_notes
                           *found, weights_rows[i].name);
         }
     }
-    return *found != NULL ? EET_OK
-                          : eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                                     "the folder holds neither model.safetensors nor "
-                                     "pytorch_model.bin; --weights FILE names another");
+    return *found != NULL ? EET_OK : eet_hint_at_folder(folder, err);
 }
 
 static eet_status find_in_folder(const char *folder, const char *weights, eet_inputs *out,
@@ -109,11 +120,19 @@ static eet_status find_in_folder(const char *folder, const char *weights, eet_in
     const char *found = weights;
     const eet_status status = weights == NULL ? find_weights(folder, &found, notes, err) : EET_OK;
 
-    if (status == EET_OK) {
-        out->weights = chosen_weights(folder, found);
-        out->folder = strdup(folder);
+    if (status != EET_OK) {
+        return status;
     }
-    return status;
+    out->weights = chosen_weights(folder, found);
+    return weights != NULL ? eet_hint_at_part(weights, err) : EET_OK;
+}
+
+/* The folder itself, if links lead to it: they may lead elsewhere before all of its files
+ * are read. Where the system does not tell, as given. */
+static char *settled(const char *folder) {
+    char *real = realpath(folder, NULL);
+
+    return real != NULL ? real : strdup(folder);
 }
 
 /* The folder that a file lies in. */
@@ -126,9 +145,25 @@ static char *folder_of(const char *path) {
     return strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
+/* A file in its folder, and that folder. */
+static eet_status settle_file(const char *operand, eet_inputs *out, eet_error *err) {
+    char *folder = folder_of(operand);
+
+    out->folder = folder != NULL ? settled(folder) : NULL;
+    free(folder);
+    out->weights = out->folder != NULL ? eet_path_join(out->folder, eet_base_name(operand)) : NULL;
+    return out->weights != NULL ? eet_hint_at_part(operand, err)
+                                : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
+}
+
 static char *model_name(const char *operand, bool is_folder) {
     char *absolute = is_folder ? realpath(operand, NULL) : NULL;
     char *name = strdup(eet_base_name(absolute != NULL ? absolute : operand));
+    char *index = name != NULL && !is_folder ? strstr(name, ".index.") : NULL;
+
+    if (index != NULL && index != name && strcmp(strrchr(index, '.'), ".json") == 0) {
+        *index = '\0';
+    }
     char *dot = name != NULL ? strrchr(name, '.') : NULL;
 
     if (dot != NULL && dot != name && !is_folder) {
@@ -142,6 +177,22 @@ static char *model_name(const char *operand, bool is_folder) {
     return name;
 }
 
+/* The configuration: the one given, or config.json in the folder, or none. */
+static eet_status find_config(const char *config, eet_inputs *found, eet_error *err) {
+    bool there = config != NULL;
+    eet_status status = EET_OK;
+
+    if (config == NULL && found->folder != NULL) {
+        status = look_for(found->folder, "config.json", &there, err);
+    }
+    if (status != EET_OK || !there) {
+        return status;
+    }
+    found->config = config != NULL ? strdup(config) : eet_path_join(found->folder, "config.json");
+    return found->config != NULL ? EET_OK
+                                 : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
+}
+
 eet_status eet_inputs_find(const char *operand, const char *config, const char *weights,
                            eet_inputs *out, eet_notes *notes, eet_error *err) {
     eet_inputs found = {0};
@@ -152,28 +203,33 @@ eet_status eet_inputs_find(const char *operand, const char *config, const char *
         return eet_fail_errno(err, errno, "it cannot be read");
     }
     if (S_ISDIR(about.st_mode)) {
-        status = find_in_folder(operand, weights, &found, notes, err);
+        found.folder = settled(operand);
+        status = found.folder != NULL
+                     ? find_in_folder(found.folder, weights, &found, notes, err)
+                     : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
     } else if (weights != NULL) {
         status = eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "--weights is for a folder");
     } else {
-        found.weights = strdup(operand);
-        found.folder = config == NULL ? folder_of(operand) : NULL;
+        status = settle_file(operand, &found, err);
+        if (config != NULL) { /* nothing else of the folder is the model's */
+            free(found.folder);
+            found.folder = NULL;
+        }
+    }
+    found.is_folder = S_ISDIR(about.st_mode);
+    if (status == EET_OK) {
+        status = find_config(config, &found, err);
+    }
+    if (status == EET_OK) {
+        found.name = model_name(operand, found.is_folder);
+    }
+    if (status == EET_OK &&
+        (found.weights == NULL || found.name == NULL || (config == NULL && found.folder == NULL))) {
+        status = eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
     }
     if (status != EET_OK) {
         eet_inputs_free(&found);
         return status;
-    }
-    found.is_folder = S_ISDIR(about.st_mode);
-    found.name = model_name(operand, found.is_folder);
-    if (config != NULL) {
-        found.config = strdup(config);
-    } else if (found.folder != NULL && is_in(found.folder, "config.json")) {
-        found.config = eet_path_join(found.folder, "config.json");
-    }
-    if (found.weights == NULL || found.name == NULL || (config != NULL && found.config == NULL) ||
-        (config == NULL && found.folder == NULL)) {
-        eet_inputs_free(&found);
-        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
     }
     *out = found;
     return EET_OK;

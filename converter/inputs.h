@@ -16,9 +16,10 @@ typedef struct eet_inputs {
 } eet_inputs;
 
 /* `operand` is a directory or a file; `config` and `weights` are the user's
- * choices, or NULL. In a directory safetensors goes before .bin; a sharded
- * checkpoint, an adapter and other frameworks' files are E_UNSUPPORTED by name.
- * Nothing is opened but directories. */
+ * choices, or NULL. In a directory safetensors goes before .bin, and one file
+ * before several; an adapter and other frameworks' files are E_UNSUPPORTED by
+ * name, one part of several E_ARGUMENT. Links on the way to a directory are
+ * followed, once. Nothing is opened but directories. */
 eet_status eet_inputs_find(const char *operand, const char *config, const char *weights,
                            eet_inputs *out, eet_notes *notes, eet_error *err);
 void eet_inputs_free(eet_inputs *inputs);

@@ -67,6 +67,19 @@ static bool begins(const char *text, const char *word) {
     return strncasecmp(text, word, strlen(word)) == 0;
 }
 
+/* An object whose first member is one of an index's two, or that has the map early. */
+static bool is_index(const uint8_t *head) {
+    const char *text = (const char *)head;
+
+    text += strspn(text, " \t\r\n");
+    if (*text != '{') {
+        return false;
+    }
+    const char *key = text + 1 + strspn(text + 1, " \t\r\n");
+
+    return begins(key, "\"metadata\"") || strstr(text, "\"weight_map\"") != NULL;
+}
+
 /* Text that a server sent instead of the file. */
 static const char *text_name(const uint8_t *head) {
     const char *text = (const char *)head;
@@ -77,8 +90,8 @@ static const char *text_name(const uint8_t *head) {
         begins(text, "<head")) {
         return "a page of HTML, so the download failed; look into the file and fetch it again";
     }
-    if (*text == '{' && strstr(text, "\"weight_map\"") != NULL) {
-        return "the index of a checkpoint in several files, which is not read yet";
+    if (*text == '{' && strstr(text, "\"architectures\"") != NULL) {
+        return "a configuration, not the weights; give the folder it lies in";
     }
     if (*text == '{' && text[1 + strspn(text + 1, " \t\r\n")] == '"') {
         return "JSON text, perhaps a server's error message; look into the file and fetch it again";
@@ -142,6 +155,10 @@ eet_status eet_magic_of(int fd, uint64_t bytes, eet_magic *out, eet_error *err) 
     /* Before the others: a length of a header may look like another file's sign. */
     if (memcmp(head, "PK\3\4", 4) == 0 || is_safetensors(head, bytes, true)) {
         *out = memcmp(head, "PK\3\4", 4) == 0 ? EET_MAGIC_ZIP : EET_MAGIC_SAFETENSORS;
+        return EET_OK;
+    }
+    if (is_index(head)) {
+        *out = EET_MAGIC_INDEX;
         return EET_OK;
     }
     const char *foreign = foreign_name(head, have);

@@ -4,7 +4,11 @@
 
 #include "converter/archive.h"
 
-typedef enum eet_magic { EET_MAGIC_ZIP, EET_MAGIC_SAFETENSORS } eet_magic;
+typedef enum eet_magic {
+    EET_MAGIC_ZIP,
+    EET_MAGIC_SAFETENSORS,
+    EET_MAGIC_INDEX /* of a checkpoint in several files */
+} eet_magic;
 
 /* What the file open in `fd` is. Everything that is not read is refused by name:
  * E_UNSUPPORTED when it is something else, E_CORRUPT when it is too short or

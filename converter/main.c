@@ -96,19 +96,6 @@ static void show_progress(void *context, uint64_t places, uint64_t bytes) {
     eet_progress_step(context, places, bytes);
 }
 
-static eet_status write_file(eet_conversion *c, eet_writer *writer, bool quiet, eet_error *err) {
-    eet_status status = begin(writer, err);
-
-    if (status == EET_OK) {
-        eet_progress *bar =
-            eet_progress_begin("tensor", (uint64_t)c->plan.places, c->weight_bytes, quiet);
-
-        status = eet_conversion_write(c, writer, show_progress, bar, err);
-        eet_progress_end(bar);
-    }
-    return status == EET_OK ? eet_writer_commit(writer, err) : status;
-}
-
 static eet_status check_target(const settings *s, const char *target, eet_error *err) {
     struct stat about;
 
@@ -128,23 +115,21 @@ static eet_status check_target(const settings *s, const char *target, eet_error 
     return EET_OK;
 }
 
-static bool is_same(const struct stat *target, const char *path) {
-    struct stat about;
-
-    return stat(path, &about) == 0 && about.st_dev == target->st_dev &&
-           about.st_ino == target->st_ino;
-}
-
 /* Not even --force puts the result in place of what it is made of. */
 static eet_status check_inputs(const eet_conversion *c, const char *target, eet_error *err) {
     struct stat about;
+    struct stat config;
 
-    if (stat(target, &about) == 0 &&
-        (is_same(&about, c->inputs.weights) || is_same(&about, c->inputs.config))) {
-        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                        "it is what is converted; -o FILE names another");
+    if (stat(target, &about) != 0) {
+        return EET_OK;
     }
-    return EET_OK;
+    const bool is_config = stat(c->inputs.config, &config) == 0 && config.st_dev == about.st_dev &&
+                           config.st_ino == about.st_ino;
+
+    return is_config || eet_source_is_of(c->source, (uint64_t)about.st_dev, (uint64_t)about.st_ino)
+               ? eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                          "it is what is converted; -o FILE names another")
+               : EET_OK;
 }
 
 /* The file to write: -o, or the model's name here. */
@@ -164,17 +149,36 @@ static eet_status choose_target(const settings *s, const eet_conversion *c, char
     return status == EET_OK ? check_inputs(c, *target, err) : status;
 }
 
-static eet_status convert(const settings *s, eet_conversion *c, const char *target,
+/* The file is made of what was read; *at_target: an error is about the file. */
+static eet_status write_file(const settings *s, eet_conversion *c, eet_writer *writer,
+                             bool *at_target, eet_error *err) {
+    const bool quiet = s->quiet || s->json;
+    eet_status status = begin(writer, err);
+
+    *at_target = true;
+    if (status == EET_OK) {
+        eet_progress *bar =
+            eet_progress_begin("tensor", (uint64_t)c->plan.places, c->weight_bytes, quiet);
+
+        status = eet_conversion_write(c, writer, show_progress, bar, err);
+        eet_progress_end(bar);
+        *at_target = status == EET_OK || c->at_target;
+    }
+    return status == EET_OK ? eet_writer_commit(writer, err) : status;
+}
+
+static eet_status convert(const settings *s, eet_conversion *c, const char *target, bool *at_target,
                           eet_error *err) {
     const eet_writer_options how = {.force = s->force};
     eet_writer *writer = NULL;
     eet_status status = eet_writer_create(target, &how, &writer, err);
 
+    *at_target = status != EET_OK;
     if (status == EET_OK) {
         status = eet_conversion_declare(c, writer, err);
     }
     if (status == EET_OK && !s->dry_run) {
-        status = write_file(c, writer, s->quiet || s->json, err);
+        status = write_file(s, c, writer, at_target, err);
     }
     if (status == EET_OK) {
         const eet_report report = {c, writer, target, s->dry_run};
@@ -199,34 +203,28 @@ static eet_dtype wanted_dtype(const settings *s) {
                                                              : eet_dtype_named(s->dtype);
 }
 
-/* The whole conversion; *about is the path that an error is about. */
-static eet_status run_steps(const settings *s, const char *operand,
-                            const eet_convert_options *wanted, const char **about, eet_error *err) {
-    eet_conversion c = {0};
-    char *target = NULL;
-    eet_status status = EET_OK;
+/* The whole conversion; *about is the path that an error is about, the operand or *target,
+ * which the caller frees. */
+static eet_status run_steps(const settings *s, eet_conversion *c, const eet_convert_options *wanted,
+                            char **target, const char **about, eet_error *err) {
+    const char *operand = *about;
+    bool at_target = true;
+    eet_status status = s->output != NULL ? check_target(s, s->output, err) : EET_OK;
 
-    *about = s->output;
-    if (s->output != NULL) {
-        status = check_target(s, s->output, err);
+    if (status != EET_OK) {
+        *about = s->output;
+        return status;
     }
+    status = eet_conversion_open(operand, wanted, c, err);
+    print_notes(c, s);
+    if (status != EET_OK) {
+        return status;
+    }
+    status = choose_target(s, c, target, err);
     if (status == EET_OK) {
-        *about = operand;
-        status = eet_conversion_open(operand, wanted, &c, err);
-        print_notes(&c, s);
+        status = convert(s, c, *target, &at_target, err);
     }
-    if (status == EET_OK) {
-        status = choose_target(s, &c, &target, err);
-        if (status != EET_OK) {
-            *about = NULL;
-            eet_error_prefix(err, target);
-        }
-    }
-    if (status == EET_OK) {
-        status = convert(s, &c, target, err);
-    }
-    free(target);
-    eet_conversion_free(&c);
+    *about = at_target && *target != NULL ? *target : operand;
     return status;
 }
 
@@ -242,11 +240,16 @@ static int run(const settings *s, const char *operand) {
         .metadata = s->metadata.items,
         .metadata_count = s->metadata.count,
     };
-    const char *about = NULL;
+    const char *about = operand;
+    char *target = NULL;
+    eet_conversion c = {0};
     eet_error err = {0};
-    const eet_status status = run_steps(s, operand, &wanted, &about, &err);
+    const eet_status status = run_steps(s, &c, &wanted, &target, &about, &err);
+    const int code = status == EET_OK ? 0 : eet_command_fail(&command, &err, about, s->json);
 
-    return status == EET_OK ? 0 : eet_command_fail(&command, &err, about, s->json);
+    eet_conversion_free(&c);
+    free(target);
+    return code;
 }
 
 static int body(void *fields, const eet_operands *operands) {

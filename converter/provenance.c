@@ -14,17 +14,23 @@
 
 enum { PIECE = 8 << 20, MAX_OPTIONS = 12, USER_KEY = 100 };
 
-static eet_status hash_file(const eet_source_file *file, uint8_t digest[32], eet_error *err) {
+typedef struct key_text {
+    char text[48];
+} key_text;
+
+static eet_status hash_file(eet_source *source, int32_t index, uint8_t digest[32], eet_error *err) {
+    const uint64_t size = eet_source_file_at(source, index)->bytes;
     eet_sha256 *hash = eet_sha256_create();
     uint8_t *piece = malloc(PIECE);
+    int fd = -1;
     eet_status status = hash != NULL && piece != NULL
-                            ? EET_OK
+                            ? eet_source_file_open(source, index, &fd, err)
                             : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for hashing");
 
-    for (uint64_t at = 0; status == EET_OK && at < file->bytes; at += PIECE) {
-        const uint64_t bytes = file->bytes - at < PIECE ? file->bytes - at : PIECE;
+    for (uint64_t at = 0; status == EET_OK && at < size; at += PIECE) {
+        const uint64_t bytes = size - at < PIECE ? size - at : PIECE;
 
-        status = eet_read_at(file->fd, at, piece, bytes, err);
+        status = eet_read_at(fd, at, piece, bytes, err);
         if (status == EET_OK) {
             eet_sha256_add(hash, piece, bytes);
         }
@@ -59,41 +65,63 @@ static void set_name(eet_kv_builder *prov, const char *key, const char *name) {
                       eet_utf8_valid(name, bytes) ? name : eet_show(&shown, name, bytes));
 }
 
-static eet_status add_weights(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
-    const eet_source_file *file = eet_source_provenance(c->source);
+/* The key of a file's property; in one buffer, for one call. */
+static const char *file_key(key_text *key, int32_t number, const char *property) {
+    (void)snprintf(key->text, sizeof key->text, "src.%d.%s", (int)number, property);
+    return key->text;
+}
+
+/* An index is small, and is told apart by its digest as a configuration is. */
+static eet_status add_file(const eet_conversion *c, int32_t i, eet_kv_builder *prov,
+                           eet_error *err) {
+    const eet_source_file *file = eet_source_file_at(c->source, i);
+    const bool is_index = i == 0 && eet_source_files(c->source) > 1;
     uint8_t digest[32];
     eet_hex_text hex;
+    key_text key;
 
-    set_name(prov, "src.0.name", file->name);
-    eet_kv_set_string(prov, "src.0.kind", 0, file->kind);
-    eet_kv_set_u64(prov, "src.0.bytes", 0, file->bytes);
+    set_name(prov, file_key(&key, i, "name"), file->name);
+    eet_kv_set_string(prov, file_key(&key, i, "kind"), 0, file->kind);
+    eet_kv_set_u64(prov, file_key(&key, i, "bytes"), 0, file->bytes);
     if (file->serialization_id != NULL) {
-        eet_kv_set_string(prov, "src.0.serialization_id", 0, file->serialization_id);
+        eet_kv_set_string(prov, file_key(&key, i, "serialization_id"), 0, file->serialization_id);
     }
     if (file->crcless) {
-        eet_kv_set_bool(prov, "src.0.crcless", 0, true);
+        eet_kv_set_bool(prov, file_key(&key, i, "crcless"), 0, true);
     }
-    if (!c->options.hash_source) {
+    if (!c->options.hash_source && !is_index) {
         return EET_OK;
     }
-    const eet_status status = hash_file(file, digest, err);
+    const eet_status status = hash_file(c->source, i, digest, err);
 
     if (status == EET_OK) {
-        eet_kv_set_string(prov, "src.0.sha256", 0, eet_format_sha256(&hex, digest));
+        eet_kv_set_string(prov, file_key(&key, i, "sha256"), 0, eet_format_sha256(&hex, digest));
+    }
+    return status;
+}
+
+static eet_status add_weights(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
+    eet_status status = EET_OK;
+
+    for (int32_t i = 0; status == EET_OK && i < eet_source_files(c->source); i++) {
+        status = add_file(c, i, prov, err);
     }
     return status;
 }
 
 static eet_status add_config(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
+    const int32_t number = eet_source_files(c->source);
     uint8_t digest[32];
     eet_hex_text hex;
+    key_text key;
     const eet_status status = hash_memory(c->config_text, c->config_bytes, digest, err);
 
     if (status == EET_OK) {
-        set_name(prov, "src.1.name", eet_base_name(c->inputs.config));
-        eet_kv_set_string(prov, "src.1.kind", 0, "config");
-        eet_kv_set_u64(prov, "src.1.bytes", 0, c->config_bytes);
-        eet_kv_set_string(prov, "src.1.sha256", 0, eet_format_sha256(&hex, digest));
+        set_name(prov, file_key(&key, number, "name"), eet_base_name(c->inputs.config));
+        eet_kv_set_string(prov, file_key(&key, number, "kind"), 0, "config");
+        eet_kv_set_u64(prov, file_key(&key, number, "bytes"), 0, c->config_bytes);
+        eet_kv_set_string(prov, file_key(&key, number, "sha256"), 0,
+                          eet_format_sha256(&hex, digest));
     }
     return status;
 }

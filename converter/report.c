@@ -194,7 +194,7 @@ eet_status eet_report_json(const eet_report *report, eet_error *err) {
     eet_json_set_bool(root, "dry_run", report->dry_run);
     eet_json_set_string(root, "family", c->config.family->name);
     eet_json_set_string(root, "architecture", c->plan.class->name);
-    eet_json_set_string(root, "source", eet_source_provenance(c->source)->name);
+    eet_json_set_string(root, "source", eet_source_file_at(c->source, 0)->name);
     eet_json_set_integer(root, "bytes", (int64_t)eet_writer_bytes(report->writer));
     if (!report->dry_run) {
         (void)eet_format_sha256(&hex, eet_writer_content_sha256(report->writer));

@@ -222,29 +222,46 @@ static eet_status sort_names(eet_source *source, eet_error *err) {
     return EET_OK;
 }
 
-static eet_status open_by_magic(eet_source *source, eet_error *err) {
+static eet_status open_by_magic(eet_source *source, bool is_part, eet_error *err) {
+    static const eet_source_reader *const readers[] = {
+        [EET_MAGIC_ZIP] = &eet_source_reader_torch,
+        [EET_MAGIC_SAFETENSORS] = &eet_source_reader_safetensors,
+        [EET_MAGIC_INDEX] = &eet_source_reader_shards,
+    };
     eet_magic magic = EET_MAGIC_ZIP;
     eet_status status = eet_magic_of(source->fd, source->bytes, &magic, err);
 
+    if (status == EET_OK && is_part && magic == EET_MAGIC_INDEX) {
+        status = eet_fail(err, EET_E_CORRUPT, 0, "this is an index, not a part of a checkpoint");
+    }
     if (status != EET_OK) {
         return status;
     }
-    source->reader =
-        magic == EET_MAGIC_ZIP ? &eet_source_reader_torch : &eet_source_reader_safetensors;
+    source->reader = readers[magic];
     source->file.kind = source->reader->kind;
     status = source->reader->open(source, err);
     if (status == EET_OK) {
         status = sort_names(source, err);
     }
-    if (status == EET_OK && source->count == 0) {
+    if (status == EET_OK && source->count == 0 && !is_part) {
         status = eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE, "the checkpoint has no tensors");
     }
     return status;
 }
 
-eet_status eet_source_open(const char *path, bool follow_symlinks, eet_source **out,
-                           eet_error *err) {
-    const char *slash = strrchr(path, '/');
+static eet_status open_file(eet_source *source, eet_error *err) {
+    eet_status status =
+        eet_open_input(source->path, source->follow_symlinks, &source->fd, &source->bytes, err);
+
+    if (status == EET_OK) {
+        status = eet_input_mark_of(source->fd, &source->mark, err);
+    }
+    source->file = (eet_source_file){.name = source->name, .kind = "", .bytes = source->bytes};
+    return status;
+}
+
+static eet_status open_source(const char *path, bool follow_symlinks, bool is_part,
+                              eet_source **out, eet_error *err) {
     eet_source *source = calloc(1, sizeof *source);
 
     if (source == NULL) {
@@ -252,20 +269,20 @@ eet_status eet_source_open(const char *path, bool follow_symlinks, eet_source **
     }
     source->fd = -1;
     source->cached = -1;
-    source->name = strdup(slash == NULL ? path : slash + 1);
-    if (source->name == NULL) {
+    source->follow_symlinks = follow_symlinks;
+    source->path = strdup(path);
+    if (source->path == NULL) {
         eet_source_close(source);
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a checkpoint");
     }
-    eet_status status = eet_open_input(path, follow_symlinks, &source->fd, &source->bytes, err);
+    const char *slash = strrchr(source->path, '/');
 
-    if (status != EET_OK) {
-        eet_source_close(source);
-        return status;
+    source->name = slash == NULL ? source->path : slash + 1;
+    eet_status status = open_file(source, err);
+
+    if (status == EET_OK) {
+        status = open_by_magic(source, is_part, err);
     }
-    source->file = (eet_source_file){
-        .name = source->name, .kind = "", .bytes = source->bytes, .fd = source->fd};
-    status = open_by_magic(source, err);
     if (status != EET_OK) {
         eet_source_close(source);
         return status;
@@ -274,12 +291,25 @@ eet_status eet_source_open(const char *path, bool follow_symlinks, eet_source **
     return EET_OK;
 }
 
+eet_status eet_source_open(const char *path, bool follow_symlinks, eet_source **out,
+                           eet_error *err) {
+    return open_source(path, follow_symlinks, false, out, err);
+}
+
+eet_status eet_source_open_part(const char *path, bool follow_symlinks, eet_source **out,
+                                eet_error *err) {
+    return open_source(path, follow_symlinks, true, out, err);
+}
+
 void eet_source_close(eet_source *source) {
     if (source == NULL) {
         return;
     }
     if (source->reader != NULL) {
         source->reader->close(source);
+    }
+    for (int32_t i = 0; i < source->parts; i++) {
+        eet_source_close(source->part[i]);
     }
     for (int32_t i = 0; i < source->count; i++) {
         free((char *)source->tensor[i].name);
@@ -290,12 +320,13 @@ void eet_source_close(eet_source *source) {
     if (source->fd >= 0) {
         (void)close(source->fd);
     }
+    free(source->part);
     free(source->tensor);
     free(source->by_name);
     free(source->warning);
     free(source->cache);
     free(source->scratch);
-    free(source->name);
+    free(source->path);
     free(source);
 }
 
@@ -347,8 +378,4 @@ int32_t eet_source_warnings(const eet_source *source) {
 
 const char *eet_source_warning(const eet_source *source, int32_t index) {
     return source->warning[index];
-}
-
-const eet_source_file *eet_source_provenance(const eet_source *source) {
-    return &source->file;
 }

@@ -1,8 +1,9 @@
 /* source.h - what a checkpoint is to the converter: named tensors, each of
  * which can be read as contiguous row-major elements, and a little provenance.
  *
- * A source is opened from content, never from a file's name. It holds its
- * files open until eet_source_close; tensors and strings are borrowed from it.
+ * A source is opened from content, never from a file's name. It holds its file
+ * open until eet_source_close (of one in many files as many as the process can
+ * spare); tensors and strings are borrowed from it.
  * At most one storage is in memory at a time (eet_source_read). */
 #ifndef EET_CONVERTER_SOURCE_H
 #define EET_CONVERTER_SOURCE_H
@@ -64,16 +65,16 @@ typedef struct eet_source eet_source;
 /* One file a source was read from, for provenance. */
 typedef struct eet_source_file {
     const char *name; /* base name */
-    const char *kind; /* torch_zip | safetensors | config | dict */
+    const char *kind; /* torch_zip | safetensors | index */
     uint64_t bytes;
-    int fd;                       /* borrowed, readable */
     const char *serialization_id; /* torch's, or NULL */
     bool crcless;                 /* a zip whose storages carry no checksum */
 } eet_source_file;
 
 /* Opens the checkpoint in `path` (a regular file), by its first bytes: a torch
- * zip or safetensors; everything else is refused by name. Follows symbolic
- * links only as eet_open_input does. Fails with E_IO, E_UNSUPPORTED, E_CORRUPT,
+ * zip, safetensors, or the index of a checkpoint in several of them, which lie
+ * beside it; everything else is refused by name. Follows symbolic links only as
+ * eet_open_input does (E_AMBIGUOUS). Fails with E_IO, E_UNSUPPORTED, E_CORRUPT,
  * E_SUSPICIOUS, E_LIMIT, E_MEMORY. */
 eet_status eet_source_open(const char *path, bool follow_symlinks, eet_source **out,
                            eet_error *err);
@@ -98,6 +99,10 @@ eet_status eet_source_view(eet_source *source, const eet_source_tensor *tensor, 
                            eet_error *err);
 void eet_source_drop_cache(eet_source *source);
 
+/* SHA-256 of a tensor's elements, as eet_source_read gives them. */
+eet_status eet_source_sha256(eet_source *source, const eet_source_tensor *tensor,
+                             uint8_t digest[32], eet_error *err);
+
 /* Do two tensors name the same elements of one storage in the same way? */
 bool eet_source_same(const eet_source_tensor *a, const eet_source_tensor *b);
 
@@ -105,6 +110,15 @@ bool eet_source_same(const eet_source_tensor *a, const eet_source_tensor *b);
  * tensors skipped because nothing of theirs can be read. */
 int32_t eet_source_warnings(const eet_source *source);
 const char *eet_source_warning(const eet_source *source, int32_t index);
-const eet_source_file *eet_source_provenance(const eet_source *source); /* the checkpoint file */
+
+/* The files it was read from: the checkpoint, or the index and then its parts. */
+int32_t eet_source_files(const eet_source *source);
+const eet_source_file *eet_source_file_at(const eet_source *source, int32_t index);
+/* A file, readable until the next call on this source. E_IO. */
+eet_status eet_source_file_open(eet_source *source, int32_t index, int *fd, eet_error *err);
+/* Is it one of them, by its numbers in stat()? */
+bool eet_source_is_of(const eet_source *source, uint64_t device, uint64_t inode);
+/* E_IO when a file is no longer what it was when it was opened. */
+eet_status eet_source_check(eet_source *source, eet_error *err);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "converter/source_reader.h"
+#include "format/sha256.h"
 
 static eet_status fail_refused(const eet_source_tensor *tensor, eet_error *err) {
     eet_shown shown;
@@ -218,5 +219,20 @@ eet_status eet_source_view(eet_source *source, const eet_source_tensor *tensor, 
     if (status == EET_OK) {
         *data = source->scratch;
     }
+    return status;
+}
+
+eet_status eet_source_sha256(eet_source *source, const eet_source_tensor *tensor,
+                             uint8_t digest[32], eet_error *err) {
+    const void *data = NULL;
+    eet_sha256 *hash = eet_sha256_create();
+    eet_status status = hash != NULL ? eet_source_view(source, tensor, &data, err)
+                                     : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory");
+
+    if (status == EET_OK) {
+        eet_sha256_add(hash, data, tensor->elements * eet_source_dtype_bytes(tensor->dtype));
+        eet_sha256_finish(hash, digest);
+    }
+    eet_sha256_free(hash);
     return status;
 }

@@ -294,10 +294,19 @@ static void torch_close(eet_source *source) {
     source->state = NULL;
 }
 
+static eet_status torch_use(eet_source *source, eet_error *err) {
+    const eet_torch *torch = source->state;
+
+    return torch != NULL && torch->archive != NULL
+               ? eet_archive_use(torch->archive, source->fd, err)
+               : EET_OK;
+}
+
 const eet_source_reader eet_source_reader_torch = {
     .kind = "torch_zip",
     .open = torch_open,
     .close = torch_close,
     .storage_bytes = eet_torch_storage_bytes,
     .storage_read = eet_torch_storage_read,
+    .use = torch_use,
 };

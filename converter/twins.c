@@ -2,22 +2,6 @@
 #include <string.h>
 
 #include "converter/emit.h"
-#include "format/sha256.h"
-
-static eet_status digest_of(eet_source *source, const eet_source_tensor *t, uint8_t digest[32],
-                            eet_error *err) {
-    const void *data = NULL;
-    eet_sha256 *hash = eet_sha256_create();
-    eet_status status = hash != NULL ? eet_source_view(source, t, &data, err)
-                                     : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory");
-
-    if (status == EET_OK) {
-        eet_sha256_add(hash, data, t->elements * eet_source_dtype_bytes(t->dtype));
-        eet_sha256_finish(hash, digest);
-    }
-    eet_sha256_free(hash);
-    return status;
-}
 
 /* One after the other, so that one of them is in memory at a time. */
 static eet_status are_equal(eet_source *source, const eet_twin *twin, bool *equal, eet_error *err) {
@@ -29,10 +13,10 @@ static eet_status are_equal(eet_source *source, const eet_twin *twin, bool *equa
     if (*equal || a->dtype != b->dtype || a->elements != b->elements) {
         return EET_OK;
     }
-    eet_status status = digest_of(source, a, digest[0], err);
+    eet_status status = eet_source_sha256(source, a, digest[0], err);
 
     if (status == EET_OK) {
-        status = digest_of(source, b, digest[1], err);
+        status = eet_source_sha256(source, b, digest[1], err);
     }
     *equal = status == EET_OK && memcmp(digest[0], digest[1], sizeof digest[0]) == 0;
     return status;

@@ -35,7 +35,8 @@ static eet_status shelf_read(eet_source *source, int32_t storage, void *data, ee
     return EET_OK;
 }
 
-static const eet_source_reader reader = {"shelf", open_shelf, close_shelf, shelf_bytes, shelf_read};
+static const eet_source_reader reader = {"shelf",     open_shelf, close_shelf,
+                                         shelf_bytes, shelf_read, NULL};
 
 eet_source *make_source(void) {
     eet_source *source = calloc(1, sizeof *source);
@@ -44,7 +45,8 @@ eet_source *make_source(void) {
     source->state = calloc(1, sizeof(shelf));
     source->fd = -1;
     source->cached = -1;
-    source->name = strdup("shelf");
+    source->path = strdup("shelf");
+    source->name = source->path;
     return source;
 }
 

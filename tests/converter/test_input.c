@@ -13,15 +13,24 @@
 #include "tests/support/suite.h"
 #include "tests/support/tmpfile.h"
 
-static void expect_refusal(const char *path, bool follow, const char *says) {
+static void expect_status(const char *path, bool follow, eet_status status, const char *says) {
     uint64_t bytes = 0;
     int fd = -1;
     eet_error err;
 
     eet_error_clear(&err);
-    ck_assert_int_eq(eet_open_input(path, follow, &fd, &bytes, &err), EET_E_IO);
+    ck_assert_int_eq(eet_open_input(path, follow, &fd, &bytes, &err), status);
     ck_assert_msg(strstr(err.text, says) != NULL, "%s", err.text);
     ck_assert_int_eq(fd, -1);
+}
+
+static void expect_refusal(const char *path, bool follow, const char *says) {
+    expect_status(path, follow, EET_E_IO, says);
+}
+
+/* The one thing that --follow-symlinks decides. */
+static void expect_link(const char *path) {
+    expect_status(path, false, EET_E_AMBIGUOUS, "symbolic link; --follow-symlinks");
 }
 
 static void expect_content(const char *path, bool follow, const char *text) {
@@ -75,8 +84,36 @@ START_TEST(a_link_is_followed_only_when_asked)
     const eet_tmp link = eet_tmp_path("link");
 
     ck_assert_int_eq(symlink(file.path, link.path), 0);
-    expect_refusal(link.path, false, "--follow-symlinks");
+    expect_link(link.path);
     expect_content(link.path, true, "text");
+}
+END_TEST
+
+START_TEST(links_to_nothing_to_themselves_and_to_no_files_are_refused_at_once)
+{
+    const eet_tmp loop = eet_tmp_path("loop");
+    const eet_tmp dangling = eet_tmp_path("dangling");
+    const eet_tmp device = eet_tmp_path("device");
+    const eet_tmp folder = eet_tmp_path("folder");
+    const eet_tmp fifo = eet_tmp_path("fifo");
+    const eet_tmp pipe = eet_tmp_path("pipe");
+
+    ck_assert_int_eq(symlink("loop", loop.path), 0);
+    ck_assert_int_eq(symlink("/nowhere/at/all", dangling.path), 0);
+    ck_assert_int_eq(symlink("/dev/zero", device.path), 0);
+    ck_assert_int_eq(symlink("/tmp", folder.path), 0);
+    ck_assert_int_eq(mkfifo(pipe.path, 0600), 0);
+    ck_assert_int_eq(symlink("pipe", fifo.path), 0);
+    expect_link(loop.path);
+    expect_link(dangling.path);
+    expect_link(device.path);
+    expect_link(folder.path);
+    expect_link(fifo.path);
+    expect_refusal(loop.path, true, "Too many levels");
+    expect_refusal(dangling.path, true, "No such file");
+    expect_refusal(device.path, true, "is a device");
+    expect_refusal(folder.path, true, "is a directory");
+    expect_refusal(fifo.path, true, "is a pipe");
 }
 END_TEST
 
@@ -113,20 +150,84 @@ START_TEST(a_hub_cache_is_followed)
 }
 END_TEST
 
+START_TEST(folders_below_a_revision_are_followed_too)
+{
+    const eet_tmp link = make_cache("snapshots", "../../blobs/0a1b2c");
+    const eet_tmp folder = eet_tmp_path("snapshots/rev/1_Pooling");
+    const eet_tmp below = eet_tmp_path("snapshots/rev/1_Pooling/config.json");
+    const eet_tmp other = eet_tmp_path("snapshots/rev/1_Pooling/other.json");
+
+    ck_assert_int_eq(mkdir(folder.path, 0700), 0);
+    ck_assert_int_eq(symlink("../../../blobs/0a1b2c", below.path), 0);
+    ck_assert_int_eq(symlink("../../blobs/0a1b2c", other.path), 0); /* snapshots/blobs */
+    expect_content(below.path, false, "blob");
+    expect_link(other.path);
+    ck_assert_int_eq(unlink(link.path), 0);
+    ck_assert_int_eq(symlink("../../../blobs/0a1b2c", link.path), 0); /* beside the model */
+    expect_link(link.path);
+}
+END_TEST
+
+START_TEST(blobs_that_lie_behind_a_link_are_not_followed)
+{
+    const eet_tmp link = make_cache("snapshots", "../../blobs/0a1b2c");
+    const eet_tmp blobs = eet_tmp_path("blobs");
+    const eet_tmp elsewhere = eet_tmp_path("elsewhere");
+
+    ck_assert_int_eq(rename(blobs.path, elsewhere.path), 0);
+    ck_assert_int_eq(symlink("elsewhere", blobs.path), 0);
+    expect_refusal(link.path, false, "Not a directory");
+    expect_content(link.path, true, "blob");
+}
+END_TEST
+
 START_TEST(what_only_looks_like_a_hub_cache_is_not_followed)
 {
-    static const struct {
-        const char *folder, *target, *says;
-    } rows[] = {
-        {"snapshot", "../../blobs/0a1b2c", "a symbolic link"},
-        {"snapshots", "../../blobs/../blobs/0a1b2c", "a symbolic link"},
-        {"snapshots", "../../blobs/", "a symbolic link"},
-        {"snapshots", "/etc/passwd", "a symbolic link"},
-        {"snapshots", "../../blobs/abc", "No such file"},
+    static const char *const rows[][2] = {
+        {"snapshot", "../../blobs/0a1b2c"},
+        {"snapshots", "../../blobs/../blobs/0a1b2c"},
+        {"snapshots", "../../blobs/"},
+        {"snapshots", "/etc/passwd"},
+        {"snapshots", "../../../etc/passwd"},
+        {"snapshots", "../../../../../../../../../../etc/passwd"},
+        {"snapshots", "../../blobs/0a1b2c/.."},
+        {"snapshots", "../blobs/0a1b2c"},
+        {"snapshots", "blobs/0a1b2c"},
     };
-    const eet_tmp link = make_cache(rows[_i].folder, rows[_i].target);
 
-    expect_refusal(link.path, false, rows[_i].says);
+    expect_link(make_cache(rows[_i][0], rows[_i][1]).path);
+}
+END_TEST
+
+START_TEST(a_blob_that_is_missing_is_an_error)
+{ expect_refusal(make_cache("snapshots", "../../blobs/abc").path, false, "No such file"); }
+END_TEST
+
+START_TEST(a_file_that_changes_or_is_replaced_is_noticed)
+{
+    const eet_tmp file = eet_tmp_file("a", "text", 4);
+    const struct timespec times[2] = {{1000, 0}, {1000, 5}};
+    eet_input_mark mark;
+    eet_error err;
+    int fd = open(file.path, O_RDONLY | O_CLOEXEC);
+
+    eet_error_clear(&err);
+    ck_assert_int_eq(eet_input_mark_of(fd, &mark, NULL), EET_OK);
+    ck_assert_int_eq(eet_input_check(fd, &mark, NULL), EET_OK);
+    ck_assert_int_eq(utimensat(AT_FDCWD, file.path, times, 0), 0);
+    ck_assert_int_eq(eet_input_check(fd, &mark, &err), EET_E_IO);
+    ck_assert_msg(strstr(err.text, "changed while it was read") != NULL, "%s", err.text);
+    ck_assert_int_eq(eet_input_mark_of(fd, &mark, NULL), EET_OK);
+    ck_assert_int_eq(unlink(file.path), 0); /* still open: another file gets another number */
+    (void)eet_tmp_file("a", "text", 4);
+    const int other = open(file.path, O_RDONLY | O_CLOEXEC);
+
+    ck_assert_int_eq(eet_input_check(fd, &mark, NULL), EET_OK);
+    eet_error_clear(&err);
+    ck_assert_int_eq(eet_input_check(other, &mark, &err), EET_E_IO);
+    ck_assert_msg(strstr(err.text, "replaced by another") != NULL, "%s", err.text);
+    (void)close(fd);
+    (void)close(other);
 }
 END_TEST
 
@@ -167,7 +268,12 @@ int main(void) {
         {.test = directories_devices_and_sockets_are_refused},
         {.test = a_link_is_followed_only_when_asked},
         {.test = a_hub_cache_is_followed},
-        {.test = what_only_looks_like_a_hub_cache_is_not_followed, .rows = 5},
+        {.test = links_to_nothing_to_themselves_and_to_no_files_are_refused_at_once, .timeout = 5},
+        {.test = folders_below_a_revision_are_followed_too},
+        {.test = blobs_that_lie_behind_a_link_are_not_followed},
+        {.test = what_only_looks_like_a_hub_cache_is_not_followed, .rows = 9},
+        {.test = a_blob_that_is_missing_is_an_error},
+        {.test = a_file_that_changes_or_is_replaced_is_noticed},
         {.test = a_blob_that_is_a_link_is_not_followed},
         {.test = limits_and_ends_are_kept},
     };

@@ -63,8 +63,8 @@ START_TEST(tensors_are_found_and_read)
     ck_assert_uint_eq(data[0], 7);
     ck_assert_int_eq(eet_source_read(source, eet_source_find(source, "none"), data, NULL), EET_OK);
     ck_assert_ptr_null(eet_source_find(source, "c"));
-    ck_assert_str_eq(eet_source_provenance(source)->kind, "safetensors");
-    ck_assert_str_eq(eet_source_provenance(source)->name, "model.bin");
+    ck_assert_str_eq(eet_source_file_at(source, 0)->kind, "safetensors");
+    ck_assert_str_eq(eet_source_file_at(source, 0)->name, "model.bin");
     eet_source_close(source);
 }
 END_TEST
@@ -248,7 +248,8 @@ static const struct {
     {FILE_OF("<!DOCTYPE html><html></html>"), EET_E_UNSUPPORTED, "HTML"},
     {FILE_OF("\n  <HTML lang=en>............"), EET_E_UNSUPPORTED, "HTML"},
     {FILE_OF("{\"error\":\"Repository not found\"}"), EET_E_UNSUPPORTED, "JSON"},
-    {FILE_OF("{\"metadata\":{},\"weight_map\":{}}"), EET_E_UNSUPPORTED, "several files"},
+    {FILE_OF("{\"metadata\":{},\"weight_map\":{}}"), EET_E_CORRUPT, "names no tensors"},
+    {FILE_OF("{\"architectures\":[\"GPT2Model\"]}"), EET_E_UNSUPPORTED, "a configuration"},
     {FILE_OF("Entry not found................"), EET_E_UNSUPPORTED, "error message"},
     {FILE_OF("\x1F\x8B\x08" ZEROS), EET_E_UNSUPPORTED, "gzip; unpack it first"},
     {FILE_OF("BZh9" ZEROS), EET_E_UNSUPPORTED, "bzip2; unpack it first"},

@@ -57,7 +57,8 @@ static eet_source *make_source(uint64_t bytes) {
     source->state = state;
     source->fd = -1;
     source->cached = -1;
-    source->name = strdup("shelf");
+    source->path = strdup("shelf");
+    source->name = source->path;
     return source;
 }
 

@@ -113,15 +113,15 @@ START_TEST(a_file_without_checksums_is_marked)
 {
     eet_source *source = open_good("crcoff.pt");
 
-    ck_assert(eet_source_provenance(source)->crcless);
+    ck_assert(eet_source_file_at(source, 0)->crcless);
     ck_assert_ptr_nonnull(warning_with(source, "carry no checksum"));
     eet_source_close(source);
     source = open_good("zip_p2.pt");
-    ck_assert(!eet_source_provenance(source)->crcless);
+    ck_assert(!eet_source_file_at(source, 0)->crcless);
     ck_assert_int_eq(eet_source_warnings(source), 0);
-    ck_assert_str_eq(eet_source_provenance(source)->serialization_id,
+    ck_assert_str_eq(eet_source_file_at(source, 0)->serialization_id,
                      "0826864773560457770014210761659764705555");
-    ck_assert_str_eq(eet_source_provenance(source)->kind, "torch_zip");
+    ck_assert_str_eq(eet_source_file_at(source, 0)->kind, "torch_zip");
     eet_source_close(source);
 }
 END_TEST
