@@ -134,13 +134,32 @@ static eet_status read_act(const reading *r, const eet_key_row *row, const eet_j
     return EET_OK;
 }
 
+/* Some models end with any of several tokens; a fact is one, the others are said. */
+static const eet_json *first_token(const reading *r, const eet_key_row *row,
+                                   const eet_json *value) {
+    const uint64_t count = eet_json_length(value);
+    int64_t id = 0;
+
+    if (value == NULL || eet_json_kind_of(value) != EET_JSON_ARRAY) {
+        return value;
+    }
+    const eet_json *first = eet_json_item(value, 0);
+
+    if (count > 1 && eet_json_as_integer(first, &id)) {
+        eet_notes_add(r->notes, "\"%s\" names %llu tokens; the first, %lld, is kept", row->key,
+                      (unsigned long long)count, (long long)id);
+    }
+    return first;
+}
+
 /* Ids only name tokens, so one that the model does not have is left out. */
 static eet_status read_token(const reading *r, const eet_key_row *row, const eet_json *value) {
     const int32_t vocab = r->out->facts.stack[row->stack].vocab_size;
     int64_t id = (int64_t)row->fallback;
 
+    value = first_token(r, row, value);
     if (value != NULL && !eet_json_as_integer(value, &id)) {
-        return corrupt_kind(r, row->key, value, "one integer");
+        return corrupt_kind(r, row->key, value, "an integer");
     }
     const bool inside = id >= 0 && id < vocab;
 
