@@ -388,6 +388,42 @@ START_TEST(data_is_aligned_as_asked)
 }
 END_TEST
 
+/* In memory alone: as the file, but for what hashing tells. */
+START_TEST(an_image_is_the_file_without_its_digests)
+{
+    static const uint8_t zeros[32];
+    const eet_sample_model model = eet_sample_encoder();
+    const eet_tmp path = eet_tmp_path("none.eet");
+    eet_writer *writer = create(path.path, false);
+    eet_file *file = NULL;
+
+    eet_sample_declare(writer, &model);
+    ck_assert_int_eq(eet_writer_image(writer, NULL, NULL), EET_E_STATE);
+    ck_assert_int_eq(eet_writer_plan(writer, NULL), EET_OK);
+    const uint64_t size = eet_writer_bytes(writer);
+    uint8_t *image = aligned_alloc(4096, (size_t)size);
+
+    ck_assert_ptr_nonnull(image);
+    memset(image, 0, (size_t)size);
+    ck_assert_int_eq(eet_writer_image(writer, image, NULL), EET_OK);
+    ck_assert_int_eq(eet_writer_image(writer, image, NULL), EET_E_STATE);
+    ck_assert_int_eq(eet_file_open_memory(image, size, 0, &file, NULL), EET_OK);
+    for (int32_t i = 0; i < eet_file_tensors(file); i++) {
+        const eet_file_tensor t = eet_file_tensor_at(file, i);
+
+        ck_assert(t.offset + t.bytes <= size && memcmp(t.sha256, zeros, sizeof zeros) == 0);
+    }
+    /* The first declared is the first in DATA. */
+    ck_assert_uint_eq(eet_writer_offset(writer, 0),
+                      eet_file_section_at(file, eet_file_sections(file) - 1).offset);
+    eet_file_close(file);
+    eet_writer_free(writer);
+    ck_assert_int_eq(eet_file_open_memory(image, size, 1, &file, NULL), EET_E_CORRUPT);
+    ck_assert_int_eq(eet_tmp_entries(), 0);
+    free(image);
+}
+END_TEST
+
 int main(void) {
     const eet_claim claims[] = {
         {.test = the_same_model_gives_the_same_bytes},
@@ -404,6 +440,7 @@ int main(void) {
         {.test = misuse_is_an_error},
         {.test = a_plan_that_the_facts_forbid_is_refused},
         {.test = data_is_aligned_as_asked},
+        {.test = an_image_is_the_file_without_its_digests},
     };
     return eet_suite_run("writer", claims, sizeof claims / sizeof *claims);
 }

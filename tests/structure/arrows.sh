@@ -11,6 +11,10 @@ allowed() {
     format/commands/*) echo "format/commands/ format/cli/ format/" ;;
     format/*) echo "format/" ;;
     kernels/*) echo "kernels/ format/half.h" ;;
+    # Arrows bind libraries: the benchmark's probe runs on the kernels' threads.
+    engine/commands/bench* | engine/commands/probe*)
+        echo "engine/commands/ engine/ kernels/ format/cli/ format/"
+        ;;
     engine/commands/*) echo "engine/commands/ engine/ format/cli/ format/" ;;
     engine/*) echo "engine/ kernels/ format/" ;;
     converter/*) echo "converter/ format/cli/ format/" ;;
