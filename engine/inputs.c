@@ -52,7 +52,7 @@ static void write_tokens(eet_session *s, const eet_pass *pass, row_part part) {
         }
         if (pass->paged) {
             s->in.slot[to] = eet_cache_slot(&s->cache, id, place);
-            eet_cache_note_pad(&s->cache, id, place, pad);
+            eet_cache_ids(&s->cache, id)[place] = batch->tokens[i];
         }
     }
 }

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-void eet_cache_layout(eet_cache *cache, eet_arena *host, bool pads) {
+void eet_cache_layout(eet_cache *cache, eet_arena *host) {
     const uint64_t pages = (uint64_t)cache->pages.pages;
     const uint64_t sequences = (uint64_t)cache->sequences;
     const uint64_t stride = (uint64_t)cache->stride;
@@ -14,10 +14,11 @@ void eet_cache_layout(eet_cache *cache, eet_arena *host, bool pads) {
     cache->claims = eet_arena_take(host, pages, sizeof *cache->claims);
     cache->sequence = eet_arena_take(host, sequences, sizeof *cache->sequence);
     cache->table = eet_arena_take(host, sequences * stride, sizeof *cache->table);
-    cache->pad = pads ? eet_arena_take(host, sequences * stride, EET_PAGE_TOKENS) : NULL;
+    cache->ids = eet_arena_take(host, sequences * stride, EET_PAGE_TOKENS * sizeof *cache->ids);
 }
 
-void eet_cache_reset(eet_cache *cache) {
+void eet_cache_reset(eet_cache *cache, int32_t pad) {
+    cache->pad = pad;
     cache->free_count = cache->pages.pages;
     for (int32_t i = 0; i < cache->pages.pages; ++i) {
         cache->free[i] = cache->pages.pages - 1 - i; /* page 0 is the first to go */
@@ -69,10 +70,6 @@ void eet_cache_trim(eet_cache *cache, int32_t id, int32_t length) {
     eet_cache_shrink(cache, id);
 }
 
-static uint8_t *pads_of(const eet_cache *cache, int32_t id) {
-    return cache->pad + (int64_t)id * cache->stride * EET_PAGE_TOKENS;
-}
-
 void eet_cache_fork(eet_cache *cache, int32_t from, int32_t to) {
     const int32_t length = cache->sequence[from].length;
     const int32_t pages = eet_pages_for(length);
@@ -87,9 +84,8 @@ void eet_cache_fork(eet_cache *cache, int32_t from, int32_t to) {
         pages_of(cache, to)[i] = page;
         cache->owners[page] += 1;
     }
-    if (cache->pad != NULL) {
-        memcpy(pads_of(cache, to), pads_of(cache, from), (size_t)length);
-    }
+    memcpy(eet_cache_ids(cache, to), eet_cache_ids(cache, from),
+           (size_t)length * sizeof *cache->ids);
     cache->sequence[to] = (eet_sequence){.length = length, .pages = pages};
 }
 
@@ -143,14 +139,8 @@ int64_t eet_cache_slot(const eet_cache *cache, int32_t id, int32_t token) {
 int32_t eet_cache_counted(const eet_cache *cache, int32_t id, int32_t length) {
     int32_t counted = length;
 
-    for (int32_t i = 0; cache->pad != NULL && i < length; ++i) {
-        counted -= pads_of(cache, id)[i];
+    for (int32_t i = 0; cache->pad >= 0 && i < length; ++i) {
+        counted -= eet_cache_ids(cache, id)[i] == cache->pad ? 1 : 0;
     }
     return counted;
-}
-
-void eet_cache_note_pad(eet_cache *cache, int32_t id, int32_t token, bool pad) {
-    if (cache->pad != NULL) {
-        pads_of(cache, id)[token] = pad ? 1 : 0;
-    }
 }

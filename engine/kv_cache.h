@@ -29,13 +29,14 @@ typedef struct eet_cache {
     int32_t *claims;        /* (pages) of them, those that a call appends to; 0 between calls */
     eet_sequence *sequence; /* (sequences) */
     int32_t *table;         /* (sequences, stride) pages in order */
-    uint8_t *pad; /* (sequences, stride * 64) is the token a pad? NULL: positions do not ask */
+    int32_t *ids;           /* (sequences, stride * 64) of each sequence's tokens */
+    int32_t pad;            /* the id that takes no position; -1: all do */
 } eet_cache;
 
 /* Cuts the book-keeping of a cache whose counts are set. */
-void eet_cache_layout(eet_cache *cache, eet_arena *host, bool pads);
-/* Every page is free. */
-void eet_cache_reset(eet_cache *cache);
+void eet_cache_layout(eet_cache *cache, eet_arena *host);
+/* Every page is free. `pad`: the id that takes no position, or -1. */
+void eet_cache_reset(eet_cache *cache, int32_t pad);
 
 static inline int32_t eet_pages_for(int64_t tokens) {
     return (int32_t)((tokens + EET_PAGE_TOKENS - 1) / EET_PAGE_TOKENS);
@@ -64,8 +65,12 @@ bool eet_cache_own(eet_cache *cache, int32_t id, eet_page_move *move);
 /* Where the key and value of a sequence's token go: page * 64 + place. */
 int64_t eet_cache_slot(const eet_cache *cache, int32_t id, int32_t token);
 
+/* The ids of a sequence's tokens: `length` of them, and room for more. */
+static inline int32_t *eet_cache_ids(const eet_cache *cache, int32_t id) {
+    return cache->ids + (int64_t)id * cache->stride * EET_PAGE_TOKENS;
+}
+
 /* Tokens among the first `length` of a sequence that are no pads. */
 int32_t eet_cache_counted(const eet_cache *cache, int32_t id, int32_t length);
-void eet_cache_note_pad(eet_cache *cache, int32_t id, int32_t token, bool pad);
 
 #endif

@@ -29,7 +29,7 @@ static void layout_host(eet_session *s, eet_arena *a) {
     s->values = s->check_finite ? eet_arena_take(a, (uint64_t)l->batch_tokens * (uint64_t)l->hidden,
                                                  sizeof *s->values)
                                 : NULL;
-    eet_cache_layout(&s->cache, a, l->pads);
+    eet_cache_layout(&s->cache, a);
     eet_generation_layout(&s->generation, l->sequences, a);
 }
 

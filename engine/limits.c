@@ -73,7 +73,6 @@ static void widen_for_model(eet_limits *l, const eet_model *model) {
     for (int32_t i = 0; i < model->facts->heads; ++i) {
         widen_for_head(l, &model->head[i]);
     }
-    l->pads = model->facts->stack[EET_DEC].present && model->stack[EET_DEC].pos_skip_pad;
 }
 
 /* Pages of the cache, when the model has a decoder that can run. */

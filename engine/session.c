@@ -66,6 +66,7 @@ static eet_status open_backend(eet_session *session, eet_error *err) {
 
 /* What the layout measured, in one piece a kind of memory. */
 static eet_status allocate(eet_session *session, const eet_arenas *need, eet_error *err) {
+    const eet_stack *decoder = &session->model->stack[EET_DEC]; /* zeros where there is none */
     eet_arenas arenas = {0};
 
     session->host_memory = calloc(1, (size_t)need->host.peak + 1);
@@ -81,7 +82,7 @@ static eet_status allocate(eet_session *session, const eet_arenas *need, eet_err
     arenas.cache.base = session->cache_memory;
     arenas.work.base = session->work_memory;
     eet_session_layout(session, &arenas);
-    eet_cache_reset(&session->cache);
+    eet_cache_reset(&session->cache, decoder->pos_skip_pad ? decoder->tok_pad : -1);
     return EET_OK;
 }
 

@@ -24,7 +24,7 @@ typedef struct eet_limits {
                                               projected = emb.dim where proj_in is */
     int32_t dense, width;                  /* the widest of the heads */
     int32_t layers, heads, head_dim;       /* of the decoder, for the cache */
-    bool post_norm, pads;
+    bool post_norm;
 } eet_limits;
 
 /* What a pass reads besides weights: written on the host, then uploaded in one piece.
