@@ -85,8 +85,12 @@ package)
     prefix=/usr
     unset DESTDIR
     configure_and_build
-    as_owner cpack --config "$build/CPackConfig.cmake" -G DEB -B "$build/package" |
-        sed -n 's/^CPack: - package: \(.*\) generated\.$/\1/p'
+    if ! as_owner cpack --config "$build/CPackConfig.cmake" -G DEB -B "$build/package" \
+        >"$build/cpack.log" 2>&1; then
+        cat "$build/cpack.log" >&2
+        exit 1
+    fi
+    sed -n 's/^CPack: - package: \(.*\) generated\.$/\1/p' "$build/cpack.log"
     ;;
 *)
     echo "usage: install.sh install|uninstall|package" >&2
