@@ -192,6 +192,26 @@ typedef struct eet_logprob_args {
     float *top_log_prob;   /* (rows, top) */
 } eet_logprob_args;
 
+/* The `count` best tokens to go on with after row r, best first, the lowest id first among
+ * equals. log_prob: the log-softmax over the first `vocab` columns; score: that with the
+ * penalty (s < 0 ? s * penalty : s / penalty) where the id is in the row's history. What has no
+ * chance is never given (a barred id, -inf, any id where a logit is NaN): token -1, score -inf
+ * where none is left. */
+typedef struct eet_beam_args {
+    float *logits; /* (rows, stride); the op may write there */
+    int64_t stride;
+    int32_t rows, vocab;
+    float penalty;          /* 0: none */
+    int32_t barred;         /* how many ids of `bar` cannot be chosen */
+    const int32_t *bar;     /* those outside the vocabulary do not matter */
+    const int32_t *history; /* (rows, history_stride) ids; NULL without penalty */
+    int64_t history_stride;
+    const int32_t *history_length; /* (rows) */
+    int32_t count;
+    int32_t *token;          /* (rows, count) */
+    float *score, *log_prob; /* (rows, count) */
+} eet_beam_args;
+
 /* y[r] = mean of x over tokens [start[r], start[r + 1]), optionally scaled to
  * length 1 (divided by max(|y|, 1e-12), as torch's normalize). An empty row is 0. */
 typedef struct eet_pool_args {
@@ -234,6 +254,7 @@ typedef struct eet_convert_args {
     X(score)          \
     X(sample)         \
     X(logprob)        \
+    X(beam)           \
     X(pool)           \
     X(page_copy)      \
     X(convert)

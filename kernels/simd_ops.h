@@ -3,6 +3,7 @@
 #define EET_KERNELS_SIMD_OPS_H
 
 #include "kernels/simd_attention.h"
+#include "kernels/simd_beam.h"
 #include "kernels/simd_project.h"
 #include "kernels/simd_sample.h"
 
@@ -51,6 +52,7 @@ static inline void use_simd(eet_ops *ops) {
     ops->score = score_simd;
     ops->sample = sample_simd;
     ops->logprob = logprob_simd;
+    ops->beam = beam_simd;
     ops->pool = pool_simd;
     ops->convert = convert_simd;
 }
