@@ -29,6 +29,8 @@
     X(EET_SYM_CROSS, "the source's width", offsetof(eet_stack_facts, cross_dim)) \
     X(EET_SYM_INNER, "heads x head size", EET_NO_FACT)                           \
     X(EET_SYM_LABELS, "labels", EET_NO_FACT)                                     \
+    X(EET_SYM_SUMMARY, "the summary's width", EET_NO_FACT)                       \
+    X(EET_SYM_ONE, "one", EET_NO_FACT)                                           \
     X(EET_SYM_PAIR, "two", EET_NO_FACT)
 
 #define EET_NO_FACT UINT32_MAX
@@ -90,6 +92,11 @@ typedef enum eet_key_kind {
     EET_KEY_TOKEN,  /* an id or null; one outside of the vocabulary is left out */
     EET_KEY_TIED,   /* bool: are word embeddings tied */
     EET_KEY_SCALED, /* bool: is attention scaled by head_dim^-0.5 */
+    /* Honoured where the model has the row's head. */
+    EET_KEY_HEAD_TAKE,  /* a name of eet_take_rows */
+    EET_KEY_HEAD_ACT,   /* a name of eet_act_rows; null or "": none */
+    EET_KEY_HEAD_DENSE, /* bool: has it its dense part */
+    EET_KEY_HEAD_ONE,   /* bool: EET_SYM_SUMMARY is one, else hidden */
     /* Accepted with one value alone, else refused by name. */
     EET_KEY_MUST_BE_FALSE,
     EET_KEY_MUST_BE_TEXT,  /* `text` */
@@ -103,13 +110,14 @@ typedef struct eet_key_row {
     const char *key, *alias; /* alias: another name of it, or NULL */
     uint8_t kind;            /* eet_key_kind; EET_KEY_END ends the table */
     uint8_t stack;           /* EET_ENC or EET_DEC */
+    uint8_t head;            /* row in the family's heads, for EET_KEY_HEAD_* */
     bool required;
     bool alias_yields;   /* the alias is an older key: read where `key` is absent, else ignored */
     uint8_t fallback_of; /* eet_symbol: absent or null is fallback x this fact */
     int16_t plus;        /* fact = value + plus */
     uint32_t fact;       /* offset in eet_stack_facts */
     double fallback;     /* absent or null; of EET_KEY_TOKEN: -1 none */
-    const char *text;    /* fallback of EET_KEY_ACT, value of EET_KEY_MUST_BE_TEXT */
+    const char *text;    /* fallback of EET_KEY_ACT and _HEAD_TAKE, value of _MUST_BE_TEXT */
     const char *why;     /* of a refusal: what the key would mean, or NULL */
 } eet_key_row;
 
@@ -118,7 +126,9 @@ enum { EET_ACT_OF_STACK = -1 };
 typedef struct eet_head_row {
     const char *name; /* NULL ends the table */
     uint8_t stack, take;
-    int8_t act; /* eet_act, or EET_ACT_OF_STACK */
+    int8_t act;    /* eet_act, or EET_ACT_OF_STACK */
+    bool labels;   /* its outputs are the configuration's labels */
+    bool skip_pad; /* the last token is the last that is no pad */
 } eet_head_row;
 
 /* An architecture as config.json names it. */
@@ -126,7 +136,8 @@ typedef struct eet_class {
     const char *name;  /* "GPT2LMHeadModel"; NULL ends the table */
     uint32_t must;     /* bits of head rows that it has */
     uint32_t may;      /* ... that it has when the file holds their tensors */
-    const char *sign;  /* a tensor (plain name) that tells it where no architecture is named */
+    const char *sign;  /* a tensor (plain name) that tells it where no architecture is named ... */
+    uint32_t without;  /* ... and bits of head rows of which the file then holds no tensor */
     const char *about; /* for --print-supported-models */
 } eet_class;
 
@@ -143,12 +154,20 @@ typedef struct eet_family {
     const eet_key_row *keys;
     const eet_head_row *heads;
     const eet_class *classes; /* the first is the base model */
+    const char *sibling_key;  /* where the configuration says true, the model is of `sibling` */
+    const struct eet_family *sibling; /* another family with these very classes, or NULL */
 } eet_family;
 
 typedef struct eet_act_row {
     const char *name; /* in a configuration; NULL ends the table */
     int32_t act;
 } eet_act_row;
+
+/* What a summary of a sequence takes. */
+typedef struct eet_take_row {
+    const char *name; /* in a configuration; NULL ends the table */
+    int32_t take;
+} eet_take_row;
 
 /* The end of a name that used to be written in another way. */
 typedef struct eet_rename_row {
@@ -158,6 +177,7 @@ typedef struct eet_rename_row {
 /* archs/registry.c */
 extern const eet_family *const eet_families[];  /* ends with NULL */
 extern const eet_act_row eet_act_rows[];        /* of config.json */
+extern const eet_take_row eet_take_rows[];      /* ... "summary_type" */
 extern const eet_rename_row eet_rename_rows[];  /* LayerNorm.gamma */
 extern const char *const eet_wrappers[];        /* "module.": in front, any number; NULL ends */
 extern const char *const eet_wrappers_inside[]; /* "_fsdp_wrapped_module.": anywhere */

@@ -171,6 +171,63 @@ static eet_status read_token(const reading *r, const eet_key_row *row, const eet
     return EET_OK;
 }
 
+static eet_head_choice *head_of(const reading *r, const eet_key_row *row) {
+    return &r->out->head[row->head];
+}
+
+/* Whether it matters is known when the heads are. */
+static void refuse_later(const reading *r, const eet_key_row *row, const char *value) {
+    eet_head_choice *head = head_of(r, row);
+
+    head->refused = row;
+    (void)eet_show(&head->value, value, strlen(value));
+}
+
+static eet_status read_head_take(const reading *r, const eet_key_row *row, const eet_json *value) {
+    const char *name = value != NULL ? eet_json_as_string(value, NULL) : row->text;
+    const eet_take_row *take = eet_take_rows;
+
+    if (name == NULL) {
+        return corrupt_kind(r, row->key, value, "a string");
+    }
+    while (take->name != NULL && strcmp(take->name, name) != 0) {
+        take++;
+    }
+    head_of(r, row)->take = take->take;
+    if (take->name == NULL) {
+        refuse_later(r, row, name);
+    }
+    return EET_OK;
+}
+
+static eet_status read_head_act(const reading *r, const eet_key_row *row, const eet_json *value) {
+    const char *name = value != NULL ? eet_json_as_string(value, NULL) : "";
+    eet_head_choice *head = head_of(r, row);
+
+    if (name == NULL) {
+        return corrupt_kind(r, row->key, value, "a string");
+    }
+    head->has_act = true;
+    head->act = EET_ACT_LINEAR;
+    if (name[0] != '\0' && !eet_act_named(name, &head->act)) {
+        refuse_later(r, row, name);
+    }
+    return EET_OK;
+}
+
+/* The two keys of a head that are true or false. */
+static eet_status read_head_bool(const reading *r, const eet_key_row *row, const eet_json *value) {
+    bool flag = false;
+    const eet_status status = read_bool(r, row, value, &flag);
+
+    if (row->kind == EET_KEY_HEAD_DENSE) {
+        head_of(r, row)->bare = !flag;
+    } else {
+        r->out->symbol[EET_SYM_SUMMARY] = flag ? 1 : r->out->facts.stack[row->stack].hidden;
+    }
+    return status;
+}
+
 static eet_status must_be_text(const reading *r, const eet_key_row *row, const eet_json *value) {
     const char *text = eet_json_as_string(value, NULL);
     eet_shown shown;
@@ -218,6 +275,13 @@ static eet_status read_row(reading *r, const eet_key_row *row) {
         return read_bool(r, row, value, &r->out->tied);
     case EET_KEY_SCALED:
         return read_bool(r, row, value, &r->scaled[row->stack]);
+    case EET_KEY_HEAD_TAKE:
+        return read_head_take(r, row, value);
+    case EET_KEY_HEAD_ACT:
+        return read_head_act(r, row, value);
+    case EET_KEY_HEAD_DENSE:
+    case EET_KEY_HEAD_ONE:
+        return read_head_bool(r, row, value);
     case EET_KEY_MUST_BE_TEXT:
         return value == NULL ? EET_OK : must_be_text(r, row, value);
     case EET_KEY_MUST_BE_EMPTY:
@@ -357,6 +421,20 @@ static eet_status choose(const reading *r, const char *arch) {
     return EET_OK;
 }
 
+/* "is_decoder": the same tensors, in another stack. */
+static eet_status choose_sibling(const reading *r) {
+    const eet_family *family = r->out->family;
+    const eet_json *value =
+        family->sibling != NULL ? eet_json_get(r->root, family->sibling_key) : NULL;
+    bool flag = false;
+
+    if (!is_absent(value) && !eet_json_as_bool(value, &flag)) {
+        return corrupt_kind(r, family->sibling_key, value, "true or false");
+    }
+    r->out->family = flag ? family->sibling : family;
+    return EET_OK;
+}
+
 static eet_status read_keys(reading *r, const eet_key_row *rows) {
     eet_status status = EET_OK;
 
@@ -377,6 +455,9 @@ eet_status eet_config_read(const eet_json *root, const char *arch, eet_config *o
     }
     eet_status status = choose(&r, arch);
 
+    if (status == EET_OK) {
+        status = choose_sibling(&r);
+    }
     for (int s = 0; status == EET_OK && s < EET_STACKS; s++) {
         if (config.family->stack[s] != NULL) {
             config.facts.stack[s] = *config.family->stack[s];
@@ -393,9 +474,18 @@ eet_status eet_config_read(const eet_json *root, const char *arch, eet_config *o
         status = config.facts.stack[s].present ? derive(&r, s) : EET_OK;
     }
     if (status == EET_OK) {
+        status = eet_labels_read(root, &config.labels, err);
+    }
+    if (status == EET_OK) {
+        config.symbol[EET_SYM_LABELS] = config.labels.count;
         *out = config;
     }
     return status;
+}
+
+void eet_config_free(eet_config *config) {
+    eet_labels_free(&config->labels);
+    *config = (eet_config){0};
 }
 
 const char *eet_config_key_of(const eet_family *family, int stack, uint32_t fact) {

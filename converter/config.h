@@ -4,23 +4,38 @@
 #define EET_CONVERTER_CONFIG_H
 
 #include "converter/arch.h"
+#include "converter/labels.h"
 #include "converter/notes.h"
 #include "format/cli/json.h"
 
+/* What the configuration says of a row in the family's heads. */
+typedef struct eet_head_choice {
+    int32_t take; /* eet_take; 0: the row's own */
+    int32_t act;  /* eet_act, where has_act */
+    bool has_act;
+    bool bare;                  /* it has no dense part */
+    const eet_key_row *refused; /* a key whose value (below) no head can have, or NULL */
+    eet_shown value;
+} eet_head_choice;
+
 typedef struct eet_config {
     const eet_family *family;
-    const eet_class *class; /* NULL: the configuration does not say, the tensors do */
-    eet_facts facts;        /* without heads */
-    bool tied;              /* word embeddings */
-    bool by_flag;           /* --arch decided */
+    const eet_class *class;      /* NULL: the configuration does not say, the tensors do */
+    eet_facts facts;             /* without heads */
+    bool tied;                   /* word embeddings */
+    bool by_flag;                /* --arch decided */
+    int32_t symbol[EET_SYMBOLS]; /* values of symbols that are no facts; 0: not said */
+    eet_head_choice head[EET_FAMILY_HEADS];
+    eet_labels labels;
 } eet_config;
 
 /* Reads every key that the family's tables name, strictly: a wrong type, a value
  * out of bounds or heads that do not divide are E_CORRUPT; what would compute
  * something else is E_UNSUPPORTED by name. `arch` is an architecture or a family,
- * or NULL. */
+ * or NULL. Release with eet_config_free. */
 eet_status eet_config_read(const eet_json *root, const char *arch, eet_config *out,
                            eet_notes *notes, eet_error *err);
+void eet_config_free(eet_config *config);
 
 /* The key that gives `fact` (an offset) of a stack: "n_embd", or NULL. */
 const char *eet_config_key_of(const eet_family *family, int stack, uint32_t fact);

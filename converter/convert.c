@@ -91,6 +91,7 @@ void eet_conversion_free(eet_conversion *c) {
     eet_source_close(c->source);
     eet_inputs_free(&c->inputs);
     eet_notes_free(&c->notes);
+    eet_config_free(&c->config);
     free(c->config_text);
     free(c->number);
     *c = (eet_conversion){0};

@@ -6,6 +6,16 @@
 
 #include "converter/match_internal.h"
 
+bool eet_matching_has(const eet_matching *m, const eet_rule *rule) {
+    const eet_spot *spot = &rule->spot;
+
+    if (spot->group != EET_GROUP_HEAD) {
+        return true;
+    }
+    return (m->heads & UINT32_C(1) << spot->head) != 0 &&
+           (spot->slot != EET_SLOT_HEAD_DENSE || !m->config->head[spot->head].bare);
+}
+
 static eet_hit find_rule(const eet_matching *m, const char *prefix, const char *name) {
     const eet_rule *rules = m->family->rules;
 
@@ -13,7 +23,7 @@ static eet_hit find_rule(const eet_matching *m, const char *prefix, const char *
         const int32_t layer =
             eet_pattern_match(rules[r].pattern, rules[r].plain ? "" : prefix, name);
 
-        if (layer >= -1) {
+        if (layer >= -1 && eet_matching_has(m, &rules[r])) {
             return (eet_hit){r, layer};
         }
     }
@@ -100,18 +110,40 @@ static eet_status check_wrappers(const eet_matching *m) {
     return EET_OK;
 }
 
-static eet_status find_rules(eet_matching *m) {
-    const char *prefix = "";
-    const eet_status status = choose_prefix(m, &prefix);
-
-    for (int32_t i = 0; status == EET_OK && i < m->count; i++) {
-        m->prefix = prefix;
-        m->hit[i] = find_rule(m, prefix, m->names[i].text);
-        if (m->hit[i].rule == EET_NOT_USED && is_buffer(m, prefix, i)) {
-            m->hit[i].rule = EET_IS_BUFFER;
+/* Does the file hold a tensor of a head, whatever else the tensor may be? */
+static bool has_tensors_of(const eet_matching *m, int32_t head) {
+    for (const eet_rule *r = m->family->rules; r->pattern != NULL; r++) {
+        if (r->spot.group != EET_GROUP_HEAD || r->spot.head != head) {
+            continue;
+        }
+        for (int32_t i = 0; i < m->count; i++) {
+            if (eet_pattern_match(r->pattern, r->plain ? "" : m->prefix, m->names[i].text) >= -1) {
+                return true;
+            }
         }
     }
-    return status == EET_OK ? check_wrappers(m) : status;
+    return false;
+}
+
+/* Bits of those heads in `mask` of which the file holds a tensor. */
+static uint32_t heads_here(const eet_matching *m, uint32_t mask) {
+    uint32_t here = 0;
+
+    for (int32_t h = 0; m->family->heads[h].name != NULL; h++) {
+        const uint32_t bit = UINT32_C(1) << h;
+
+        here |= (mask & bit) != 0 && has_tensors_of(m, h) ? bit : 0;
+    }
+    return here;
+}
+
+static bool has_sign(const eet_matching *m, const eet_class *class) {
+    for (int32_t i = 0; class->sign != NULL && i < m->count; i++) {
+        if (strcmp(m->names[i].text, class->sign) == 0) {
+            return heads_here(m, class->without) == 0;
+        }
+    }
+    return false;
 }
 
 /* Where the configuration names no architecture, the heads in the file do. */
@@ -120,53 +152,106 @@ static const eet_class *choose_class(const eet_matching *m) {
         return m->config->class;
     }
     for (const eet_class *c = m->family->classes; c->name != NULL; c++) {
-        for (int32_t i = 0; c->sign != NULL && i < m->count; i++) {
-            if (strcmp(m->names[i].text, c->sign) == 0) {
-                return c;
-            }
+        if (has_sign(m, c)) {
+            return c;
         }
     }
     return m->family->classes;
 }
 
-static bool has_tensors_of(const eet_matching *m, int32_t head) {
-    for (int32_t i = 0; i < m->count; i++) {
-        const eet_rule *rule = m->hit[i].rule >= 0 ? &m->family->rules[m->hit[i].rule] : NULL;
+static eet_status find_rules(eet_matching *m) {
+    const char *prefix = "";
 
-        if (rule != NULL && rule->spot.group == EET_GROUP_HEAD && rule->spot.head == head) {
-            return true;
+    m->heads = UINT32_MAX;
+    const eet_status status = choose_prefix(m, &prefix);
+
+    if (status != EET_OK) {
+        return status;
+    }
+    m->prefix = prefix;
+    m->plan->class = choose_class(m);
+    m->heads = m->plan->class->must | heads_here(m, m->plan->class->may);
+    for (int32_t i = 0; i < m->count; i++) {
+        m->hit[i] = find_rule(m, prefix, m->names[i].text);
+        if (m->hit[i].rule == EET_NOT_USED && is_buffer(m, prefix, i)) {
+            m->hit[i].rule = EET_IS_BUFFER;
         }
     }
-    return false;
+    return check_wrappers(m);
 }
 
-static void choose_heads(eet_matching *m) {
-    eet_facts *facts = &m->plan->facts;
+/* What the configuration makes of a head: not all of it is a head of ours. */
+static eet_status check_choice(const eet_matching *m, const eet_head_row *row,
+                               const eet_head_choice *choice) {
+    if (choice->refused != NULL) {
+        return eet_fail(m->err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                        "the head \"%s\" of %s is not supported: \"%s\" is \"%s\" in the "
+                        "configuration",
+                        row->name, m->plan->class->name, choice->refused->key, choice->value.text);
+    }
+    if (choice->bare && choice->has_act && choice->act != EET_ACT_LINEAR) {
+        return eet_fail(m->err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                        "the head \"%s\" of %s is not supported: the configuration gives it an "
+                        "activation and no projection",
+                        row->name, m->plan->class->name);
+    }
+    if (row->labels && m->config->labels.fault[0] != '\0') {
+        return eet_fail(m->err, EET_E_CORRUPT, EET_NOWHERE, "%s of the configuration",
+                        m->config->labels.fault);
+    }
+    return EET_OK;
+}
 
-    m->plan->class = choose_class(m);
+static eet_status add_head(eet_matching *m, int32_t index) {
+    eet_facts *facts = &m->plan->facts;
+    const eet_head_row *row = &m->family->heads[index];
+    const eet_head_choice *choice = &m->config->head[index];
+    eet_head_facts *head = &facts->head[facts->heads];
+
+    (void)strncpy(head->name, row->name, sizeof head->name - 1);
+    head->stack = row->stack;
+    head->take = choice->take != 0 ? choice->take : row->take;
+    head->act = row->act == EET_ACT_OF_STACK ? facts->stack[row->stack].act : row->act;
+    if (choice->has_act) {
+        head->act = choice->act;
+    }
+    head->skip_pad = row->skip_pad && facts->stack[row->stack].tok_pad >= 0;
+    m->head_number[index] = facts->heads++;
+    return check_choice(m, row, choice);
+}
+
+static eet_status choose_heads(eet_matching *m) {
+    eet_status status = EET_OK;
+
     for (int32_t h = 0; h < EET_FAMILY_HEADS; h++) {
         m->head_number[h] = -1;
     }
-    for (int32_t h = 0; m->family->heads[h].name != NULL; h++) {
-        const eet_head_row *row = &m->family->heads[h];
-        const uint32_t bit = UINT32_C(1) << h;
-
-        if ((m->plan->class->must & bit) == 0 &&
-            ((m->plan->class->may & bit) == 0 || !has_tensors_of(m, h))) {
-            continue;
-        }
-        eet_head_facts *head = &facts->head[facts->heads];
-
-        (void)strncpy(head->name, row->name, sizeof head->name - 1);
-        head->stack = row->stack;
-        head->take = row->take;
-        head->act = row->act == EET_ACT_OF_STACK ? facts->stack[row->stack].act : row->act;
-        m->head_number[h] = facts->heads++;
+    for (int32_t h = 0; m->family->heads[h].name != NULL && status == EET_OK; h++) {
+        status = (m->heads & UINT32_C(1) << h) != 0 ? add_head(m, h) : EET_OK;
     }
+    return status;
 }
 
-bool eet_matching_is_headless(const eet_matching *m, const eet_rule *rule) {
-    return rule->spot.group == EET_GROUP_HEAD && m->head_number[rule->spot.head] < 0;
+/* Names for the outputs of heads that are classes. */
+static eet_status add_labels(eet_matching *m) {
+    const eet_labels *labels = &m->config->labels;
+
+    for (int32_t h = 0; m->family->heads[h].name != NULL; h++) {
+        eet_plan *plan = m->plan;
+
+        if (m->head_number[h] < 0 || !m->family->heads[h].labels || labels->count == 0) {
+            continue;
+        }
+        if (plan->label == NULL) {
+            plan->label = eet_labels_list(labels, labels->count);
+        }
+        if (plan->label == NULL) {
+            return eet_fail(m->err, EET_E_MEMORY, EET_NOWHERE, "no memory for labels");
+        }
+        plan->facts.head[m->head_number[h]].labels = plan->label;
+        plan->facts.head[m->head_number[h]].label_count = labels->count;
+    }
+    return EET_OK;
 }
 
 eet_status eet_match(const eet_source *source, const eet_config *config, const char *allow_unused,
@@ -189,11 +274,16 @@ eet_status eet_match(const eet_source *source, const eet_config *config, const c
         status = find_rules(&m);
     }
     if (status == EET_OK) {
-        choose_heads(&m);
+        status = choose_heads(&m);
+    }
+    if (status == EET_OK) {
         status = eet_match_shapes(&m);
     }
     if (status == EET_OK) {
         status = eet_match_places(&m);
+    }
+    if (status == EET_OK) {
+        status = add_labels(&m);
     }
     eet_names_free(m.names, m.count);
     free(m.hit);
@@ -214,6 +304,7 @@ void eet_plan_free(eet_plan *plan) {
     free(plan->place);
     free(plan->twin);
     free(plan->left);
+    free(plan->label);
     *plan = (eet_plan){0};
 }
 

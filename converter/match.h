@@ -31,7 +31,8 @@ typedef struct eet_plan {
     int32_t places;
     eet_twin *twin;
     int32_t twins;
-    int32_t *left; /* tensors that go nowhere: buffers, and what --allow-unused names */
+    const char **label; /* the facts' labels */
+    int32_t *left;      /* tensors that go nowhere: buffers, and what --allow-unused names */
     int32_t lefts;
 } eet_plan;
 

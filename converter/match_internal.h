@@ -19,6 +19,7 @@ typedef struct eet_matching {
     const eet_family *family;
     const char *allow_unused;
     const char *prefix; /* of the base model in this checkpoint */
+    uint32_t heads;     /* bits of the family's head rows whose rules hold */
     eet_plain_name *names;
     eet_hit *hit; /* a tensor each */
     int32_t count;
@@ -27,8 +28,8 @@ typedef struct eet_matching {
     eet_error *err;
 } eet_matching;
 
-/* Is the tensor's rule one of a head that the model does not have? */
-bool eet_matching_is_headless(const eet_matching *m, const eet_rule *rule);
+/* Does the rule hold: is it of a stack, or of a head (and a part of it) that there is? */
+bool eet_matching_has(const eet_matching *m, const eet_rule *rule);
 
 /* Solves the symbols and checks every tensor that is used; binds facts that the
  * configuration left open. */

@@ -117,9 +117,7 @@ static eet_status fill_places(filling *f) {
 
     for (int32_t i = 0; status == EET_OK && i < m->count; i++) {
         const eet_rule *rule = m->hit[i].rule >= 0 ? &m->family->rules[m->hit[i].rule] : NULL;
-        const bool headless = rule != NULL && eet_matching_is_headless(m, rule);
-        const int32_t at =
-            rule != NULL && !headless ? find_place(f, &rule->spot, m->hit[i].layer) : -1;
+        const int32_t at = rule != NULL ? find_place(f, &rule->spot, m->hit[i].layer) : -1;
 
         if (at >= 0) {
             status = fill_place(f, i, &m->plan->place[at]);
@@ -231,7 +229,7 @@ static bool rule_is_of(const eet_matching *m, const eet_rule *rule, const eet_pl
 /* Parts of a place that some rule could have filled and none has. */
 static void list_missing(const eet_matching *m, const eet_place *place, list *missing) {
     for (const eet_rule *r = m->family->rules; r->pattern != NULL; r++) {
-        if (rule_is_of(m, r, place) && place->tensor[r->part] < 0 &&
+        if (rule_is_of(m, r, place) && eet_matching_has(m, r) && place->tensor[r->part] < 0 &&
             (!r->optional || place->rule != NULL)) {
             list_pattern(m, missing, r, place->layer);
         }

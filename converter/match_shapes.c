@@ -31,10 +31,15 @@ static void init_stack(solving *s, int stack) {
             symbol->value = *(const int32_t *)(const void *)((const char *)facts + fact);
             (void)snprintf(symbol->origin, ORIGIN_BYTES, "\"%s\" of the configuration",
                            key != NULL ? key : "nothing");
+        } else {
+            symbol->value = s->m->config->symbol[i];
+            (void)snprintf(symbol->origin, ORIGIN_BYTES, "the configuration");
         }
     }
     s->symbol[stack][EET_SYM_INNER].value = (int64_t)facts->heads * facts->head_dim;
     (void)snprintf(s->symbol[stack][EET_SYM_INNER].origin, ORIGIN_BYTES, "the configuration");
+    s->symbol[stack][EET_SYM_ONE].value = 1;
+    (void)snprintf(s->symbol[stack][EET_SYM_ONE].origin, ORIGIN_BYTES, "the architecture");
     s->symbol[stack][EET_SYM_PAIR].value = 2;
     (void)snprintf(s->symbol[stack][EET_SYM_PAIR].origin, ORIGIN_BYTES, "the architecture");
 }
@@ -164,7 +169,7 @@ static eet_status solve(solving *s) {
         const eet_rule *rule = m->hit[i].rule >= 0 ? &m->family->rules[m->hit[i].rule] : NULL;
         const eet_source_tensor *t = eet_source_at(m->source, i);
 
-        if (rule == NULL || eet_matching_is_headless(m, rule)) {
+        if (rule == NULL) {
             continue;
         }
         status = check_dtype(s, t);

@@ -113,16 +113,11 @@ eet_status eet_batch_check(const eet_stack *stack, const eet_batch *batch, eet_e
     return status;
 }
 
-/* An encoding's row begins a text and goes through in one piece. */
-eet_status eet_batch_check_whole(const eet_session *s, const eet_stack *stack,
-                                 const eet_batch *batch, eet_error *err) {
+/* Rows that go through in one piece. */
+eet_status eet_batch_check_pieces(const eet_session *s, const eet_batch *batch, eet_error *err) {
     for (int32_t r = 0; r < batch->rows; ++r) {
         const int32_t tokens = batch->start[r + 1] - batch->start[r];
-        const eet_status status = check_text(stack, batch, r, 0, err);
 
-        if (status != EET_OK) {
-            return status;
-        }
         if (tokens > s->limits.batch_tokens) {
             return eet_fail(err, EET_E_LIMIT, EET_NOWHERE,
                             "row %d has %d tokens; the session computes %d at once; make it with "
@@ -131,6 +126,19 @@ eet_status eet_batch_check_whole(const eet_session *s, const eet_stack *stack,
         }
     }
     return EET_OK;
+}
+
+/* An encoding's row begins a text. */
+eet_status eet_batch_check_whole(const eet_session *s, const eet_stack *stack,
+                                 const eet_batch *batch, eet_error *err) {
+    for (int32_t r = 0; r < batch->rows; ++r) {
+        const eet_status status = check_text(stack, batch, r, 0, err);
+
+        if (status != EET_OK) {
+            return status;
+        }
+    }
+    return eet_batch_check_pieces(s, batch, err);
 }
 
 /* A sequence's number, named once; the marks need no clearing: each call has its own. */

@@ -262,7 +262,10 @@ static void bind_head(binder *b, int32_t index) {
     b->group = EET_GROUP_HEAD;
     b->layer = index;
     b->eps = b->model->facts->stack[facts->stack].norm_eps;
-    *head = (eet_head){.take = facts->take, .act = facts->act, .normalize = facts->normalize};
+    *head = (eet_head){.take = facts->take,
+                       .act = facts->act,
+                       .normalize = facts->normalize,
+                       .skip_pad = facts->skip_pad};
     bind_linears(b, head, head_linears, COUNT(head_linears));
     bind_norms(b, head, head_norms, COUNT(head_norms));
     if (b->status == EET_OK && b->arena.base != NULL) {

@@ -171,7 +171,11 @@ enum { EET_HIDDEN = -1 }; /* the stack's last hidden states, final norm applied;
 
 /* One output of a call, into the caller's buffer; row-major, rows in packed
  * order: `rows` of them for first, last and mean, start[rows] for every, `count`
- * for given, each of the head's width (EET_HIDDEN: hidden). */
+ * for given, each of the head's width (EET_HIDDEN: hidden). All takes are of the
+ * tokens of this call: in eet_step the mean, too, is that of a row's new tokens,
+ * which then go through in one piece (at most max_batch_tokens a row, EET_E_LIMIT).
+ * The last token of a head whose facts say skip_pad is the last that is not tok.pad;
+ * take = EET_TAKE_LAST is always the last. */
 typedef struct eet_output {
     uint32_t size;
     int32_t head;      /* index, or EET_HIDDEN */

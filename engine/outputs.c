@@ -59,6 +59,8 @@ static eet_status find_head(const eet_session *s, int32_t stack, const eet_outpu
     out->width = out->head->width;
     if (output->take == EET_TAKE_DEFAULT) {
         out->take = out->head->take;
+        out->skip_pad = out->head->skip_pad;
+        out->pad = model->stack[stack].tok_pad;
     }
     return EET_OK;
 }
@@ -111,8 +113,8 @@ static eet_status resolve(const eet_session *s, int32_t stack, const eet_batch *
     return status;
 }
 
-eet_status eet_outputs_check(const eet_session *s, int32_t stack, bool whole,
-                             const eet_batch *batch, const eet_request *request, eet_error *err) {
+eet_status eet_outputs_check(const eet_session *s, int32_t stack, const eet_batch *batch,
+                             const eet_request *request, bool *whole, eet_error *err) {
     if (request->count < 0 || (request->count > 0 && request->outputs == NULL)) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there are %d outputs",
                         (int)request->count);
@@ -125,15 +127,22 @@ eet_status eet_outputs_check(const eet_session *s, int32_t stack, bool whole,
         if (status == EET_OK) {
             status = resolve(s, stack, batch, &output, &wanted, err);
         }
-        if (status == EET_OK && wanted.take == EET_TAKE_MEAN && !whole) {
-            status = eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                              "a mean needs all tokens of a text at once; use eet_encode");
-        }
         if (status != EET_OK) {
             return status;
         }
+        *whole = *whole || wanted.take == EET_TAKE_MEAN;
     }
     return EET_OK;
+}
+
+/* A row's last token; of a row of pads alone its first. */
+static int32_t last_of(const eet_wanted *wanted, const eet_batch *batch, int64_t row) {
+    int32_t at = batch->start[row + 1] - 1;
+
+    while (wanted->skip_pad && at > batch->start[row] && batch->tokens[at] == wanted->pad) {
+        --at;
+    }
+    return at;
 }
 
 /* The packed token after which row `to` of an output can be given. */
@@ -145,6 +154,8 @@ static int32_t position_of(const eet_wanted *wanted, const eet_batch *batch, int
         return (int32_t)to;
     case EET_TAKE_GIVEN:
         return wanted->at[to];
+    case EET_TAKE_LAST:
+        return last_of(wanted, batch, to);
     default:
         return batch->start[to + 1] - 1;
     }

@@ -31,6 +31,7 @@ eet_status eet_run_encode(eet_session *s, const eet_batch *batch, const eet_requ
     const int32_t which = eet_model_first_stack(s->model);
     const eet_stack *stack = &s->model->stack[which];
     eet_status status = eet_batch_check(stack, batch, err);
+    bool whole = true;
 
     if (status == EET_OK && which == EET_DEC && s->model->facts->stack[EET_DEC].cross) {
         status = eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
@@ -40,7 +41,7 @@ eet_status eet_run_encode(eet_session *s, const eet_batch *batch, const eet_requ
         status = eet_batch_check_whole(s, stack, batch, err);
     }
     if (status == EET_OK) {
-        status = eet_outputs_check(s, which, true, batch, request, err);
+        status = eet_outputs_check(s, which, batch, request, &whole, err);
     }
     for (int32_t row = 0; row < batch->rows && status == EET_OK;) {
         const int32_t end = rows_end(s, batch, row);
@@ -106,7 +107,7 @@ static eet_status copy_pages(eet_session *s, int32_t moves, eet_error *err) {
 }
 
 static eet_status check_step(eet_session *s, const eet_batch *batch, const eet_request *request,
-                             eet_error *err) {
+                             bool *whole, eet_error *err) {
     const eet_stack *stack = &s->model->stack[EET_DEC];
 
     if (!s->model->facts->stack[EET_DEC].present) {
@@ -120,14 +121,32 @@ static eet_status check_step(eet_session *s, const eet_batch *batch, const eet_r
     eet_status status = eet_batch_check(stack, batch, err);
 
     if (status == EET_OK) {
-        status = eet_outputs_check(s, EET_DEC, false, batch, request, err);
+        status = eet_outputs_check(s, EET_DEC, batch, request, whole, err);
+    }
+    if (status == EET_OK && *whole) {
+        status = eet_batch_check_pieces(s, batch, err);
     }
     return status == EET_OK ? eet_batch_check_sequences(s, stack, batch, err) : status;
 }
 
+/* Tokens of the pass that begins at packed token `first`, with row `row` where rows are
+ * not cut; *row goes on. */
+static int32_t pass_tokens(const eet_session *s, const eet_batch *batch, int32_t first, bool whole,
+                           int32_t *row) {
+    const int32_t left = batch->start[batch->rows] - first;
+
+    if (whole) {
+        *row = rows_end(s, batch, *row);
+        return batch->start[*row] - first;
+    }
+    return left < s->limits.batch_tokens ? left : s->limits.batch_tokens;
+}
+
 eet_status eet_run_step(eet_session *s, const eet_batch *batch, const eet_request *request,
                         eet_error *err) {
-    eet_status status = check_step(s, batch, request, err);
+    bool whole = false;
+    int32_t row = 0;
+    eet_status status = check_step(s, batch, request, &whole, err);
 
     if (status != EET_OK) {
         return status;
@@ -136,13 +155,12 @@ eet_status eet_run_step(eet_session *s, const eet_batch *batch, const eet_reques
 
     status = copy_pages(s, take_pages(s, batch), err);
     for (int32_t first = 0; first < tokens && status == EET_OK;) {
-        const int32_t left = tokens - first;
         eet_pass pass = {
             .stack = &s->model->stack[EET_DEC],
             .batch = batch,
             .paged = true,
             .first = first,
-            .tokens = left < s->limits.batch_tokens ? left : s->limits.batch_tokens,
+            .tokens = pass_tokens(s, batch, first, whole, &row),
         };
 
         status = run_pass(s, &pass, request, err);

@@ -28,6 +28,8 @@ typedef struct eet_hidden {
 typedef struct eet_wanted {
     const eet_head *head; /* NULL: the hidden states */
     int32_t take, dtype, width;
+    bool skip_pad; /* take last: the last token that is not `pad` */
+    int32_t pad;
     int64_t total; /* rows of the output */
     const int32_t *at;
     char *data;
@@ -46,6 +48,8 @@ typedef struct eet_request {
 eet_status eet_batch_check(const eet_stack *stack, const eet_batch *batch, eet_error *err);
 eet_status eet_batch_check_whole(const eet_session *session, const eet_stack *stack,
                                  const eet_batch *batch, eet_error *err);
+eet_status eet_batch_check_pieces(const eet_session *session, const eet_batch *batch,
+                                  eet_error *err);
 eet_status eet_batch_check_sequences(eet_session *session, const eet_stack *stack,
                                      const eet_batch *batch, eet_error *err);
 
@@ -53,9 +57,9 @@ static inline int32_t eet_batch_sequence(const eet_batch *batch, int32_t row) {
     return batch->sequence != NULL ? batch->sequence[row] : row;
 }
 
-/* outputs.c */
-eet_status eet_outputs_check(const eet_session *session, int32_t stack, bool whole,
-                             const eet_batch *batch, const eet_request *request, eet_error *err);
+/* outputs.c. *whole: an output needs each row in one pass (a mean); untouched otherwise. */
+eet_status eet_outputs_check(const eet_session *session, int32_t stack, const eet_batch *batch,
+                             const eet_request *request, bool *whole, eet_error *err);
 eet_status eet_outputs_write(eet_session *session, const eet_pass *pass, const eet_hidden *hidden,
                              const eet_request *request, eet_error *err);
 

@@ -91,18 +91,8 @@ const char *eet_fact_head_key(eet_fact_key *buffer, int32_t index, const char *n
 }
 
 eet_stack_facts eet_stack_facts_default(void) {
-    return (eet_stack_facts){.act = EET_ACT_LINEAR,
-                             .attn_scale = 1.0,
-                             .emb_scale = 1.0,
-                             .type_default = -1,
-                             .tok_pad = -1,
-                             .tok_bos = -1,
-                             .tok_eos = -1,
-                             .tok_unk = -1,
-                             .tok_cls = -1,
-                             .tok_sep = -1,
-                             .tok_mask = -1,
-                             .start = -1};
+    return (eet_stack_facts){
+        .act = EET_ACT_LINEAR, .attn_scale = 1.0, .type_default = -1, EET_STACK_FACTS_PLAIN};
 }
 
 /* ---- encoding ----------------------------------------------------------- */
@@ -143,6 +133,9 @@ static void encode_head(const eet_head_facts *head, int32_t index, eet_kv_builde
     eet_kv_set_string(b, eet_fact_head_key(&k, index, "act"), EET_KV_REQUIRED,
                       act_names[head->act]);
     eet_kv_set_bool(b, eet_fact_head_key(&k, index, "normalize"), EET_KV_REQUIRED, head->normalize);
+    if (head->skip_pad) {
+        eet_kv_set_bool(b, eet_fact_head_key(&k, index, "skip_pad"), EET_KV_REQUIRED, true);
+    }
     if (head->label_count > 0) {
         eet_kv_set_strings(b, eet_fact_head_key(&k, index, "labels"), 0, head->labels,
                            (uint32_t)head->label_count);
@@ -226,6 +219,9 @@ static const char *head_fault(const eet_facts *facts, int32_t index) {
     }
     if (head->take <= 0 || head->take >= TAKES || head->act < 0 || head->act >= ACTS) {
         return "its take or act is unknown";
+    }
+    if (head->skip_pad && (head->take != EET_TAKE_LAST || facts->stack[head->stack].tok_pad < 0)) {
+        return "skip_pad is for the last token of a model with tok.pad";
     }
     for (int32_t i = 0; i < index; i++) {
         if (strcmp(facts->head[i].name, head->name) == 0) {

@@ -49,6 +49,7 @@ typedef struct eet_head_facts {
     int32_t take;              /* eet_take */
     int32_t act;               /* eet_act, after dense */
     bool normalize;            /* to unit length, last */
+    bool skip_pad;             /* take last: the last token that is not tok_pad */
     const char *const *labels; /* label_count strings, or NULL; owned by the eet_facts */
     int32_t label_count;
 } eet_head_facts;
@@ -60,6 +61,12 @@ typedef struct eet_facts {
     int32_t heads;
     void *owned; /* memory of the labels */
 } eet_facts;
+
+/* What most stacks are: their embedding is not scaled, and no token has a part of its
+ * own until a configuration gives it one. For initialisers. */
+#define EET_STACK_FACTS_PLAIN                                                                    \
+    .emb_scale = 1.0, .tok_pad = -1, .tok_bos = -1, .tok_eos = -1, .tok_unk = -1, .tok_cls = -1, \
+    .tok_sep = -1, .tok_mask = -1, .start = -1
 
 /* A stack with nothing but the defaults: scales 1, tokens -1, no tables. */
 eet_stack_facts eet_stack_facts_default(void);

@@ -218,6 +218,9 @@ static eet_status decode_head(const reader *r, int32_t index, eet_head_facts *he
     if (status == EET_OK) {
         status = decode_bool(r, eet_fact_head_key(&k, index, "normalize"), &head->normalize);
     }
+    if (status == EET_OK && find(r, eet_fact_head_key(&k, index, "skip_pad"), &entry)) {
+        status = decode_bool(r, k.text, &head->skip_pad);
+    }
     if (status == EET_OK && find(r, eet_fact_head_key(&k, index, "labels"), &entry)) {
         status = decode_labels(r, &entry, head, owned);
     }

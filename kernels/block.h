@@ -28,7 +28,7 @@ typedef struct eet_stack {
 
 typedef struct eet_head {
     int32_t take, act; /* eet_take, eet_act */
-    bool normalize;
+    bool normalize, skip_pad;
     int32_t width;         /* of its output */
     eet_linear dense, out; /* w.data NULL: absent */
     eet_norm_weights norm;

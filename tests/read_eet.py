@@ -310,8 +310,9 @@ def read_heads(meta, known, stacks):
     heads = []
     while "head.%d.name" % len(heads) in meta:
         key = "head.%d." % len(heads)
-        known.update(key + k for k in ("name", "stack", "take", "act", "normalize", "labels"))
-        head = {k: meta[key + k][1] for k in ("name", "stack", "take", "act", "normalize")}
+        words = ("name", "stack", "take", "act", "normalize")
+        known.update(key + k for k in (*words, "labels", "skip_pad"))
+        head = {k: meta[key + k][1] for k in words}
         must(re.fullmatch("[a-z][a-z0-9_]{0,30}", head["name"]), "a head's name")
         must(head["stack"] in stacks and head["take"] in TAKES and head["act"] in ACTS, "a head")
         must(all(h["name"] != head["name"] for h in heads), "a head's name is taken")

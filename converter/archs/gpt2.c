@@ -10,6 +10,8 @@
     { .group = EET_GROUP_DEC, .slot = EET_SLOT_##part, .bias = true }
 #define HEAD(row, part) \
     { .group = EET_GROUP_HEAD, .slot = EET_SLOT_HEAD_##part, .head = (row) }
+#define HEAD_BIAS(row, part) \
+    { .group = EET_GROUP_HEAD, .slot = EET_SLOT_HEAD_##part, .bias = true, .head = (row) }
 #define V \
     { EET_SYM_VOCAB, 1 }
 #define P \
@@ -18,6 +20,12 @@
     { EET_SYM_HIDDEN, 1 }
 #define A \
     { EET_SYM_INNER, 1 }
+#define L \
+    { EET_SYM_LABELS, 1 }
+#define S \
+    { EET_SYM_SUMMARY, 1 }
+#define TWO \
+    { EET_SYM_PAIR, 1 }
 #define A3 \
     { EET_SYM_INNER, 3 }
 #define F \
@@ -26,7 +34,7 @@
 #define R(name, place, ...) \
     { .pattern = (name), .spot = place, .shape = __VA_ARGS__ }
 
-enum { LM };
+enum { LM, CHOICE, SEQUENCE, TOKEN, QA };
 
 static const char *const prefixes[] = {"", "transformer.", NULL};
 
@@ -48,6 +56,13 @@ static const eet_rule rules[] = {
     R("ln_f.weight", DEC(NORM), {D}),
     R("ln_f.bias", DEC_BIAS(NORM), {D}),
     R("lm_head.weight", HEAD(LM, OUT), {V, D}, .plain = true),
+    R("multiple_choice_head.summary.weight", HEAD(CHOICE, DENSE), {S, D}, .plain = true),
+    R("multiple_choice_head.summary.bias", HEAD_BIAS(CHOICE, DENSE), {S}, .plain = true),
+    R("score.weight", HEAD(SEQUENCE, OUT), {L, D}, .plain = true),
+    R("classifier.weight", HEAD(TOKEN, OUT), {L, D}, .plain = true),
+    R("classifier.bias", HEAD_BIAS(TOKEN, OUT), {L}, .plain = true),
+    R("qa_outputs.weight", HEAD(QA, OUT), {TWO, D}, .plain = true),
+    R("qa_outputs.bias", HEAD_BIAS(QA, OUT), {TWO}, .plain = true),
     {0},
 };
 
@@ -108,20 +123,52 @@ static const eet_key_row keys[] = {
     {.key = "eos_token_id", .kind = EET_KEY_TOKEN, AT(tok_eos), .fallback = 50256},
     {.key = "pad_token_id", .kind = EET_KEY_TOKEN, AT(tok_pad), .fallback = -1},
     {.key = "add_cross_attention", .kind = EET_KEY_MUST_BE_FALSE, .why = "cross attention"},
+    {.key = "summary_type", .kind = EET_KEY_HEAD_TAKE, .head = CHOICE, .text = "cls_index"},
+    {.key = "summary_activation", .kind = EET_KEY_HEAD_ACT, .head = CHOICE},
+    {.key = "summary_use_proj", .kind = EET_KEY_HEAD_DENSE, .head = CHOICE, .fallback = 1},
+    {.key = "summary_proj_to_labels",
+     .kind = EET_KEY_HEAD_ONE,
+     .stack = EET_DEC,
+     .head = CHOICE,
+     .fallback = 1},
     {0},
 };
 
 static const eet_head_row heads[] = {
-    [LM] = {"lm", EET_DEC, EET_TAKE_EVERY, EET_ACT_LINEAR},
+    [LM] = {.name = "lm", .stack = EET_DEC, .take = EET_TAKE_EVERY},
+    [CHOICE] = {.name = "choice", .stack = EET_DEC, .take = EET_TAKE_GIVEN},
+    [SEQUENCE] = {.name = "sequence",
+                  .stack = EET_DEC,
+                  .take = EET_TAKE_LAST,
+                  .labels = true,
+                  .skip_pad = true},
+    [TOKEN] = {.name = "token", .stack = EET_DEC, .take = EET_TAKE_EVERY, .labels = true},
+    [QA] = {.name = "qa", .stack = EET_DEC, .take = EET_TAKE_EVERY},
     {0},
 };
 
 static const eet_class classes[] = {
     {.name = "GPT2Model", .about = "hidden states"},
+    {.name = "GPT2DoubleHeadsModel",
+     .must = 1U << LM | 1U << CHOICE,
+     .sign = "multiple_choice_head.summary.weight",
+     .about = "language model, multiple choice"},
     {.name = "GPT2LMHeadModel",
      .must = 1U << LM,
      .sign = "lm_head.weight",
      .about = "language model"},
+    {.name = "GPT2ForSequenceClassification",
+     .must = 1U << SEQUENCE,
+     .sign = "score.weight",
+     .about = "labels of a sequence"},
+    {.name = "GPT2ForTokenClassification",
+     .must = 1U << TOKEN,
+     .sign = "classifier.weight",
+     .about = "labels of tokens"},
+    {.name = "GPT2ForQuestionAnswering",
+     .must = 1U << QA,
+     .sign = "qa_outputs.weight",
+     .about = "start and end of an answer"},
     {0},
 };
 
@@ -131,16 +178,8 @@ static const eet_stack_facts decoder = {
     .pre_norm = true,
     .final_norm = true,
     .pos_table = true,
-    .emb_scale = 1.0,
     .type_default = -1,
-    .tok_pad = -1,
-    .tok_bos = -1,
-    .tok_eos = -1,
-    .tok_unk = -1,
-    .tok_cls = -1,
-    .tok_sep = -1,
-    .tok_mask = -1,
-    .start = -1,
+    EET_STACK_FACTS_PLAIN,
 };
 
 extern const eet_family eet_family_gpt2;

@@ -26,6 +26,15 @@ const eet_act_row eet_act_rows[] = {
     {0},
 };
 
+/* The types of Transformers' SequenceSummary that take one vector of a sequence. */
+const eet_take_row eet_take_rows[] = {
+    {"cls_index", EET_TAKE_GIVEN},
+    {"first", EET_TAKE_FIRST},
+    {"last", EET_TAKE_LAST},
+    {"mean", EET_TAKE_MEAN},
+    {0},
+};
+
 const eet_rename_row eet_rename_rows[] = {
     {"LayerNorm.gamma", "LayerNorm.weight"},
     {"LayerNorm.beta", "LayerNorm.bias"},

@@ -89,6 +89,7 @@ void read_config(model *m, const char *text) {
 
 void end(model *m) {
     eet_plan_free(&m->plan);
+    eet_config_free(&m->config);
     eet_notes_free(&m->notes);
     eet_source_close(m->source);
 }

@@ -162,7 +162,8 @@ static const eet_rule toy_rules[] = {
 };
 static const eet_buffer toy_buffers[] = {{0}};
 static const eet_key_row toy_keys[] = {{0}};
-static const eet_head_row toy_heads[] = {{"class", EET_ENC, EET_TAKE_MEAN, EET_ACT_LINEAR}, {0}};
+static const eet_head_row toy_heads[] = {{.name = "class", .stack = EET_ENC, .take = EET_TAKE_MEAN},
+                                         {0}};
 static const eet_class toy_classes[] = {{.name = "ToyModel", .must = 1}, {0}};
 static const eet_family toy = {.name = "toy",
                                .title = "Toy",

@@ -161,7 +161,6 @@ static const struct {
     {{.head = -2}, EET_E_ARGUMENT, "no head -2"},
     {{.take = 6}, EET_E_ARGUMENT, "take 6"},
     {{.take = -1}, EET_E_ARGUMENT, "take -1"},
-    {{.take = EET_TAKE_MEAN}, EET_E_UNSUPPORTED, "use eet_encode"},
     {{.dtype = EET_I8}, EET_E_ARGUMENT, "dtype"},
     {{.memory = EET_CUDA}, EET_E_ARGUMENT, "CPU"},
     {{.take = EET_TAKE_GIVEN, .count = 2}, EET_E_ARGUMENT, "count is 2"},

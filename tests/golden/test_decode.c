@@ -8,9 +8,10 @@
 #include "tests/support/suite.h"
 
 static const char *const goldens[] = {
-    "gpt2_tiny",         "gpt2_base",     "gpt2_base.positions", "gpt2_head26",
-    "gpt2_head26.types", "gpt2_invscale", "gpt2_noscale",        "gpt2_untied",
-    "gpt2_deep",         "gpt2_f16",      "gpt2_bf16",
+    "gpt2_tiny",         "gpt2_base",          "gpt2_base.positions", "gpt2_head26",
+    "gpt2_head26.types", "gpt2_invscale",      "gpt2_noscale",        "gpt2_untied",
+    "gpt2_deep",         "gpt2_f16",           "gpt2_bf16",           "gpt2_double",
+    "bert_decoder",      "bert_decoder.types",
 };
 enum { GOLDEN_COUNT = sizeof goldens / sizeof *goldens, GREEDY_TOKENS = 8 };
 

@@ -8,14 +8,39 @@
 #include "tests/support/suite.h"
 
 static const struct {
-    const char *name, *head; /* its head, or NULL */
+    const char *name, *head[3]; /* its heads, then NULL */
 } goldens[] = {
-    {"gpt2_tiny", "lm"},    {"gpt2_base", NULL},         {"gpt2_base.positions", NULL},
-    {"gpt2_head26", "lm"},  {"gpt2_head26.types", "lm"}, {"gpt2_invscale", "lm"},
-    {"gpt2_noscale", "lm"}, {"gpt2_untied", "lm"},       {"gpt2_deep", "lm"},
-    {"gpt2_f16", "lm"},     {"gpt2_bf16", "lm"},         {"bert_tiny", "pooler"},
-    {"bert_nopool", NULL},  {"bert_nopool.types", NULL}, {"bert_mlm", "mlm"},
-    {"bert_head72", NULL},  {"bert_oldnames", "mlm"},
+    {"gpt2_tiny", {"lm"}},
+    {"gpt2_base", {NULL}},
+    {"gpt2_base.positions", {NULL}},
+    {"gpt2_head26", {"lm"}},
+    {"gpt2_head26.types", {"lm"}},
+    {"gpt2_invscale", {"lm"}},
+    {"gpt2_noscale", {"lm"}},
+    {"gpt2_untied", {"lm"}},
+    {"gpt2_deep", {"lm"}},
+    {"gpt2_f16", {"lm"}},
+    {"gpt2_bf16", {"lm"}},
+    {"gpt2_double", {"lm", "choice"}},
+    {"gpt2_double_mean", {"lm", "choice"}},
+    {"gpt2_sequence", {"sequence"}},
+    {"gpt2_token", {"token"}},
+    {"gpt2_qa", {"qa"}},
+    {"bert_tiny", {"pooler"}},
+    {"bert_nopool", {NULL}},
+    {"bert_nopool.types", {NULL}},
+    {"bert_mlm", {"mlm"}},
+    {"bert_head72", {NULL}},
+    {"bert_oldnames", {"mlm"}},
+    {"bert_pretraining", {"mlm", "pooler", "nsp"}},
+    {"bert_decoder", {"lm"}},
+    {"bert_decoder.types", {"lm"}},
+    {"bert_nsp", {"pooler", "nsp"}},
+    {"bert_sequence", {"pooler", "sequence"}},
+    {"bert_regression", {"pooler", "sequence"}},
+    {"bert_token", {"token"}},
+    {"bert_choice", {"pooler", "choice"}},
+    {"bert_qa", {"qa"}},
 };
 enum { GOLDEN_COUNT = sizeof goldens / sizeof *goldens };
 
@@ -98,8 +123,8 @@ static void compare_golden(int row, const precision *wanted) {
     eet_trial trial = eet_trial_begin(goldens[row].name, wanted->dtype);
 
     compare_output(&trial, "hidden", wanted);
-    if (goldens[row].head != NULL) {
-        compare_output(&trial, goldens[row].head, wanted);
+    for (int i = 0; i < 3 && goldens[row].head[i] != NULL; ++i) {
+        compare_output(&trial, goldens[row].head[i], wanted);
     }
     eet_trial_end(&trial);
 }
@@ -138,8 +163,9 @@ START_TEST(a_checkpoint_keeps_its_own_dtype)
 }
 END_TEST
 
-static const char *const twice[] = {"gpt2_tiny", "gpt2_noscale", "gpt2_untied", "gpt2_f16",
-                                    "gpt2_bf16", "bert_tiny",    "bert_mlm"};
+static const char *const twice[] = {"gpt2_tiny",        "gpt2_noscale", "gpt2_untied", "gpt2_f16",
+                                    "gpt2_bf16",        "gpt2_double",  "bert_tiny",   "bert_mlm",
+                                    "bert_pretraining", "gpt2_sequence"};
 
 START_TEST(bin_and_safetensors_have_one_content_digest)
 {

@@ -48,8 +48,9 @@ eet_model *eet_trial_model(const char *checkpoint, const char *weights, const ch
                    weights != NULL ? weights : "");
     (void)snprintf(config, sizeof config, "%s/checkpoints/%s/config.json", EET_FIXTURES,
                    checkpoint);
-    run_command((const char *const[]){EET_BIN "/eet-convert", source, "--config", config, "--dtype",
-                                      dtype, "--force", "-o", out.path, NULL});
+    run_command((const char *const[]){EET_BIN "/eet-convert", source, "--dtype", dtype, "--force",
+                                      "-o", out.path, weights != NULL ? "--config" : NULL, config,
+                                      NULL}); /* a folder has its own */
     ck_assert_msg(eet_model_open(out.path, NULL, &model, &err) == EET_OK, "%s", err.text);
     return model;
 }
@@ -77,6 +78,10 @@ eet_trial eet_trial_begin(const char *golden, const char *dtype) {
     if (eet_golden_has(trial.golden, "positions")) {
         trial.positions = eet_golden_integers(trial.golden, "positions", &count, NULL);
     }
+    if (eet_golden_has(trial.golden, "at")) {
+        trial.at = eet_golden_integers(trial.golden, "at", &count, NULL);
+        ck_assert_int_eq(count, trial.rows);
+    }
     return trial;
 }
 
@@ -85,6 +90,7 @@ void eet_trial_end(eet_trial *trial) {
     free(trial->tokens);
     free(trial->types);
     free(trial->positions);
+    free(trial->at);
     eet_session_destroy(trial->session);
     eet_model_close(trial->model);
     eet_golden_close(trial->golden);
@@ -135,7 +141,12 @@ float *eet_trial_encode(const eet_trial *trial, const char *name, int32_t *width
     const size_t bytes = sizeof(float) * (size_t)count * (size_t)*width;
     float *values = malloc(bytes);
     const eet_batch batch = eet_trial_batch(trial);
-    const eet_output output = {.size = sizeof output, .head = head, .data = values, .bytes = bytes};
+    const eet_output output = {.size = sizeof output,
+                               .head = head,
+                               .count = trial->at != NULL ? trial->rows : 0,
+                               .at = trial->at,
+                               .data = values,
+                               .bytes = bytes};
     eet_error err = {0};
 
     ck_assert_ptr_nonnull(values);

@@ -11,7 +11,7 @@
 #include "engine/eet.h"
 #include "tests/support/golden.h"
 
-enum { TRIAL_SLOTS = 8 }; /* cache slots of its session */
+enum { TRIAL_SLOTS = 16 }; /* cache slots of its session */
 
 typedef struct eet_trial {
     eet_golden *golden;
@@ -20,6 +20,7 @@ typedef struct eet_trial {
     int32_t rows;
     int32_t *start, *tokens;
     int32_t *types, *positions; /* NULL where the golden has none */
+    int32_t *at;                /* ... positions for heads that take those given, one a row */
     char checkpoint[64];
 } eet_trial;
 
