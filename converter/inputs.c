@@ -124,7 +124,7 @@ static eet_status find_in_folder(const char *folder, const char *weights, eet_in
         return status;
     }
     out->weights = chosen_weights(folder, found);
-    return weights != NULL ? eet_hint_at_part(weights, err) : EET_OK;
+    return weights != NULL && out->weights != NULL ? eet_hint_at_part(out->weights, err) : EET_OK;
 }
 
 /* The folder itself, if links lead to it: they may lead elsewhere before all of its files

@@ -268,15 +268,67 @@ def test_misuse_is_2_and_a_missing_file_is_5(folder):
 
 
 def test_folders_without_weights_of_ours_are_named(folder):
-    for name, says in (("model.safetensors.index.json", "sharded"), ("adapter_config.json", "PEFT"),
-                       ("pytorch_model.bin.index.json", "sharded"), ("tf_model.h5", "TensorFlow"),
-                       ("other.txt", "neither model.safetensors nor")):
+    for name, code, says in (
+            ("adapter_config.json", 3, "PEFT"), ("tf_model.h5", 3, "TensorFlow"),
+            ("other.txt", 3, "neither model.safetensors nor"), ("optimizer.pt", 3, "--weights FILE"),
+            ("consolidated.pth", 2, "hint: --weights consolidated.pth reads that file"),
+            ("pytorch_model.fp16.bin", 2, "--weights pytorch_model.fp16.bin"),
+            ("pytorch_model-00002-of-00003.bin", 4, "not the index of the parts")):
         source = folder / name.replace(".", "_")
         source.mkdir()
         (source / name).write_text("{}")
         mt.write_config(source / "config.json")
         done = convert(source, "-o", folder / "x.eet")
-        assert done.returncode == 3 and says in done.stderr, f"{name}: {done.stderr}"
+        assert done.returncode == code and says in done.stderr, f"{name}: {done.stderr}"
+
+
+def test_part_1_of_1_is_a_whole_checkpoint(folder):
+    source = make_small(folder / "source", safetensors=True)
+    convert(source, "-o", folder / "a.eet")
+    only = (source / "model.safetensors").rename(source / "model-00001-of-00001.safetensors")
+    for operands in ((only,), (source, "--weights", only.name)):
+        done = convert(*operands, "-o", folder / "b.eet", "--force")
+        assert done.returncode == 0, done.stderr
+
+
+def test_an_error_is_about_the_file_that_it_is_about(folder):
+    source = make_small(folder / "source")
+    (folder / "no").write_text("a file")
+    (folder / "there.eet").write_text("precious")
+    for target, code in ((folder / "absent" / "a.eet", 5), (folder / "no" / "a.eet", 5),
+                         (folder / "there.eet", 2), (source / "config.json", 2)):
+        done = convert(source, "-o", target)
+        assert done.returncode == code, done.stderr
+        assert done.stderr.startswith(f"eet-convert: error: {target}: "), done.stderr
+        told = json.loads(convert(source, "-o", target, "--json").stdout)
+        assert told["error"]["path"] == str(target), told
+    done = convert(source, "-o", source / "config.json", "--force")
+    assert done.stderr.startswith(f"eet-convert: error: {source}/config.json: it is what"), done
+    mt.write_config(source / "config.json", n_head=3)
+    done = convert(source, "-o", folder / "a.eet")
+    assert done.stderr.startswith(f"eet-convert: error: {source}: config.json: "), done.stderr
+    mt.write_config(source / "config.json")
+    done = convert(source, "-o", folder / "a.eet", preexec_fn=lambda: resource.setrlimit(
+        resource.RLIMIT_FSIZE, (1024, 1024)))
+    assert done.returncode == 5, done.stderr
+    assert done.stderr.startswith(f"eet-convert: error: {folder}/a.eet: "), done.stderr
+
+
+def test_of_several_end_tokens_the_first_is_kept_and_the_others_are_said(folder):
+    source = make_small(folder / "source")
+    eos = []
+    for value in (5, [5], [5, 7, 9]):
+        mt.write_config(source / "config.json", eos_token_id=value)
+        done = convert(source, "-o", folder / "a.eet", "--force")
+        assert done.returncode == 0, done.stderr
+        eos.append(subprocess.run([BIN / "eet-inspect", "--key", "dec.tok.eos", folder / "a.eet"],
+                                  capture_output=True, text=True, check=True).stdout)
+    assert eos == ["5\n"] * 3, eos
+    assert 'note: "eos_token_id" names 3 tokens; the first, 5, is kept' in done.stderr, done.stderr
+    for value in (["5"], [5.5], "5", {}):
+        mt.write_config(source / "config.json", eos_token_id=value)
+        done = convert(source, "-o", folder / "a.eet", "--force")
+        assert done.returncode == 4 and '"eos_token_id" is' in done.stderr, done.stderr
 
 
 def test_a_checkpoint_without_its_configuration_asks_for_it(folder):

@@ -486,7 +486,7 @@ FILES = [
     refuse(30, "a directory", special(Path.mkdir), 5, "a directory"),
     refuse(30, "a link to /dev/zero", special(lambda path: path.symlink_to("/dev/zero")), 5,
            "a device", options=("--follow-symlinks",)),
-    refuse(30, "a link", special(link_to_good), 5, "--follow-symlinks"),
+    refuse(30, "a link", special(link_to_good), 2, "--follow-symlinks"),
     Case(30, "a link that is to be followed", special(link_to_good), 0,
          options=("--follow-symlinks",), same_as=good),
     Case(30, "a hub cache", hub_cache, 0, same_as=good),
