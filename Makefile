@@ -4,7 +4,7 @@
 JOBS ?= $(shell nproc)
 TIME ?= 60
 
-.PHONY: help demo install uninstall package test bench coverage fuzz format format-check tidy clean
+.PHONY: help demo install uninstall package abi test bench coverage fuzz format format-check tidy clean
 
 help: ## this list
 	@echo "make TARGET, one of:"
@@ -31,6 +31,10 @@ uninstall: ## remove what make install (same prefix) put there
 package: ## Debian packages, in build/install/package
 	@.ci/install package
 	@cmake/install.sh package
+
+abi: ## keep the interface of eet.h as it is now (engine/abi)
+	@.ci/install abi
+	@engine/abi/abi.sh write
 
 test: ## everything CI runs: all tests, sanitizers, structure, format
 	@.ci/install test
