@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine/abi.h"
+#include "engine/calls.h"
 #include "engine/run.h"
 
 uint32_t eet_abi(void) {
@@ -22,7 +23,7 @@ const char *eet_status_name(eet_status status) {
 }
 
 /* Where a call's words go: the caller's error, or one that EET_LOG may still show. */
-static eet_error *error_of(eet_error *err, eet_error *own) {
+eet_error *eet_call_error(eet_error *err, eet_error *own) {
     eet_error *use = err != NULL ? err : own;
 
     eet_error_clear(use);
@@ -36,7 +37,7 @@ static eet_status finish(eet_log_level log, eet_status status, const eet_error *
     return status;
 }
 
-static eet_status missing(const char *what, eet_error *err) {
+eet_status eet_call_missing(const char *what, eet_error *err) {
     return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no %s", what);
 }
 
@@ -62,9 +63,9 @@ eet_status eet_model_open(const char *path, const eet_model_options *options, ee
     eet_error own;
     eet_model_options o;
     eet_file *file = NULL;
-    eet_error *e = error_of(err, &own);
-    eet_status status =
-        path == NULL || out == NULL ? missing("path or out", e) : read_options(options, &o, e);
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = path == NULL || out == NULL ? eet_call_missing("path or out", e)
+                                                    : read_options(options, &o, e);
 
     if (status != EET_OK) {
         return finish(eet_log_wanted(), status, e);
@@ -86,8 +87,8 @@ eet_status eet_model_open_fd(int fd, const eet_model_options *options, eet_model
     eet_error own;
     eet_model_options o;
     eet_file *file = NULL;
-    eet_error *e = error_of(err, &own);
-    eet_status status = out == NULL ? missing("out", e) : read_options(options, &o, e);
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = out == NULL ? eet_call_missing("out", e) : read_options(options, &o, e);
 
     if (status == EET_OK) {
         status = eet_file_open_fd(fd, o.verify, (eet_load)o.load, &file, e);
@@ -104,9 +105,9 @@ eet_status eet_model_open_memory(const void *data, uint64_t bytes, const eet_mod
     eet_error own;
     eet_model_options o;
     eet_file *file = NULL;
-    eet_error *e = error_of(err, &own);
-    eet_status status =
-        data == NULL || out == NULL ? missing("data or out", e) : read_options(options, &o, e);
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = data == NULL || out == NULL ? eet_call_missing("data or out", e)
+                                                    : read_options(options, &o, e);
 
     if (status == EET_OK && (uintptr_t)data % ALIGNMENT != 0) {
         status = eet_fail(e, EET_E_ARGUMENT, EET_NOWHERE,
@@ -128,13 +129,13 @@ void eet_model_close(eet_model *model) {
 /* What the four questions to a model check. */
 static eet_status check_question(const eet_model *model, const void *out, const char *noun,
                                  eet_error *err) {
-    return model == NULL ? missing("model", err) : eet_abi_writable(out, noun, err);
+    return model == NULL ? eet_call_missing("model", err) : eet_abi_writable(out, noun, err);
 }
 
 eet_status eet_model_describe(const eet_model *model, eet_model_info *out, eet_error *err) {
     eet_error own;
     eet_model_info info;
-    eet_error *e = error_of(err, &own);
+    eet_error *e = eet_call_error(err, &own);
     const eet_status status = check_question(model, out, "eet_model_info", e);
 
     if (status == EET_OK) {
@@ -147,11 +148,12 @@ eet_status eet_model_describe(const eet_model *model, eet_model_info *out, eet_e
 eet_status eet_model_fact(const eet_model *model, const char *key, eet_fact *out, eet_error *err) {
     eet_error own;
     eet_fact fact;
-    eet_error *e = error_of(err, &own);
+    eet_error *e = eet_call_error(err, &own);
     eet_status status = check_question(model, out, "eet_fact", e);
 
     if (status == EET_OK) {
-        status = key == NULL ? missing("key", e) : eet_model_fact_get(model, key, &fact, e);
+        status =
+            key == NULL ? eet_call_missing("key", e) : eet_model_fact_get(model, key, &fact, e);
     }
     if (status == EET_OK) {
         eet_abi_write(out, &fact, sizeof fact);
@@ -163,7 +165,7 @@ eet_status eet_model_tensor(const eet_model *model, int32_t index, eet_tensor_in
                             eet_error *err) {
     eet_error own;
     eet_tensor_info info;
-    eet_error *e = error_of(err, &own);
+    eet_error *e = eet_call_error(err, &own);
     eet_status status = check_question(model, out, "eet_tensor_info", e);
 
     if (status == EET_OK) {
@@ -179,7 +181,7 @@ eet_status eet_model_head(const eet_model *model, int32_t index, eet_head_info *
                           eet_error *err) {
     eet_error own;
     eet_head_info info;
-    eet_error *e = error_of(err, &own);
+    eet_error *e = eet_call_error(err, &own);
     eet_status status = check_question(model, out, "eet_head_info", e);
 
     if (status == EET_OK) {
@@ -198,7 +200,7 @@ eet_status eet_session_measure(const eet_model *model, const eet_session_options
     eet_error own;
     eet_session_options o;
     eet_memory_need need;
-    eet_error *e = error_of(err, &own);
+    eet_error *e = eet_call_error(err, &own);
     eet_status status = check_question(model, out, "eet_memory_need", e);
 
     if (status == EET_OK) {
@@ -217,8 +219,8 @@ eet_status eet_session_create(eet_model *model, const eet_session_options *optio
                               eet_session **out, eet_error *err) {
     eet_error own;
     eet_session_options o;
-    eet_error *e = error_of(err, &own);
-    eet_status status = model == NULL || out == NULL ? missing("model or out", e) : EET_OK;
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = model == NULL || out == NULL ? eet_call_missing("model or out", e) : EET_OK;
 
     if (status == EET_OK) {
         status = eet_abi_read(&o, sizeof o, options, "eet_session_options", e);
@@ -240,9 +242,9 @@ void eet_session_cancel(eet_session *session) {
 }
 
 /* May a call use the session now? `generating`: the call is the generation's own. */
-static eet_status check_session(const eet_session *s, bool generating, eet_error *err) {
+eet_status eet_call_check(const eet_session *s, bool generating, eet_error *err) {
     if (s == NULL) {
-        return missing("session", err);
+        return eet_call_missing("session", err);
     }
     if (s->process != getpid()) {
         return eet_fail(err, EET_E_STATE, EET_NOWHERE,
@@ -261,7 +263,7 @@ static eet_status check_session(const eet_session *s, bool generating, eet_error
 }
 
 /* The end of a call that ran on the device. */
-static eet_status finish_run(eet_session *s, eet_status status, const eet_error *err) {
+eet_status eet_call_end(eet_session *s, eet_status status, const eet_error *err) {
     if (s != NULL && status == EET_E_DEVICE) {
         s->dead = true;
     }
@@ -269,12 +271,12 @@ static eet_status finish_run(eet_session *s, eet_status status, const eet_error 
 }
 
 /* What eet_encode and eet_step begin with. */
-static eet_status begin_run(eet_session *s, const eet_batch *batch, eet_batch *out,
-                            eet_error *err) {
-    eet_status status = check_session(s, false, err);
+eet_status eet_call_batch(const eet_session *s, const eet_batch *batch, eet_batch *out,
+                          eet_error *err) {
+    eet_status status = eet_call_check(s, false, err);
 
     if (status == EET_OK) {
-        status = batch == NULL ? missing("batch", err)
+        status = batch == NULL ? eet_call_missing("batch", err)
                                : eet_abi_read(out, sizeof *out, batch, "eet_batch", err);
     }
     return status;
@@ -285,13 +287,13 @@ eet_status eet_encode(eet_session *session, const eet_batch *batch, const eet_ou
     const eet_request request = {.outputs = outputs, .count = count};
     eet_error own;
     eet_batch b;
-    eet_error *e = error_of(err, &own);
-    eet_status status = begin_run(session, batch, &b, e);
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = eet_call_batch(session, batch, &b, e);
 
     if (status == EET_OK) {
         status = eet_run_encode(session, &b, &request, e);
     }
-    return finish_run(session, status, e);
+    return eet_call_end(session, status, e);
 }
 
 eet_status eet_step(eet_session *session, const eet_batch *batch, const eet_output *outputs,
@@ -299,20 +301,20 @@ eet_status eet_step(eet_session *session, const eet_batch *batch, const eet_outp
     const eet_request request = {.outputs = outputs, .count = count};
     eet_error own;
     eet_batch b;
-    eet_error *e = error_of(err, &own);
-    eet_status status = begin_run(session, batch, &b, e);
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = eet_call_batch(session, batch, &b, e);
 
     if (status == EET_OK) {
         status = eet_run_step(session, &b, &request, e);
     }
-    return finish_run(session, status, e);
+    return eet_call_end(session, status, e);
 }
 
 /* A call whose turn has not come; who may not call at all hears that first. */
 static eet_status refuse(const eet_session *session, const char *what, eet_error *err) {
     eet_error own;
-    eet_error *e = error_of(err, &own);
-    eet_status status = check_session(session, false, e);
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = eet_call_check(session, false, e);
 
     if (status == EET_OK) {
         status = eet_fail(e, EET_E_UNSUPPORTED, EET_NOWHERE, "%s come with a later version", what);
@@ -342,8 +344,8 @@ static eet_status check_sequence(const eet_session *s, int32_t id, eet_error *er
 
 eet_status eet_sequence_fork(eet_session *session, int32_t from, int32_t to, eet_error *err) {
     eet_error own;
-    eet_error *e = error_of(err, &own);
-    eet_status status = check_session(session, false, e);
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = eet_call_check(session, false, e);
 
     if (status == EET_OK) {
         status = check_sequence(session, from, e);
@@ -354,13 +356,13 @@ eet_status eet_sequence_fork(eet_session *session, int32_t from, int32_t to, eet
     if (status == EET_OK) {
         eet_cache_fork(&session->cache, from, to);
     }
-    return finish_run(session, status, e);
+    return eet_call_end(session, status, e);
 }
 
 eet_status eet_sequence_trim(eet_session *session, int32_t id, int32_t length, eet_error *err) {
     eet_error own;
-    eet_error *e = error_of(err, &own);
-    eet_status status = check_session(session, false, e);
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = eet_call_check(session, false, e);
 
     if (status == EET_OK) {
         status = check_sequence(session, id, e);
@@ -373,7 +375,7 @@ eet_status eet_sequence_trim(eet_session *session, int32_t id, int32_t length, e
     if (status == EET_OK) {
         eet_cache_trim(&session->cache, id, length);
     }
-    return finish_run(session, status, e);
+    return eet_call_end(session, status, e);
 }
 
 int32_t eet_sequence_length(const eet_session *session, int32_t id) {
@@ -381,76 +383,4 @@ int32_t eet_sequence_length(const eet_session *session, int32_t id) {
         return -1;
     }
     return session->cache.sequence[id].length;
-}
-
-/* ---- generation --------------------------------------------------------- */
-
-eet_status eet_generate_begin(eet_session *session, const eet_batch *prompts,
-                              const eet_generate_options *options, eet_generation **out,
-                              eet_error *err) {
-    eet_error own;
-    eet_batch b;
-    eet_generate_options o;
-    eet_error *e = error_of(err, &own);
-    eet_status status = begin_run(session, prompts, &b, e);
-
-    if (status == EET_OK) {
-        status = eet_abi_read(&o, sizeof o, options, "eet_generate_options", e);
-    }
-    if (status == EET_OK) {
-        status = out == NULL ? missing("out", e) : eet_generation_start(session, &b, &o, out, e);
-    }
-    return finish_run(session, status, e);
-}
-
-eet_status eet_generate_next(eet_generation *generation, eet_event *out, int32_t room,
-                             int32_t *count, eet_error *err) {
-    eet_error own;
-    eet_error *e = error_of(err, &own);
-    eet_session *session = generation != NULL ? generation->session : NULL;
-    eet_status status =
-        session == NULL ? missing("generation", e) : check_session(session, true, e);
-
-    if (status == EET_OK && (out == NULL || count == NULL || room < 1)) {
-        status = eet_fail(e, EET_E_ARGUMENT, EET_NOWHERE, "there is no room for an event");
-    }
-    if (status == EET_OK) {
-        status = eet_generation_next(generation, out, room, count, e);
-    }
-    return finish_run(session, status, e);
-}
-
-void eet_generate_end(eet_generation *generation) {
-    if (generation != NULL && generation->session != NULL) {
-        eet_generation_end(generation);
-    }
-}
-
-eet_status eet_generate_top(const eet_generation *generation, const eet_event *event,
-                            int32_t *tokens, float *log_probs, int32_t room, int32_t *count,
-                            eet_error *err) {
-    (void)event;
-    (void)tokens;
-    (void)log_probs;
-    (void)room;
-    (void)count;
-    return refuse(generation != NULL ? generation->session : NULL, "likeliest tokens", err);
-}
-
-eet_status eet_generate_beam(const eet_generation *generation, int32_t row, int32_t index,
-                             eet_beam *out, eet_error *err) {
-    (void)row;
-    (void)index;
-    (void)out;
-    return refuse(generation != NULL ? generation->session : NULL, "beams", err);
-}
-
-/* ---- scoring ------------------------------------------------------------ */
-
-eet_status eet_score(eet_session *session, const eet_batch *batch, const int32_t *targets,
-                     const eet_scores *out, eet_error *err) {
-    (void)batch;
-    (void)targets;
-    (void)out;
-    return refuse(session, "scores", err);
 }

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 #define EET_ABI_MAJOR 1
-#define EET_ABI_MINOR 0
+#define EET_ABI_MINOR 1
 
 typedef struct eet_model eet_model;
 typedef struct eet_session eet_session;

@@ -1,5 +1,5 @@
-/* generate.c - greedy generation as an iterator: each step's choices wait until they are
- * delivered, then they are the next step's tokens. */
+/* generate.c - generation as an iterator: each step's choices wait until they are delivered,
+ * then they are the next step's tokens. */
 #include "engine/generate.h"
 
 #include <stddef.h>
@@ -14,147 +14,59 @@ void eet_generation_layout(eet_generation *g, int32_t sequences, eet_arena *host
     g->start = eet_arena_take(host, rows + 1, sizeof *g->start);
     g->tokens = eet_arena_take(host, rows, sizeof *g->tokens);
     g->sequence = eet_arena_take(host, rows, sizeof *g->sequence);
+    g->sampler = eet_arena_take(host, rows, sizeof *g->sampler);
     g->choice = eet_arena_take(host, rows, sizeof *g->choice);
     g->log_prob = eet_arena_take(host, rows, sizeof *g->log_prob);
+    g->top_token = eet_arena_take(host, rows * EET_MAX_TOP, sizeof *g->top_token);
+    g->top_log_prob = eet_arena_take(host, rows * EET_MAX_TOP, sizeof *g->top_log_prob);
 }
 
-static eet_status check_options(const eet_generate_options *o, eet_error *err) {
-    if (o->top_k != 0 || o->temperature != 0 || o->top_p != 0 || o->repetition_penalty != 0 ||
-        o->min_new_tokens != 0 || o->beams != 0 || o->seed != 0 || o->stream != NULL ||
-        o->length_penalty != 0 || o->early_stopping != 0 || o->top_n != 0) {
-        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                        "sampling and beams come with a later version; this one is greedy");
-    }
-    if (o->max_new_tokens < 0 || o->stop_count < 0 || (o->stop_count > 0 && o->stop == NULL)) {
-        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                        "max_new_tokens is %d and stop_count %d; the stop ids are in `stop`",
-                        (int)o->max_new_tokens, (int)o->stop_count);
-    }
-    if (o->stop_count > EET_MAX_STOPS) {
-        return eet_fail(err, EET_E_LIMIT, EET_NOWHERE, "%d stop ids; at most %d are possible",
-                        (int)o->stop_count, EET_MAX_STOPS);
-    }
-    return EET_OK;
+/* ---- choices ------------------------------------------------------------ */
+
+/* How a row's next token is chosen, which comes after `length` tokens of its sequence. */
+static eet_sampler sampler_of(const eet_generation *g, const eet_generated *row, int32_t length) {
+    eet_sampler sampler = g->how;
+
+    sampler.stream = row->stream;
+    sampler.position = length;
+    sampler.history = length;
+    sampler.barred = row->count < g->least ? g->bars : 0;
+    return sampler;
 }
 
-static eet_status check_model(const eet_session *s, const eet_generate_options *o, eet_error *err) {
-    const eet_model *model = s->model;
-
-    if (!model->facts->stack[EET_DEC].present || model->facts->stack[EET_DEC].cross) {
-        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                        model->facts->stack[EET_DEC].present
-                            ? "decoders with cross attention come with a later version"
-                            : "the model has no decoder; use eet_encode");
-    }
-    if (model->facts->heads == 0) {
-        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                        "the model has no head that scores tokens");
-    }
-    if (o->head < 0 || o->head >= model->facts->heads) {
-        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no head %d; the model has %d",
-                        (int)o->head, (int)model->facts->heads);
-    }
-    if (model->facts->head[o->head].stack != EET_DEC || model->head[o->head].out.w.data == NULL ||
-        model->head[o->head].width != model->stack[EET_DEC].vocab_size) {
-        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                        "head \"%s\" does not score the tokens of the vocabulary",
-                        model->facts->head[o->head].name);
-    }
-    return EET_OK;
-}
-
-/* Tokens that a row may choose: its sequence and the model's positions are bounds. The
- * last choice is not fed, so that it needs no place. */
-static int32_t room_of(const eet_session *s, const eet_batch *prompts, int32_t row,
-                       int32_t wanted) {
-    const eet_stack *stack = &s->model->stack[EET_DEC];
-    const int32_t id = eet_batch_sequence(prompts, row);
-    const int32_t before = s->cache.sequence[id].length;
-    const int32_t prompt = prompts->start[row + 1] - prompts->start[row];
-    int32_t room = s->limits.tokens - before - prompt;
-
-    if (stack->pos_rows > 0) {
-        int32_t positions = stack->pos_rows - eet_cache_counted(&s->cache, id, before);
-
-        for (int32_t i = prompts->start[row]; i < prompts->start[row + 1]; ++i) {
-            positions -= stack->pos_skip_pad && prompts->tokens[i] == stack->tok_pad ? 0 : 1;
-        }
-        room = positions < room ? positions : room;
-    }
-    room += 1;
-    return wanted > 0 && wanted < room ? wanted : room;
-}
-
-/* Pages for all that the rows may choose are taken at the start: no row is cut short by
- * another one. */
-static eet_status check_pages(const eet_session *s, const eet_batch *prompts, int32_t wanted,
-                              eet_error *err) {
-    int64_t lacks = 0;
-
-    for (int32_t r = 0; r < prompts->rows; ++r) {
-        const int32_t id = eet_batch_sequence(prompts, r);
-        const int64_t end = (int64_t)s->cache.sequence[id].length + prompts->start[r + 1] -
-                            prompts->start[r] + room_of(s, prompts, r, wanted) - 1;
-
-        lacks += eet_cache_lacks(&s->cache, id, end);
-    }
-    if (lacks > s->cache.free_count) {
-        return eet_fail(err, EET_E_LIMIT, EET_NOWHERE,
-                        "the generation needs %lld pages of %d tokens; %d of the cache's %d are "
-                        "free; ask for fewer max_new_tokens",
-                        (long long)lacks, EET_PAGE_TOKENS, (int)s->cache.free_count,
-                        (int)s->cache.pages.pages);
-    }
-    return EET_OK;
-}
-
-static eet_status check_start(eet_session *s, const eet_batch *prompts,
-                              const eet_generate_options *o, eet_error *err) {
-    eet_status status = check_options(o, err);
-
-    if (status == EET_OK) {
-        status = check_model(s, o, err);
-    }
-    if (status == EET_OK && prompts->positions != NULL) {
-        status = eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                          "a generation counts positions itself; leave them out");
-    }
-    if (status == EET_OK) {
-        status = eet_batch_check(&s->model->stack[EET_DEC], prompts, err);
-    }
-    if (status == EET_OK) {
-        status = eet_batch_check_sequences(s, &s->model->stack[EET_DEC], prompts, err);
-    }
-    return status == EET_OK ? check_pages(s, prompts, o->max_new_tokens, err) : status;
-}
-
-/* One step that ends with the greedy choice of each row, in g->choice. */
+/* One step that ends with a choice for each row, in g->choice; its samplers are filled in. */
 static eet_status choose(eet_generation *g, const eet_batch *batch, eet_error *err) {
     eet_session *s = g->session;
-    const eet_wanted choice = {
+    bool processed = g->processed;
+
+    for (int32_t r = 0; r < batch->rows; ++r) {
+        processed = processed || g->sampler[r].barred > 0;
+    }
+    const eet_pick pick = {
         .head = &s->model->head[g->head],
-        .take = EET_TAKE_LAST,
-        .dtype = EET_F32,
-        .width = s->model->head[g->head].width,
-        .total = batch->rows,
+        .sampler = processed ? g->sampler : NULL,
         .token = g->choice,
         .log_prob = g->log_prob,
+        .top = g->top,
+        .top_stride = EET_MAX_TOP,
+        .top_token = g->top_token,
+        .top_log_prob = g->top_log_prob,
     };
-    const eet_request request = {.choice = &choice};
+    const eet_request request = {.pick = &pick};
 
     return eet_run_step(s, batch, &request, err);
 }
 
-static int32_t finish_of(const eet_generation *g, const eet_generated *row) {
-    if (row->token == g->eos) {
+int32_t eet_generation_finish(const eet_generation *g, int32_t token) {
+    if (token == g->eos) {
         return EET_FINISH_EOS;
     }
     for (int32_t i = 0; i < g->stops; ++i) {
-        if (row->token == g->stop[i]) {
+        if (token == g->stop[i]) {
             return EET_FINISH_STOP;
         }
     }
-    return row->left == 0 ? EET_FINISH_LENGTH : EET_FINISH_NONE;
+    return EET_FINISH_NONE;
 }
 
 static void note_choice(eet_generation *g, eet_generated *row, int32_t at) {
@@ -162,46 +74,87 @@ static void note_choice(eet_generation *g, eet_generated *row, int32_t at) {
 
     row->token = g->choice[at];
     row->log_prob = g->log_prob[at];
+    row->top = at;
     row->position = cache->sequence[row->sequence].length;
+    row->count += 1;
     row->left -= 1;
-    row->finish = finish_of(g, row);
+    row->finish = eet_generation_finish(g, row->token);
+    if (row->finish == EET_FINISH_NONE && row->left == 0) {
+        row->finish = EET_FINISH_LENGTH;
+    }
     row->waiting = true;
 }
 
+/* ---- the start ---------------------------------------------------------- */
+
 /* Takes the pages that the rows may need, over what the first step will take. */
-static void begin_rows(eet_generation *g, const eet_batch *prompts, int32_t wanted) {
+static void begin_rows(eet_generation *g, const eet_batch *prompts, const eet_generate_options *o) {
     eet_session *s = g->session;
 
     for (int32_t r = 0; r < prompts->rows; ++r) {
         const int32_t id = eet_batch_sequence(prompts, r);
-        const int32_t left = room_of(s, prompts, r, wanted);
+        const int32_t left = eet_generation_room(s, prompts, r, o->max_new_tokens);
+        const int32_t prompt =
+            s->cache.sequence[id].length + prompts->start[r + 1] - prompts->start[r];
 
-        g->row[r] = (eet_generated){.sequence = id, .left = left, .open = true};
-        eet_cache_take(&s->cache, id,
-                       (int64_t)s->cache.sequence[id].length + prompts->start[r + 1] -
-                           prompts->start[r] + left - 1);
+        g->row[r] = (eet_generated){
+            .stream = o->stream != NULL ? o->stream[r] : (uint64_t)r,
+            .sequence = id,
+            .left = left,
+            .open = true,
+        };
+        g->sampler[r] = sampler_of(g, &g->row[r], prompt);
+        eet_cache_take(&s->cache, id, (int64_t)prompt + left - 1);
     }
+}
+
+static void take_options(eet_generation *g, const eet_generate_options *o) {
+    const eet_session *s = g->session;
+    const int32_t vocab = s->model->stack[EET_DEC].vocab_size;
+
+    g->head = o->head;
+    g->eos = o->ignore_eos != 0 ? -1 : s->model->facts->stack[EET_DEC].tok_eos;
+    g->stops = o->stop_count;
+    g->bars = 0;
+    for (int32_t i = 0; i < o->stop_count; ++i) {
+        g->stop[i] = o->stop[i];
+        g->bar[g->bars++] = o->stop[i];
+    }
+    if (g->eos >= 0) {
+        g->bar[g->bars++] = g->eos;
+    }
+    g->least = o->min_new_tokens;
+    g->top = o->top_n < vocab ? o->top_n : vocab;
+    g->how = (eet_sampler){
+        .seed = o->seed,
+        .temperature = o->temperature,
+        .top_p = o->top_p,
+        .penalty = o->repetition_penalty != 1.0 ? (float)o->repetition_penalty : 0.0F,
+        .top_k = o->top_k,
+    };
+    g->processed = o->temperature != 0.0 || g->how.penalty != 0.0F;
 }
 
 eet_status eet_generation_start(eet_session *s, const eet_batch *prompts,
                                 const eet_generate_options *o, eet_generation **out,
                                 eet_error *err) {
     eet_generation *g = &s->generation;
-    eet_status status = check_start(s, prompts, o, err);
+    eet_status status = eet_generation_check(s, prompts, o, err);
 
     if (status != EET_OK) {
         return status;
     }
     g->session = s;
-    g->head = o->head;
     g->rows = prompts->rows;
-    g->eos = o->ignore_eos != 0 ? -1 : s->model->facts->stack[EET_DEC].tok_eos;
-    g->stops = o->stop_count;
-    for (int32_t i = 0; i < o->stop_count; ++i) {
-        g->stop[i] = o->stop[i];
+    take_options(g, o);
+    begin_rows(g, prompts, o);
+    status = s->api->upload(s->backend, s->work.bar, g->bar, (uint64_t)g->bars * sizeof *g->bar);
+    if (status == EET_OK) {
+        status = choose(g, prompts, err); /* a failure gives all pages back */
+    } else {
+        eet_generation_end(g);
+        status = eet_fail(err, status, EET_NOWHERE, "ids do not reach the device");
     }
-    begin_rows(g, prompts, o->max_new_tokens);
-    status = choose(g, prompts, err); /* a failure gives all pages back */
     if (status != EET_OK) {
         g->session = NULL;
         return status;
@@ -212,6 +165,8 @@ eet_status eet_generation_start(eet_session *s, const eet_batch *prompts,
     *out = g;
     return EET_OK;
 }
+
+/* ---- steps -------------------------------------------------------------- */
 
 static void close_row(eet_generation *g, eet_generated *row) {
     row->open = false;
@@ -235,6 +190,7 @@ static int32_t deliver(eet_generation *g, eet_event *out, int32_t room) {
                 .log_prob = row->log_prob,
             };
             row->waiting = false;
+            row->delivered = true;
             if (row->finish != EET_FINISH_NONE) {
                 close_row(g, row);
             }
@@ -267,6 +223,7 @@ static eet_status step(eet_generation *g, eet_error *err) {
         if (g->row[r].open) {
             g->tokens[batch.rows] = g->row[r].token;
             g->sequence[batch.rows] = g->row[r].sequence;
+            g->sampler[batch.rows] = sampler_of(g, &g->row[r], g->row[r].position + 1);
             batch.rows += 1;
             g->start[batch.rows] = batch.rows;
         }
@@ -290,6 +247,9 @@ eet_status eet_generation_next(eet_generation *g, eet_event *out, int32_t room, 
     if (eet_session_stopped(g->session)) {
         cancel_rows(g);
     }
+    for (int32_t r = 0; r < g->rows; ++r) {
+        g->row[r].delivered = false;
+    }
     int32_t delivered = deliver(g, out, room);
 
     if (delivered == 0) {
@@ -304,6 +264,31 @@ eet_status eet_generation_next(eet_generation *g, eet_event *out, int32_t room, 
         delivered = deliver(g, out, room);
     }
     *count = delivered;
+    return EET_OK;
+}
+
+eet_status eet_generation_top(const eet_generation *g, const eet_event *event, int32_t *tokens,
+                              float *log_probs, int32_t room, int32_t *count, eet_error *err) {
+    const eet_generated *row = event->row >= 0 && event->row < g->rows ? &g->row[event->row] : NULL;
+
+    if (row == NULL || !row->delivered || row->position != event->position) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "row %d, position %d is no event of the latest eet_generate_next",
+                        (int)event->row, (int)event->position);
+    }
+    const int32_t told = row->finish == EET_FINISH_CANCELLED ? 0 : g->top;
+    const int64_t at = (int64_t)row->top * EET_MAX_TOP;
+
+    if (room < told) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "there is room for %d likeliest tokens; there are %d", (int)room,
+                        (int)told);
+    }
+    if (told > 0) {
+        memcpy(tokens, g->top_token + at, (size_t)told * sizeof *tokens);
+        memcpy(log_probs, g->top_log_prob + at, (size_t)told * sizeof *log_probs);
+    }
+    *count = told;
     return EET_OK;
 }
 

@@ -127,25 +127,3 @@ eet_status eet_head_run(eet_session *s, const eet_pass *pass, const eet_hidden *
     }
     return status;
 }
-
-eet_status eet_head_choose(eet_session *s, const float *logits, const eet_wanted *wanted,
-                           int32_t first, int32_t count) {
-    const eet_sample_args args = {
-        .logits = logits,
-        .stride = wanted->width,
-        .rows = count,
-        .vocab = wanted->width,
-        .token = s->work.token,
-        .log_prob = s->work.log_prob,
-    };
-    const uint64_t bytes = (uint64_t)count * sizeof *wanted->token;
-    eet_status status = s->ops->sample(s->backend, &args);
-
-    if (status == EET_OK) {
-        status = s->api->download(s->backend, wanted->token + first, s->work.token, bytes);
-    }
-    if (status == EET_OK) {
-        status = s->api->download(s->backend, wanted->log_prob + first, s->work.log_prob, bytes);
-    }
-    return status;
-}

@@ -24,6 +24,8 @@ static void layout_host(eet_session *s, eet_arena *a) {
     layout_inputs(&s->in, l, a);
     s->input_bytes = a->used - before;
     s->index = eet_arena_take(a, (uint64_t)l->batch_tokens, sizeof *s->index);
+    s->to = eet_arena_take(a, (uint64_t)l->outputs, sizeof *s->to);
+    s->target = eet_arena_take(a, (uint64_t)l->outputs, sizeof *s->target);
     s->moves = eet_arena_take(a, (uint64_t)l->sequences, sizeof *s->moves);
     s->seen = eet_arena_take(a, (uint64_t)l->sequences, sizeof *s->seen);
     s->values = s->check_finite ? eet_arena_take(a, (uint64_t)l->batch_tokens * (uint64_t)l->hidden,
@@ -58,7 +60,23 @@ static void layout_steps(eet_workspace *w, const eet_limits *l, eet_arena *a) {
     const uint64_t scored = outputs * (uint64_t)l->width;
 
     w->converted = eet_arena_take(a, hidden > scored ? hidden : scored, sizeof(uint16_t));
+    w->choice = eet_arena_take(a, (uint64_t)eet_sample_scratch(l->choices, l->width), 1);
     eet_arena_rewind(a, a->peak);
+}
+
+/* What picks read and write besides scores. */
+static void layout_picks(eet_workspace *w, const eet_limits *l, eet_arena *a) {
+    const uint64_t outputs = (uint64_t)l->outputs;
+    const uint64_t choices = (uint64_t)l->choices;
+
+    w->token = eet_arena_take(a, outputs, sizeof *w->token);
+    w->target = eet_arena_take(a, outputs, sizeof *w->target);
+    w->log_prob = eet_arena_take(a, outputs, sizeof *w->log_prob);
+    w->top_token = eet_arena_take(a, outputs * EET_MAX_TOP, sizeof *w->top_token);
+    w->top_log_prob = eet_arena_take(a, outputs * EET_MAX_TOP, sizeof *w->top_log_prob);
+    w->sampler = eet_arena_take(a, choices, sizeof *w->sampler);
+    w->history = eet_arena_take(a, choices * (uint64_t)l->tokens, sizeof *w->history);
+    w->bar = eet_arena_take(a, EET_MAX_BARRED, sizeof *w->bar);
 }
 
 static uint64_t larger(int64_t a, int64_t b) {
@@ -77,8 +95,7 @@ static void layout_work(eet_session *s, eet_arena *a) {
     w->stream[0] = eet_arena_take(a, stream, sizeof *w->stream[0]);
     w->stream[1] = l->post_norm ? eet_arena_take(a, stream, sizeof *w->stream[1]) : w->stream[0];
     w->moves = eet_arena_take(a, (uint64_t)l->sequences, sizeof *w->moves);
-    w->token = eet_arena_take(a, (uint64_t)l->sequences, sizeof *w->token);
-    w->log_prob = eet_arena_take(a, (uint64_t)l->sequences, sizeof *w->log_prob);
+    layout_picks(w, l, a);
     w->scratch = eet_arena_take(
         a, larger(eet_project_scratch(l->batch_tokens, k), eet_project_scratch(l->outputs, head_k)),
         sizeof *w->scratch);

@@ -135,6 +135,9 @@ eet_status eet_limits_make(const eet_model *model, const eet_session_options *op
     if (l.outputs > l.batch_tokens) {
         l.outputs = l.batch_tokens; /* no pass has more positions */
     }
+    if (model->facts->stack[EET_DEC].present) {
+        l.choices = l.outputs < l.sequences ? l.outputs : l.sequences;
+    }
     widen_for_model(&l, model);
     *out = l;
     return set_cache(model, options, out, err);

@@ -219,9 +219,7 @@ static eet_status write_rows(eet_session *s, const eet_pass *pass, const eet_hid
 
         status = eet_head_run(s, pass, hidden, wanted, first, count, &values);
     }
-    if (status == EET_OK && wanted->token != NULL) {
-        status = eet_head_choose(s, values, wanted, (int32_t)to, count);
-    } else if (status == EET_OK) {
+    if (status == EET_OK) {
         status = deliver(s, wanted, values, to, count);
     }
     if (status != EET_OK) {
@@ -251,8 +249,8 @@ eet_status eet_outputs_write(eet_session *s, const eet_pass *pass, const eet_hid
     const int32_t stack = pass->stack == &s->model->stack[EET_ENC] ? EET_ENC : EET_DEC;
     eet_status status = EET_OK;
 
-    if (request->choice != NULL) {
-        status = write_output(s, pass, hidden, request->choice, err);
+    if (request->pick != NULL) {
+        status = eet_pick_write(s, pass, hidden, request->pick, err);
     }
     for (int32_t i = 0; i < request->count && status == EET_OK; ++i) {
         eet_output output;

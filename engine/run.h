@@ -33,15 +33,30 @@ typedef struct eet_wanted {
     int64_t total; /* rows of the output */
     const int32_t *at;
     char *data;
-    int32_t *token; /* not NULL: the greedy choice of each row instead of data */
-    float *log_prob;
 } eet_wanted;
 
-/* What a call wants: the caller's structs, or one choice per row. */
+/* What is made of the scores of a head over the vocabulary, instead of giving them out: a
+ * choice after each row's last token, or the log-probability of given ids. Arrays are the
+ * host's; a pick is a row of the batch, with `scores` a packed token of it. */
+typedef struct eet_pick {
+    const eet_head *head;
+    bool scores;                /* of given ids */
+    const int32_t *target;      /* scores: (tokens) ids after each token, -1: none; NULL: what
+                                   follows the token in its row */
+    const eet_sampler *sampler; /* (rows) how to choose; NULL: the largest */
+    int32_t *token;             /* (rows) chosen */
+    float *log_prob;            /* (picks) of the choice or the target; scores: may be NULL */
+    int32_t top;                /* likeliest ids to tell */
+    int32_t top_stride;
+    int32_t *top_token; /* (picks, top_stride) */
+    float *top_log_prob;
+} eet_pick;
+
+/* What a call wants: the caller's structs, or a pick. */
 typedef struct eet_request {
     const eet_output *outputs;
     int32_t count;
-    const eet_wanted *choice; /* NULL: none */
+    const eet_pick *pick; /* NULL: none */
 } eet_request;
 
 /* batch.c: ARGUMENT and LIMIT of everything that a caller may get wrong. */
@@ -67,9 +82,21 @@ eet_status eet_outputs_write(eet_session *session, const eet_pass *pass, const e
  * pass's rows from `first` on), width apart. */
 eet_status eet_head_run(eet_session *session, const eet_pass *pass, const eet_hidden *hidden,
                         const eet_wanted *wanted, int32_t first, int32_t count, const float **out);
-/* The choice of each of `count` rows of logits. */
-eet_status eet_head_choose(eet_session *session, const float *logits, const eet_wanted *wanted,
-                           int32_t first, int32_t count);
+
+/* pick.c: E_ARGUMENT and E_UNSUPPORTED for a head that does not score tokens. */
+eet_status eet_pick_check_head(const eet_session *session, int32_t stack, int32_t head,
+                               eet_error *err);
+eet_status eet_pick_write(eet_session *session, const eet_pass *pass, const eet_hidden *hidden,
+                          const eet_pick *pick, eet_error *err);
+/* The id that is scored after packed token `token`, which is in row `row`; -1: none. */
+int32_t eet_pick_target(const eet_pick *pick, const eet_batch *batch, int32_t row, int32_t token);
+/* Uploads the ids that `count` rows' sequences will have with this batch, to work.history. */
+eet_status eet_pick_upload_history(eet_session *session, const eet_batch *batch, int32_t first,
+                                   int32_t count);
+
+/* scores.c */
+eet_status eet_scores_run(eet_session *session, const eet_batch *batch, const int32_t *targets,
+                          const eet_scores *out, eet_error *err);
 
 /* inputs.c: writes what the pass reads and uploads it; finds pass->rows. */
 eet_status eet_inputs_write(eet_session *session, eet_pass *pass, eet_error *err);

@@ -18,6 +18,7 @@ typedef struct eet_limits {
     int32_t sequences, tokens; /* tokens per sequence */
     int32_t batch_tokens;      /* in one pass */
     int32_t outputs;           /* positions that heads score at once */
+    int32_t choices;           /* rows whose tokens are chosen at once */
     int32_t pages, stride;     /* of the cache: all of them, and those of one sequence */
     int32_t cache_dtype;
     int32_t hidden, inner, ffn, projected; /* the widest of the stacks; inner = heads * head_dim,
@@ -52,9 +53,16 @@ typedef struct eet_workspace {
     float *result;        /* (outputs, width) */
     void *converted;      /* batch_tokens values of hidden, or outputs of width, in 16 bits */
     eet_page_move *moves; /* (sequences) */
-    int32_t *token;       /* (sequences) chosen */
-    float *log_prob;
-    float *scratch; /* what eet_project_scratch asks for */
+    int32_t *token;       /* (outputs) chosen */
+    int32_t *target;      /* (outputs) to score */
+    float *log_prob;      /* (outputs) */
+    int32_t *top_token;   /* (outputs, EET_MAX_TOP) */
+    float *top_log_prob;  /* (outputs, EET_MAX_TOP) */
+    eet_sampler *sampler; /* (choices) */
+    int32_t *history;     /* (choices, tokens) ids */
+    int32_t *bar;         /* (EET_MAX_BARRED) ids */
+    void *choice;         /* eet_sample_scratch(choices, width), while tokens are chosen */
+    float *scratch;       /* what eet_project_scratch asks for */
 } eet_workspace;
 
 struct eet_session {
@@ -71,6 +79,8 @@ struct eet_session {
     eet_inputs in;        /* on the host */
     eet_workspace work;   /* in the backend's memory */
     int32_t *index;       /* (batch_tokens) host side of work.index */
+    int32_t *to;          /* (outputs) which pick a row of scores is for */
+    int32_t *target;      /* (outputs) host side of work.target */
     eet_page_move *moves; /* (sequences) host side of work.moves */
     uint64_t *seen;       /* (sequences) the call that named the sequence last */
     uint64_t call;        /* number of the call, for `seen` */

@@ -221,14 +221,6 @@ END_TEST
 
 START_TEST(what_it_does_not_do_is_said)
 {
-    const eet_generate_options wrong[] = {
-        {.size = sizeof wrong[0], .temperature = 0.5},
-        {.size = sizeof wrong[0], .top_k = 3},
-        {.size = sizeof wrong[0], .top_p = 0.9},
-        {.size = sizeof wrong[0], .beams = 2},
-        {.size = sizeof wrong[0], .seed = 1},
-        {.size = sizeof wrong[0], .min_new_tokens = 1},
-    };
     game g = begin((eet_generate_options){.max_new_tokens = 1}, (eet_session_options){0});
     eet_generation *generation = NULL;
     eet_generate_options head = {.size = sizeof head, .head = 1};
@@ -237,10 +229,6 @@ START_TEST(what_it_does_not_do_is_said)
     placed.positions = ids;
     eet_generate_end(g.generation);
     g.generation = NULL;
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; ++i) {
-        EET_FAILS(eet_generate_begin(g.session, &prompts, &wrong[i], &generation, err),
-                  EET_E_UNSUPPORTED, "later version");
-    }
     EET_FAILS(eet_generate_begin(g.session, &prompts, &head, &generation, err), EET_E_ARGUMENT,
               "no head 1");
     EET_FAILS(eet_generate_begin(g.session, &placed, NULL, &generation, err), EET_E_ARGUMENT,
