@@ -299,7 +299,16 @@ DAMAGE(zeros_in_front) {
     memset(image->bytes, 0, 4096);
 }
 DAMAGE(another_file) {
-    memcpy(image->bytes, "PK\3\4....", 8);
+    memcpy(image->bytes, "GGUF\3\0\0\0", 8);
+}
+DAMAGE(zip_file) {
+    memcpy(image->bytes, "PK\3\4\0\0\10\10", 8);
+}
+DAMAGE(safetensors_file) {
+    memcpy(image->bytes, "\x40\0\0\0\0\0\0\0{\"a\": ", 14);
+}
+DAMAGE(lfs_pointer) {
+    memcpy(image->bytes, "version https://git-lfs.github.com/spec/v1\noid ", 47);
 }
 
 /* ---- 90: facts ---- */
@@ -532,6 +541,9 @@ static const eet_case cases[] = {
     RAW(mark_in_front, E_CORRUPT, "a byte-order mark"),
     RAW(zeros_in_front, E_CORRUPT, "as an unfinished one does"),
     RAW(another_file, E_CORRUPT, "wrong magic"),
+    RAW(zip_file, E_CORRUPT, "a zip archive; eet-convert"),
+    RAW(safetensors_file, E_CORRUPT, "maybe safetensors; eet-convert"),
+    RAW(lfs_pointer, E_UNSUPPORTED, "a pointer of git-lfs and not the file; \"git lfs pull\""),
     C(layers_huge, E_CORRUPT, "fact \"dec.layers\" is out of range"),
     C(layers_more, E_CORRUPT, "tensor \"dec.0001.attn.norm.w\" is missing"),
     C(heads_zero, E_CORRUPT, "fact \"dec.heads\" is out of range"),
