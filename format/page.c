@@ -23,29 +23,10 @@ static eet_status corrupt(eet_error *err, uint64_t at, const char *what) {
     return eet_fail(err, EET_E_CORRUPT, at, "%s", what);
 }
 
-/* What a wrong beginning tells about what the file is, or what happened to it. */
-static const struct {
-    const char *bytes;
-    uint8_t count, at;
-    eet_status status;
-    const char *says;
-} beginnings[] = {
-    {"\0\0\0\0\0\0\0\0", 8, 0, EET_E_CORRUPT,
-     "no .eet file: it begins with zeros, as an unfinished one does"},
-    {"\xEF\xBB\xBF", 3, 0, EET_E_CORRUPT, "no .eet file: a byte-order mark was put in front"},
-    {"\x89\x45\x45\x54", 4, 4, EET_E_CORRUPT,
-     "a .eet file damaged in transfer: line ends were translated"},
-    {"\x09\x45\x45\x54", 4, 0, EET_E_CORRUPT,
-     "a .eet file damaged in transfer: bytes lost their high bit"},
-    {"version https://git-lfs", 23, 0, EET_E_UNSUPPORTED,
-     "a pointer of git-lfs and not the file; \"git lfs pull\" fetches it"},
-    {"PK\3\4", 4, 0, EET_E_CORRUPT,
-     "no .eet file: a zip archive; eet-convert makes a .eet file from a checkpoint"},
-};
-
+/* What a wrong first line tells about what happened to the file. */
 static eet_status check_magic(const eet_file *file, eet_error *err) {
     static const uint8_t magic[] = EET_MAGIC;
-    const uint8_t *page = file->page; /* zeros behind the end of a short file */
+    const uint8_t *page = file->page;
 
     if (memcmp(page, magic, 8) == 0) {
         return EET_OK;
@@ -54,15 +35,23 @@ static eet_status check_magic(const eet_file *file, eet_error *err) {
         return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "no .eet file: too short, %llu bytes",
                         (unsigned long long)file->size);
     }
-    for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++) {
-        if (memcmp(page, beginnings[i].bytes, beginnings[i].count) == 0) {
-            return eet_fail(err, beginnings[i].status, beginnings[i].at, "%s", beginnings[i].says);
-        }
+    if (eet_is_zero(page, 8)) {
+        return corrupt(err, 0, "no .eet file: it begins with zeros, as an unfinished one does");
     }
-    if (page[8] == '{') {
-        return corrupt(err, 0,
-                       "no .eet file, but maybe safetensors; eet-convert makes a .eet file from a "
-                       "checkpoint");
+    if (memcmp(page, "\xEF\xBB\xBF", 3) == 0) {
+        return corrupt(err, 0, "no .eet file: a byte-order mark was put in front");
+    }
+    if (memcmp(page,
+               "\x89"
+               "EET",
+               4) == 0) {
+        return corrupt(err, 4, "a .eet file damaged in transfer: line ends were translated");
+    }
+    if (memcmp(page,
+               "\x09"
+               "EET",
+               4) == 0) {
+        return corrupt(err, 0, "a .eet file damaged in transfer: bytes lost their high bit");
     }
     return corrupt(err, 0, "no .eet file: wrong magic");
 }
@@ -95,15 +84,15 @@ static eet_status check_header(const eet_file *file, eet_error *err) {
     const eet_disk_header *h = &file->header;
     eet_status status = check_magic(file, err);
 
+    if (status == EET_OK && file->size < EET_PAGE) {
+        status = eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "a .eet file cut short: %llu bytes",
+                          (unsigned long long)file->size);
+    }
     if (status == EET_OK) {
         status = check_version(h, err);
     }
     if (status != EET_OK) {
         return status;
-    }
-    if (file->size < EET_PAGE) {
-        return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "a .eet file cut short: %llu bytes",
-                        (unsigned long long)file->size);
     }
     if (h->endian_tag != 0x01020304 || h->header_bytes != 256) {
         return corrupt(err, 14, "the header is malformed");

@@ -10,10 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format/target_parts.h"
 #include "format/types.h"
 #include "format/utf8.h"
 
-enum { NAME_KEPT = 200, TRIES = 16, WRITE_STEP = 16 << 20, START_STEP = 32 << 20, MODE = 0644 };
+enum { TRIES = 16, WRITE_STEP = 16 << 20, START_STEP = 32 << 20, MODE = 0644 };
 
 static eet_status fail_target(const eet_target *target, eet_status status, const char *what,
                               eet_error *err) {
@@ -69,7 +70,7 @@ static eet_status check_present(const eet_target *target, bool force, eet_error 
 
 /* Opens a new file ".NAME.RANDOM.tmp". */
 static eet_status open_temporary(eet_target *target, eet_error *err) {
-    const size_t room = strlen(target->folder) + NAME_KEPT + 32;
+    const size_t room = strlen(target->folder) + EET_TARGET_NAME_KEPT + 32;
 
     target->temporary = malloc(room);
     if (target->temporary == NULL) {
@@ -81,14 +82,19 @@ static eet_status open_temporary(eet_target *target, eet_error *err) {
         if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random) {
             random = (uint64_t)getpid() << 16 | (uint64_t)i;
         }
-        (void)snprintf(target->temporary, room, "%s/.%.*s.%016llx.tmp", target->folder, NAME_KEPT,
-                       target->name, (unsigned long long)random);
+        (void)snprintf(target->temporary, room, "%s/.%.*s.%016llx.tmp", target->folder,
+                       EET_TARGET_NAME_KEPT, target->name, (unsigned long long)random);
         target->temporary_name = target->temporary + strlen(target->folder) + 1;
         target->fd = openat(target->folder_fd, target->temporary_name,
                             O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (target->fd >= 0) {
+        if (target->fd >= 0 && eet_target_hold(target->fd)) {
             atomic_store(&target->live, target->temporary);
             return EET_OK;
+        }
+        if (target->fd >= 0) {
+            (void)close(target->fd);
+            target->fd = -1;
+            errno = EEXIST;
         }
         if (errno != EEXIST) {
             break;
@@ -130,6 +136,7 @@ eet_status eet_target_begin(eet_target *target, bool force, uint64_t bytes, eet_
     eet_status status = check_present(target, force, err);
 
     if (status == EET_OK) {
+        eet_target_clear_stale(target->folder_fd, target->name);
         status = open_temporary(target, err);
     }
     return status == EET_OK && bytes > 0 ? reserve(target, bytes, err) : status;

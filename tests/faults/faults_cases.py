@@ -1,5 +1,7 @@
 """What the sweep runs (CASES), which faults a call can have and how a program may then end
 (FAULTS), and faults that only matter together (PAIRS)."""
+import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "hostile"))
 import make_torch as mt  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
+INJECT = str(Path(os.environ["EET_BIN"]).parent / "tests" / "eet_inject.so")
 POINTS = ROOT / "fixtures" / "checkpoints"
 OK, IO, MEMORY, EITHER = {0}, {5}, {6}, {5, 6}
 
@@ -51,6 +54,17 @@ PAIRS = [  # the last says which programs: those that replace a target, those th
 ]
 
 
+def environment(report: Path, **more) -> dict:
+    """What makes a program run under inject.c. The sanitizers stand behind it, and are not told of
+    what the dynamic linker keeps."""
+    quiet = report.parent / "lsan.supp"
+    if not quiet.exists():
+        quiet.write_text("leak:_dl_map_object_deps\n")
+    return {"PATH": "/usr/bin:/bin", "LD_PRELOAD": INJECT, "EET_INJECT_REPORT": str(report),
+            "ASAN_OPTIONS": "verify_asan_link_order=0:exitcode=77",
+            "LSAN_OPTIONS": f"suppressions={quiet}:print_suppressions=0", **more}
+
+
 @dataclass
 class Case:
     name: str
@@ -80,7 +94,23 @@ def make_checkpoints(work: Path) -> Path:
         (folder / name / "vocab.json").write_text('{"a": 0}')
     mt.write_zip(folder / "zip" / "pytorch_model.bin", mt.state_dict())
     mt.write_safetensors(folder / "safetensors" / "model.safetensors", mt.state_dict())
+    for name, write, stem, end in (
+            ("shards", mt.write_safetensors, "model", "safetensors"),
+            ("bin-shards", mt.write_zip, "pytorch_model", "bin")):
+        make_shards(folder / name, write, stem, end)
     return folder
+
+
+def make_shards(folder: Path, write, stem: str, end: str):
+    folder.mkdir()
+    mt.write_config(folder / "config.json")
+    tensors = [(key, value) for key, value in mt.state_dict().items() if key != "lm_head.weight"]
+    index = {"metadata": {}, "weight_map": {}}
+    for part in range(2):
+        shard = f"{stem}-{part + 1:05d}-of-00002.{end}"
+        write(folder / shard, dict(tensors[part::2]))
+        index["weight_map"] |= {key: shard for key, _ in tensors[part::2]}
+    (folder / f"{stem}.{end}.index.json").write_text(json.dumps(index))
 
 
 def model(work: Path, bin_folder: Path, checkpoint: str) -> Path:
@@ -100,6 +130,8 @@ def CASES(work: Path, bin_folder: Path) -> list:
         convert("convert-safetensors", made / "safetensors", "--hash-source", "--dtype", "f16",
                 "--metadata", "note=x", "--force", old=True),
         convert("convert-bert", POINTS / "bert_mlm", "--hash-source"),
+        convert("convert-shards", made / "shards", "--hash-source"),
+        convert("convert-bin-shards", made / "bin-shards"),
         convert("convert-json", made / "zip", "--json", "--clamp"),
         Case("inspect", "eet-inspect", ["--sections", gpt2]),
         Case("inspect-json", "eet-inspect", ["--json", bert]),

@@ -232,7 +232,9 @@ __attribute__((constructor)) static void begin(void) {
         text = text == NULL ? NULL : text + 1;
     }
     (void)dl_iterate_phdr(add_module, NULL);
-    (void)backtrace(warm, 2); /* it loads a library when it first runs */
+    if (tracing) {
+        (void)backtrace(warm, 2); /* it loads a library when it first runs */
+    }
     for (int fd = 0; fd < DESCRIPTORS; fd++) {
         was_open[fd] = fcntl(fd, F_GETFD) != -1;
     }

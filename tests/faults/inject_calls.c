@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -143,6 +144,7 @@ STAND_BEFORE(int, unlink, UNLINK, -1, (const char *path), (path))
 STAND_BEFORE(int, unlinkat, UNLINK, -1, (int fd, const char *path, int flags), (fd, path, flags))
 STAND_BEFORE(int, fchmod, MODE, -1, (int fd, mode_t mode), (fd, mode))
 STAND_BEFORE(int, madvise, ADVISE, -1, (void *at, size_t bytes, int advice), (at, bytes, advice))
+STAND_BEFORE(int, flock, ADVISE, -1, (int fd, int how), (fd, how))
 STAND_BEFORE(int, sync_file_range, ADVISE, -1, (int fd, off64_t at, off64_t bytes, unsigned flags),
              (fd, at, bytes, flags))
 STAND_BEFORE(int, sched_getaffinity, ADVISE, -1, (pid_t pid, size_t bytes, cpu_set_t *out),
