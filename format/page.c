@@ -23,10 +23,29 @@ static eet_status corrupt(eet_error *err, uint64_t at, const char *what) {
     return eet_fail(err, EET_E_CORRUPT, at, "%s", what);
 }
 
-/* What a wrong first line tells about what happened to the file. */
+/* What a wrong beginning tells about what the file is, or what happened to it. */
+static const struct {
+    const char *bytes;
+    uint8_t count, at;
+    eet_status status;
+    const char *says;
+} beginnings[] = {
+    {"\0\0\0\0\0\0\0\0", 8, 0, EET_E_CORRUPT,
+     "no .eet file: it begins with zeros, as an unfinished one does"},
+    {"\xEF\xBB\xBF", 3, 0, EET_E_CORRUPT, "no .eet file: a byte-order mark was put in front"},
+    {"\x89\x45\x45\x54", 4, 4, EET_E_CORRUPT,
+     "a .eet file damaged in transfer: line ends were translated"},
+    {"\x09\x45\x45\x54", 4, 0, EET_E_CORRUPT,
+     "a .eet file damaged in transfer: bytes lost their high bit"},
+    {"version https://git-lfs", 23, 0, EET_E_UNSUPPORTED,
+     "a pointer of git-lfs and not the file; \"git lfs pull\" fetches it"},
+    {"PK\3\4", 4, 0, EET_E_CORRUPT,
+     "no .eet file: a zip archive; eet-convert makes a .eet file from a checkpoint"},
+};
+
 static eet_status check_magic(const eet_file *file, eet_error *err) {
     static const uint8_t magic[] = EET_MAGIC;
-    const uint8_t *page = file->page;
+    const uint8_t *page = file->page; /* zeros behind the end of a short file */
 
     if (memcmp(page, magic, 8) == 0) {
         return EET_OK;
@@ -35,23 +54,15 @@ static eet_status check_magic(const eet_file *file, eet_error *err) {
         return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "no .eet file: too short, %llu bytes",
                         (unsigned long long)file->size);
     }
-    if (eet_is_zero(page, 8)) {
-        return corrupt(err, 0, "no .eet file: it begins with zeros, as an unfinished one does");
+    for (size_t i = 0; i < sizeof beginnings / sizeof beginnings[0]; i++) {
+        if (memcmp(page, beginnings[i].bytes, beginnings[i].count) == 0) {
+            return eet_fail(err, beginnings[i].status, beginnings[i].at, "%s", beginnings[i].says);
+        }
     }
-    if (memcmp(page, "\xEF\xBB\xBF", 3) == 0) {
-        return corrupt(err, 0, "no .eet file: a byte-order mark was put in front");
-    }
-    if (memcmp(page,
-               "\x89"
-               "EET",
-               4) == 0) {
-        return corrupt(err, 4, "a .eet file damaged in transfer: line ends were translated");
-    }
-    if (memcmp(page,
-               "\x09"
-               "EET",
-               4) == 0) {
-        return corrupt(err, 0, "a .eet file damaged in transfer: bytes lost their high bit");
+    if (page[8] == '{') {
+        return corrupt(err, 0,
+                       "no .eet file, but maybe safetensors; eet-convert makes a .eet file from a "
+                       "checkpoint");
     }
     return corrupt(err, 0, "no .eet file: wrong magic");
 }
