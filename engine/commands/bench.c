@@ -95,6 +95,7 @@ static const eet_command command = {
     .examples = examples,
     .min_operands = 0,
     .max_operands = -1,
+    .suffix = ".eet",
 };
 
 /* ---- axes ---------------------------------------------------------------- */

@@ -42,6 +42,7 @@ static const eet_command command = {
     .examples = examples,
     .min_operands = 2,
     .max_operands = 2,
+    .suffix = ".eet",
 };
 
 static eet_status check_options(const eet_diff_options *o, const char *const *paths,
