@@ -168,8 +168,23 @@ static void list_what(const eet_difference *d, char cell[CELL]) {
     }
 }
 
+/* The tensor with the largest relative distance; name "" while there is none. */
+typedef struct furthest {
+    char name[EET_DIFF_NAME_ROOM];
+    double distance;
+} furthest;
+
+static void note_distance(furthest *far, const char *name, double distance) {
+    if (far->name[0] == '\0' || distance > far->distance) {
+        (void)snprintf(far->name, sizeof far->name, "%s", name);
+        far->distance = distance;
+    }
+}
+
 /* The numbers of --stats: largest, relative, cosine, changed, not finite. */
-static void list_numbers(const eet_diff *diff, const eet_difference *d, char cell[5][CELL]) {
+static void list_numbers(const eet_diff *diff, const eet_difference *d, char cell[5][CELL],
+                         furthest *far) {
+    char room[EET_DIFF_NAME_ROOM];
     eet_comparison c;
 
     for (int i = 0; i < 5; i++) {
@@ -178,6 +193,7 @@ static void list_numbers(const eet_diff *diff, const eet_difference *d, char cel
     if (!eet_diff_compare(diff, d, &c)) {
         return;
     }
+    note_distance(far, eet_diff_name(diff, d, room), c.relative_l2);
     (void)snprintf(cell[0], CELL, "%.4g", c.max_difference);
     (void)snprintf(cell[1], CELL, "%.3g", c.relative_l2);
     if (c.cosine == c.cosine) {
@@ -191,7 +207,8 @@ static void list_numbers(const eet_diff *diff, const eet_difference *d, char cel
     }
 }
 
-static void add_row(eet_table *table, const eet_diff *diff, const eet_difference *d, bool stats) {
+static void add_row(eet_table *table, const eet_diff *diff, const eet_difference *d,
+                    furthest *far) {
     char room[EET_DIFF_NAME_ROOM];
     char cell[2][CELL];
     char what[CELL] = "";
@@ -202,8 +219,8 @@ static void add_row(eet_table *table, const eet_diff *diff, const eet_difference
     if (d->kind == EET_DIFF_TENSOR) {
         list_what(d, what);
     }
-    if (stats) {
-        list_numbers(diff, d, number);
+    if (far != NULL) {
+        list_numbers(diff, d, number, far);
         for (int i = 0; i < 5; i++) {
             cells[5 + i] = number[i];
         }
@@ -227,14 +244,20 @@ static eet_status print_kind(const eet_diff *diff, eet_diff_kind kind, eet_error
                                    "changed",
                                    "not finite A | B"};
     eet_table *table = eet_table_create(stats ? COLUMNS : 5, header, right);
+    furthest far = {.distance = 0};
 
     for (uint32_t i = 0; i < diff->count; i++) {
         if (diff->items[i].kind == kind) {
-            add_row(table, diff, &diff->items[i], stats);
+            add_row(table, diff, &diff->items[i], stats ? &far : NULL);
         }
     }
     (void)putchar('\n');
-    return eet_table_end(table, stdout, err);
+    const eet_status status = eet_table_end(table, stdout, err);
+
+    if (status == EET_OK && far.name[0] != '\0') {
+        (void)printf("\nfurthest apart: %s, relative L2 %.3g\n", far.name, far.distance);
+    }
+    return status;
 }
 
 /* ---- all ---------------------------------------------------------------- */
