@@ -254,7 +254,7 @@ static eet_status print_kind(const eet_diff *diff, eet_diff_kind kind, eet_error
     (void)putchar('\n');
     const eet_status status = eet_table_end(table, stdout, err);
 
-    if (status == EET_OK && far.name[0] != '\0') {
+    if (status == EET_OK && far.distance > 0) {
         (void)printf("\nfurthest apart: %s, relative L2 %.3g\n", far.name, far.distance);
     }
     return status;
