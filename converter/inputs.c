@@ -2,6 +2,7 @@
 #include "converter/inputs.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,12 +128,26 @@ static eet_status find_in_folder(const char *folder, const char *weights, eet_in
     return weights != NULL && out->weights != NULL ? eet_hint_at_part(out->weights, err) : EET_OK;
 }
 
+/* Can the folder's files be reached by this path too? Not when one of the folders above is
+ * closed to us, or when no name fits behind it. */
+static bool leads_to(const char *path, const char *folder) {
+    struct stat here;
+    struct stat there;
+
+    return strlen(path) < PATH_MAX - NAME_MAX - 1 && stat(path, &there) == 0 &&
+           stat(folder, &here) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+}
+
 /* The folder itself, if links lead to it: they may lead elsewhere before all of its files
- * are read. Where the system does not tell, as given. */
+ * are read. Where that cannot be, as given. */
 static char *settled(const char *folder) {
     char *real = realpath(folder, NULL);
 
-    return real != NULL ? real : strdup(folder);
+    if (real != NULL && leads_to(real, folder)) {
+        return real;
+    }
+    free(real);
+    return strdup(folder);
 }
 
 /* The folder that a file lies in. */

@@ -245,6 +245,77 @@ def test_an_error_names_the_part(folder):
     assert not (folder / "a.eet").exists()
 
 
+# --- folders -------------------------------------------------------------------------------------
+
+
+def test_a_folder_has_any_name(folder):
+    source = cut(folder / "plain", tiny(), 2, "bin")
+    for name in ("two words", "ünïcödé ☃", "new\nline", "$(touch x)", "a" * 255, "\x1b[31mred", "it's"):
+        shutil.copytree(source, folder / name)
+        done = convert(name, "-o", "model.eet", "--force", cwd=folder)
+        assert done.returncode == 0 and "\x1b" not in done.stdout + done.stderr, (name, done)
+        (folder / name / "pytorch_model-00002-of-00002.bin").unlink()
+        done = convert(name, "-o", "model.eet", "--force", cwd=folder)
+        assert done.returncode == 4 and "\x1b" not in done.stderr, (name, done)
+        assert len(done.stderr.splitlines()) == 2, done.stderr
+
+
+def test_a_folder_deeper_than_any_path(folder):
+    start = os.getcwd()
+    os.chdir(folder)
+    try:
+        for _ in range(30):
+            os.mkdir("d" * 200)
+            os.chdir("d" * 200)
+        cut(Path("."), tiny(), 2, "bin")
+        done = [convert(operand, "-o", f"{folder}/{i}.eet")
+                for i, operand in enumerate((".", "pytorch_model.bin.index.json"))]
+    finally:
+        os.chdir(start)
+        subprocess.run(["rm", "-rf", folder / ("d" * 200)], check=True)
+    assert [one.returncode for one in done] == [0, 0], done
+
+
+def test_a_folder_below_one_that_is_closed(folder):
+    """By a relative path it can be read, and no other way."""
+    closed = folder / "closed"
+    source = cut(closed / "in" / "tiny", tiny(), 2, "bin")
+    (folder / "eet-convert").write_bytes((BIN / "eet-convert").read_bytes())
+    (folder / "out").mkdir()
+    inside = os.open(source, os.O_PATH)
+    for path, mode in ((folder, 0o755), (folder / "eet-convert", 0o755), (folder / "out", 0o777),
+                       (closed, 0o000)):
+        path.chmod(mode)
+    nobody = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    try:
+        for operand in (".", "pytorch_model.bin.index.json"):
+            done = subprocess.run([folder / "eet-convert", operand, "-o", folder / "out" / "a.eet",
+                                   "--force"], capture_output=True, text=True, check=False,
+                                  cwd=f"/proc/self/fd/{inside}", **nobody)
+            assert done.returncode == 0, done.stderr
+    finally:
+        os.close(inside)
+        closed.chmod(0o700)
+
+
+def test_a_link_that_turns_elsewhere_mixes_no_two_models(folder):
+    """The folder that was meant first is read to the end."""
+    small = cut(folder / "v1", tiny(), 3, "bin")
+    other = {name: (dtype, shape, bytes(len(data))) for name, (dtype, shape, data) in tiny().items()}
+    large = cut(folder / "v2", other, 3, "bin")
+    link = folder / "current"
+    link.symlink_to("v1")
+    expected = {digests(folder, small), digests(folder, large)}
+    turner = subprocess.Popen(
+        ["bash", "-c", 'while :; do ln -sfn v2 current; ln -sfn v1 current; done'], cwd=folder)
+    try:
+        found = {digests(folder, link) for _ in range(30)}
+    finally:
+        turner.kill()
+        turner.wait()
+    assert found <= expected, found
+
+
 # --- memory --------------------------------------------------------------------------------------
 
 
