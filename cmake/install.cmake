@@ -18,10 +18,10 @@ set(EET_DESTINATIONS \"${destinations}\")
 include(\"${CMAKE_CURRENT_LIST_DIR}/record.cmake\")
 eet_record_folders()")
 
-# Outside /usr and /usr/local, which the dynamic linker knows, commands find the library from
-# where they are; so such a prefix can be moved.
+# The dynamic linker knows the libraries of /usr. Below any other prefix the commands find theirs
+# from where they are, so that it can be moved.
 set(rpath "")
-if(NOT CMAKE_INSTALL_PREFIX MATCHES "^/usr(/local)?/*$")
+if(NOT CMAKE_INSTALL_PREFIX MATCHES "^/usr/*$")
   file(RELATIVE_PATH from_bin ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
   set(rpath "\$ORIGIN/${from_bin}")
 endif()

@@ -9,6 +9,7 @@ fi
 mapfile -t files < <(
     find tests fixtures -name '*.sh' -type f
     find .ci -type f
+    find cmake engine -name '*.sh' -type f
 )
 looked_at "${#files[@]}"
 # SC1091: lib.sh is found from where the script is. SC2086, SC2046: word lists are split on purpose.
