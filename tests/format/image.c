@@ -275,3 +275,57 @@ eet_status eet_image_open(const eet_image *image, int level, eet_error *err) {
     eet_file_close(file);
     return status;
 }
+
+/* ---- an attacker who knows the hashes ------------------------------------ */
+
+uint64_t eet_image_random(uint64_t *state) {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+/* A byte of the parts that describe: header, table, META, NAME, TENS, ASST, PROV. */
+static uint64_t pick_place(const eet_image *original, uint64_t *state) {
+    static const uint32_t types[] = {EET_SECTION_META, EET_SECTION_NAME, EET_SECTION_TENS,
+                                     EET_SECTION_TENS, EET_SECTION_ASST, EET_SECTION_PROV};
+    const uint64_t which = eet_image_random(state) % 9;
+
+    if (which < 3) {
+        return 8 + eet_image_random(state) % (256 + 64 * 6 - 8);
+    }
+    const eet_disk_section *s = eet_image_section(original, types[which - 3]);
+
+    return s->offset + eet_image_random(state) % s->stored_bytes;
+}
+
+void eet_image_mutate(const eet_image *image, const eet_image *original, uint64_t *state) {
+    static const uint64_t values[] = {0,
+                                      1,
+                                      0xFF,
+                                      0xFFFF,
+                                      0x7FFFFFFF,
+                                      0xFFFFFFFF,
+                                      UINT64_MAX,
+                                      UINT64_MAX - 255,
+                                      4096,
+                                      256,
+                                      UINT64_C(1) << 40,
+                                      UINT64_C(1) << 63};
+    static const uint64_t widths[] = {1, 2, 4, 8};
+    const uint64_t at = pick_place(original, state);
+    const uint64_t width = widths[eet_image_random(state) % 4];
+    uint64_t value = values[eet_image_random(state) % 12];
+
+    switch (eet_image_random(state) % 3) {
+    case 0:
+        image->bytes[at] ^= (uint8_t)(1U << (eet_image_random(state) % 8));
+        return;
+    case 1:
+        image->bytes[at] = (uint8_t)eet_image_random(state);
+        return;
+    default:
+        memcpy(image->bytes + at / width * width, &value, (size_t)width);
+        return;
+    }
+}

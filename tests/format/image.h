@@ -38,6 +38,12 @@ void eet_image_add_key(eet_image *image, const char *key, uint8_t type, uint8_t 
 /* Makes every hash of sections, table and header right again. */
 void eet_image_repair(const eet_image *image);
 
+/* Random numbers, the same on every run; `state` is not 0. */
+uint64_t eet_image_random(uint64_t *state);
+/* Changes a bit, a byte or a number somewhere in what describes `original`: header, table, META,
+ * NAME, TENS, ASST, PROV. */
+void eet_image_mutate(const eet_image *image, const eet_image *original, uint64_t *state);
+
 /* Opens at level 0, 1 or 2; when that succeeds, touches everything that can be asked for. */
 eet_status eet_image_open(const eet_image *image, int level, eet_error *err);
 

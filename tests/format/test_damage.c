@@ -137,69 +137,17 @@ END_TEST
 
 /* ---- an attacker who knows the hashes ------------------------------------ */
 
-static uint64_t next_random(uint64_t *state) {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
-/* A byte of the parts that describe: header, table, META, NAME, TENS, ASST, PROV. */
-static uint64_t pick_place(uint64_t *state) {
-    static const uint32_t types[] = {EET_SECTION_META, EET_SECTION_NAME, EET_SECTION_TENS,
-                                     EET_SECTION_TENS, EET_SECTION_ASST, EET_SECTION_PROV};
-    const uint64_t which = next_random(state) % 9;
-
-    if (which < 3) {
-        return 8 + next_random(state) % (256 + 64 * 6 - 8);
-    }
-    const eet_disk_section *s = eet_image_section(&tiny, types[which - 3]);
-
-    return s->offset + next_random(state) % s->stored_bytes;
-}
-
-static void mutate(const eet_image *image, uint64_t *state) {
-    static const uint64_t values[] = {0,
-                                      1,
-                                      0xFF,
-                                      0xFFFF,
-                                      0x7FFFFFFF,
-                                      0xFFFFFFFF,
-                                      UINT64_MAX,
-                                      UINT64_MAX - 255,
-                                      4096,
-                                      256,
-                                      UINT64_C(1) << 40,
-                                      UINT64_C(1) << 63};
-    static const uint64_t widths[] = {1, 2, 4, 8};
-    const uint64_t at = pick_place(state);
-    const uint64_t width = widths[next_random(state) % 4];
-    uint64_t value = values[next_random(state) % 12];
-
-    switch (next_random(state) % 3) {
-    case 0:
-        image->bytes[at] ^= (uint8_t)(1U << (next_random(state) % 8));
-        return;
-    case 1:
-        image->bytes[at] = (uint8_t)next_random(state);
-        return;
-    default:
-        memcpy(image->bytes + at / width * width, &value, (size_t)width);
-        return;
-    }
-}
-
 static void mutate_many(int count) {
     eet_image image = eet_image_copy(&tiny);
     uint64_t state = UINT64_C(0x2545F4914F6CDD1D);
     int good = 0;
 
     for (int i = 0; i < count; i++) {
-        const int changes = 1 + (int)(next_random(&state) % 3);
+        const int changes = 1 + (int)(eet_image_random(&state) % 3);
 
         memcpy(image.bytes, tiny.bytes, (size_t)tiny.size);
         for (int k = 0; k < changes; k++) {
-            mutate(&image, &state);
+            eet_image_mutate(&image, &tiny, &state);
         }
         eet_image_repair(&image);
         const eet_status status = eet_image_open(&image, i % 3, NULL);

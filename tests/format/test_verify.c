@@ -186,9 +186,9 @@ static void check_assets(const eet_image *image) {
     eet_file_close(file);
 }
 
-/* Compresses ASST in place. */
-static void pack_assets(const eet_image *image) {
-    eet_disk_section *s = eet_image_section(image, EET_SECTION_ASST);
+/* Compresses a section in place. */
+static void pack_section(const eet_image *image, uint32_t type) {
+    eet_disk_section *s = eet_image_section(image, type);
     uint8_t packed[4096];
     uLongf bytes = sizeof packed;
 
@@ -201,6 +201,10 @@ static void pack_assets(const eet_image *image) {
     eet_image_repair(image);
 }
 
+static void pack_assets(const eet_image *image) {
+    pack_section(image, EET_SECTION_ASST);
+}
+
 START_TEST(assets_are_read_raw_and_compressed)
 {
     eet_file *file = NULL;
@@ -211,6 +215,31 @@ START_TEST(assets_are_read_raw_and_compressed)
     ck_assert_int_eq(eet_file_assets(file), 0); /* not until they are unpacked */
     eet_file_close(file);
     check_assets(&tiny);
+}
+END_TEST
+
+START_TEST(provenance_is_read_raw_and_compressed)
+{
+    eet_file *file = NULL;
+    eet_kv entry;
+
+    pack_section(&tiny, EET_SECTION_PROV);
+    ck_assert_int_eq(eet_file_open_memory(tiny.bytes, tiny.size, 0, &file, NULL), EET_OK);
+    ck_assert_ptr_null(eet_file_provenance(file)); /* not until it is unpacked */
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(eet_file_unpack_provenance(file, NULL), EET_OK);
+        ck_assert(eet_kv_find(eet_file_provenance(file), "conv.version", &entry));
+    }
+    ck_assert_int_eq(eet_file_verify(file, NULL), EET_OK);
+    eet_file_close(file);
+    eet_image_section(&tiny, EET_SECTION_PROV)->raw_bytes++;
+    eet_image_repair(&tiny);
+    ck_assert_int_eq(eet_file_open_memory(tiny.bytes, tiny.size, 0, &file, NULL), EET_OK);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(eet_file_unpack_provenance(file, NULL), EET_E_CORRUPT);
+        ck_assert_ptr_null(eet_file_provenance(file));
+    }
+    eet_file_close(file);
 }
 END_TEST
 
@@ -247,6 +276,7 @@ int main(void) {
          .setup = make_tiny,
          .teardown = free_tiny},
         {.test = assets_are_read_raw_and_compressed, .setup = make_tiny, .teardown = free_tiny},
+        {.test = provenance_is_read_raw_and_compressed, .setup = make_tiny, .teardown = free_tiny},
         {.test = a_compressed_section_ends_where_it_says,
          .setup = make_tiny,
          .teardown = free_tiny},

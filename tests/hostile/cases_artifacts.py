@@ -28,6 +28,10 @@ class File:
         return next(256 + 64 * i for i in range(count)
                     if self.data[256 + 64 * i:260 + 64 * i] == kind)
 
+    def has(self, kind):
+        count = struct.unpack_from("<H", self.data, 20)[0]
+        return kind in (self.data[256 + 64 * i:260 + 64 * i] for i in range(count))
+
     def section(self, kind):
         return struct.unpack_from("<QQ", self.data, self.entry(kind) + 8)
 
@@ -108,7 +112,11 @@ class File:
             weights.update(entry[112:144])
         content = hashlib.sha256(b"EETC\1" + struct.pack("<H", 1))
         content.update(hashlib.sha256(body(b"META")).digest() + weights.digest())
-        block = body(b"ASST")
+        if self.has(b"VOCB"):
+            raw = body(b"VOCB")
+            raw = zlib.decompress(raw) if self.data[self.entry(b"VOCB") + 6] else raw
+            content.update(b"VOCB\0\0" + hashlib.sha256(raw).digest())
+        block = body(b"ASST") if self.has(b"ASST") else bytes(4)
         for i in range(struct.unpack_from("<I", block)[0]):
             kind, length = struct.unpack_from("<IH", block, 8 + 64 * i)
             name = struct.unpack_from("<Q", block, 64 + 64 * i)[0]
@@ -220,6 +228,32 @@ def vocabulary(body):
     return change
 
 
+def words(body, pack=False):
+    """ASST becomes VOCB, which this version carries and does not read."""
+
+    def change(f):
+        at, entry = f.section(b"ASST")[0], f.entry(b"ASST")
+        stored = zlib.compress(body) if pack else body
+        f.data[at:at + 4096] = stored.ljust(4096, b"\0")
+        f.put(entry, b"VOCB").put(entry + 6, bytes([pack]))
+        f.put(entry + 16, struct.pack("<QQ", len(stored), len(body)))
+        f.digest()
+
+    return change
+
+
+def pair(first, second):
+    """Two files, changed each in its way."""
+
+    def make(folder):
+        files = File(), File()
+        first(files[0])
+        second(files[1])
+        return [files[0].write(folder, "a.eet"), files[1].write(folder, "b.eet")]
+
+    return make
+
+
 def link_folder(folder):
     """The folder of -o has links where the assets go."""
     target = folder / "victim"
@@ -324,5 +358,12 @@ CASES = [
     diff("informative-asked", two(lambda f: f.assets([(2, b"config.json", b"{}"), (1, b"vocab.json",
          b'{"a": 0, "b": 1, "c": 2, "d": 3, "<end>": 4}\n')])), 1, options=("--provenance",)),
     diff("packed-same", two(packed(bytes(File().data[16384:16384 + 229]))), 0),
+    diff("words-same", pair(words(b"one two"), words(b"one two")), 0),
+    diff("words-packed", pair(words(b"one two"), words(b"one two", True)), 0),
+    diff("words-differ", pair(words(b"one two"), words(b"one too")), 1, "",
+         options=("--metadata-only",)),
+    diff("words-added", two(words(b"one two")), 1, options=("--quick",)),
+    diff("words-packed-badly", pair(words(b"one two"), lambda f: (words(b"one two", True)(f),
+         f.put(f.section(b"VOCB")[0] + 4, b"\xff\xff"))), 4, "does not end where its lengths say"),
     verify("deep-nan", lambda folder: [NAN], 1, "1 NaN, 1 infinite", options=("--deep",)),
 ]
