@@ -180,7 +180,7 @@ static inline int64_t eet_sample_scratch(int64_t rows, int64_t vocab) {
 }
 
 /* log_prob[r] = log-softmax of row r at target[r]; and its `top` largest columns, largest
- * first, the lowest id first among equals. A NaN counts as -inf. */
+ * first, the lowest id first among equals; a NaN is in order like -inf. */
 typedef struct eet_logprob_args {
     const float *logits; /* (rows, stride) */
     int64_t stride;

@@ -29,18 +29,19 @@ eet_status eet_logprob_ref(eet_backend *backend, const eet_logprob_args *a) {
     (void)backend;
     for (int32_t row = 0; row < a->rows; ++row) {
         const float *logits = a->logits + row * a->stride;
-        const double sum = eet_log_sum(logits, a->vocab);
+        double top = 0.0;
+        const double parts = eet_log_parts(logits, a->vocab, &top);
         int32_t id = -1;
 
         if (a->target != NULL) {
-            a->log_prob[row] = (float)((double)logits[a->target[row]] - sum);
+            a->log_prob[row] = (float)((double)logits[a->target[row]] - top - parts);
         }
         for (int32_t i = 0; i < a->top; ++i) {
             const int64_t to = (int64_t)row * a->top + i;
 
             id = next_of(logits, a->vocab, id);
             a->top_token[to] = id;
-            a->top_log_prob[to] = isnan(logits[id]) ? -INFINITY : (float)((double)logits[id] - sum);
+            a->top_log_prob[to] = (float)((double)logits[id] - top - parts);
         }
     }
     return EET_OK;

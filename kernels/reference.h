@@ -28,7 +28,9 @@ bool eet_convert_is_known(const eet_convert_args *a);
 /* How many of the leading columns go to y; the others go into pages. */
 int32_t eet_project_y_columns(const eet_project_args *a);
 
-/* log of the sum of all e^logit. */
+/* log of the sum of all e^(logit - top); `top` is the largest logit. */
+double eet_log_parts(const float *logits, int32_t vocab, double *top);
+/* The same with the largest one back in. */
 double eet_log_sum(const float *logits, int32_t vocab);
 /* Row `row` after repetition penalty and minimum length, in y. */
 void eet_sample_process(const eet_sample_args *a, int32_t row, float *y);

@@ -17,14 +17,21 @@ static int32_t best_of(const float *scores, int32_t vocab) {
     return isnan(scores[best]) ? 0 : best;
 }
 
-double eet_log_sum(const float *logits, int32_t vocab) {
-    const double top = (double)logits[best_of(logits, vocab)];
+double eet_log_parts(const float *logits, int32_t vocab, double *top) {
     double sum = 0.0;
 
+    *top = (double)logits[best_of(logits, vocab)];
     for (int32_t i = 0; i < vocab; ++i) {
-        sum += exp((double)logits[i] - top);
+        sum += exp((double)logits[i] - *top);
     }
-    return top + log(sum);
+    return log(sum);
+}
+
+double eet_log_sum(const float *logits, int32_t vocab) {
+    double top = 0.0;
+    const double parts = eet_log_parts(logits, vocab, &top);
+
+    return top + parts;
 }
 
 /* Scores that differ from each other by a number, or not at all: a NaN is never chosen. */
@@ -159,7 +166,10 @@ eet_status eet_sample_ref(eet_backend *backend, const eet_sample_args *a) {
 
         a->token[row] = token;
         if (a->log_prob != NULL) {
-            a->log_prob[row] = (float)((double)logits[token] - eet_log_sum(logits, a->vocab));
+            double top = 0.0;
+            const double parts = eet_log_parts(logits, a->vocab, &top);
+
+            a->log_prob[row] = (float)((double)logits[token] - top - parts);
         }
     }
     return EET_OK;

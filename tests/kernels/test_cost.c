@@ -48,11 +48,13 @@ START_TEST(the_small_ops_move_their_rows)
     const int32_t start[] = {0, 4, 6};
     const eet_norm_args norm = {.norm = lab_norm(10, true), .rows = 3, .cols = 10};
     const eet_sample_args sample = {.rows = 2, .vocab = 9};
+    const eet_logprob_args logprob = {.rows = 2, .vocab = 9, .target = start, .top = 4};
     const eet_pool_args pool = {.start = start, .rows = 2, .cols = 3};
     const eet_convert_args convert = {.count = 7, .from = EET_F64, .to = EET_F16};
 
     expect_cost(eet_norm_cost(&norm), 7 * 30, 4 * (60 + 20));
     expect_cost(eet_sample_cost(&sample), 18, 4 * 18 + 4 * 2);
+    expect_cost(eet_logprob_cost(&logprob), 3 * 18, 4 * 18 + 8 * 2 + 8 * 8);
     expect_cost(eet_pool_cost(&pool), 6 * 3 + 6, 4 * (18 + 6));
     expect_cost(eet_convert_cost(&convert), 0, 7 * 10);
     lab_free();
