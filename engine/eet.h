@@ -266,14 +266,19 @@ typedef struct eet_event {
 
 /* Starts generation for the rows of `prompts`, into their sequences (which may
  * hold tokens already). Release with eet_generate_end; until then the session
- * belongs to the generation. */
+ * belongs to the generation.
+ * With beams, each row takes beams - 1 sequences more, any that are free, and all pages that it
+ * may need must be free (else EET_E_LIMIT). It gives them back when its search has ended: then
+ * its own sequence holds the best beam but its last token, as that of any row, or the prompt
+ * alone when the search was cancelled or left. A search draws nothing: temperature, top_k,
+ * top_p and top_n are EET_E_ARGUMENT. */
 EET_API eet_status eet_generate_begin(eet_session *session, const eet_batch *prompts,
                                       const eet_generate_options *options, eet_generation **out,
                                       eet_error *err);
 /* The next tokens, at most `room` events; *count 0 means that every row has
  * ended. After eet_session_cancel each open row gives one last event with
  * EET_FINISH_CANCELLED. With beams a row's tokens come when its search has ended:
- * those of the best beam. */
+ * those of the best beam (of the best so far, before the event of a cancellation). */
 EET_API eet_status eet_generate_next(eet_generation *generation, eet_event *out, int32_t room,
                                      int32_t *count, eet_error *err);
 /* The top_n likeliest tokens where `event` was chosen, likeliest first, by the model's own
@@ -286,15 +291,17 @@ EET_API eet_status eet_generate_top(const eet_generation *generation, const eet_
 typedef struct eet_beam {
     uint32_t size;
     int32_t finish; /* EET_FINISH_* */
-    int32_t count;  /* tokens, without the prompt */
+    int32_t count;  /* tokens, without the prompt, with the one that ended it */
     int32_t reserved;
     const int32_t *tokens;  /* (count) borrowed until eet_generate_end, as log_probs */
-    const float *log_probs; /* (count) */
-    double score;           /* the sum of its log-probs / length^length_penalty */
+    const float *log_probs; /* (count) of the model's own softmax */
+    double
+        score; /* the sum of its log-probs, after the repetition penalty / count^length_penalty */
 } eet_beam;
 
-/* A beam of a row whose search has ended: index 0 is the best one. EET_E_ARGUMENT past the last
- * one, EET_E_STATE while the row goes on. */
+/* A beam of a row whose search has ended: index 0 is the best one. There are `beams` of them
+ * where there are as many texts. EET_E_ARGUMENT past the last one, EET_E_STATE while the row
+ * goes on. */
 EET_API eet_status eet_generate_beam(const eet_generation *generation, int32_t row, int32_t index,
                                      eet_beam *out, eet_error *err);
 EET_API void eet_generate_end(eet_generation *generation); /* NULL is fine */

@@ -69,14 +69,18 @@ eet_status eet_generate_top(const eet_generation *generation, const eet_event *e
 eet_status eet_generate_beam(const eet_generation *generation, int32_t row, int32_t index,
                              eet_beam *out, eet_error *err) {
     eet_error own;
+    eet_beam beam;
     eet_error *e = eet_call_error(err, &own);
     eet_status status = check_generation(generation, e);
 
-    (void)row;
-    (void)index;
-    (void)out;
     if (status == EET_OK) {
-        status = eet_fail(e, EET_E_UNSUPPORTED, EET_NOWHERE, "beams come with a later version");
+        status = eet_abi_writable(out, "eet_beam", e);
+    }
+    if (status == EET_OK) {
+        status = eet_beams_get(generation, row, index, &beam, e);
+    }
+    if (status == EET_OK) {
+        eet_abi_write(out, &beam, sizeof beam);
     }
     return eet_call_end(generation != NULL ? generation->session : NULL, status, e);
 }

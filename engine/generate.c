@@ -108,6 +108,18 @@ static void begin_rows(eet_generation *g, const eet_batch *prompts, const eet_ge
     }
 }
 
+/* The first choice of every row. */
+static eet_status begin_choices(eet_generation *g, const eet_batch *prompts,
+                                const eet_generate_options *o, eet_error *err) {
+    begin_rows(g, prompts, o);
+    const eet_status status = choose(g, prompts, err); /* a failure gives all pages back */
+
+    for (int32_t r = 0; status == EET_OK && r < g->rows; ++r) {
+        note_choice(g, &g->row[r], r);
+    }
+    return status;
+}
+
 static void take_options(eet_generation *g, const eet_generate_options *o) {
     const eet_session *s = g->session;
     const int32_t vocab = s->model->stack[EET_DEC].vocab_size;
@@ -147,20 +159,16 @@ eet_status eet_generation_start(eet_session *s, const eet_batch *prompts,
     g->session = s;
     g->rows = prompts->rows;
     take_options(g, o);
-    begin_rows(g, prompts, o);
     status = s->api->upload(s->backend, s->work.bar, g->bar, (uint64_t)g->bars * sizeof *g->bar);
-    if (status == EET_OK) {
-        status = choose(g, prompts, err); /* a failure gives all pages back */
-    } else {
-        eet_generation_end(g);
+    if (status != EET_OK) {
         status = eet_fail(err, status, EET_NOWHERE, "ids do not reach the device");
+    } else {
+        status =
+            o->beams > 1 ? eet_beams_begin(g, prompts, o, err) : begin_choices(g, prompts, o, err);
     }
     if (status != EET_OK) {
         g->session = NULL;
         return status;
-    }
-    for (int32_t r = 0; r < g->rows; ++r) {
-        note_choice(g, &g->row[r], r);
     }
     *out = g;
     return EET_OK;
@@ -244,6 +252,9 @@ static eet_status step(eet_generation *g, eet_error *err) {
 
 eet_status eet_generation_next(eet_generation *g, eet_event *out, int32_t room, int32_t *count,
                                eet_error *err) {
+    if (g->beams.beams > 1) {
+        return eet_beams_next(g, out, room, count, err);
+    }
     if (eet_session_stopped(g->session)) {
         cancel_rows(g);
     }
@@ -271,6 +282,10 @@ eet_status eet_generation_top(const eet_generation *g, const eet_event *event, i
                               float *log_probs, int32_t room, int32_t *count, eet_error *err) {
     const eet_generated *row = event->row >= 0 && event->row < g->rows ? &g->row[event->row] : NULL;
 
+    if (g->beams.beams > 1) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "a beam search tells no likeliest tokens; ask for its beams");
+    }
     if (row == NULL || !row->delivered || row->position != event->position) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
                         "row %d, position %d is no event of the latest eet_generate_next",
@@ -293,6 +308,11 @@ eet_status eet_generation_top(const eet_generation *g, const eet_event *event, i
 }
 
 void eet_generation_end(eet_generation *g) {
+    if (g->beams.beams > 1) {
+        eet_beams_end(g);
+        g->session = NULL;
+        return;
+    }
     for (int32_t r = 0; r < g->rows; ++r) {
         eet_cache_shrink(&g->session->cache, g->row[r].sequence);
     }

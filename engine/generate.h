@@ -8,6 +8,7 @@
 
 #include "eet.h"
 #include "engine/arena.h"
+#include "engine/beam.h"
 #include "format/types.h"
 #include "kernels/kernels.h"
 
@@ -50,6 +51,7 @@ struct eet_generation {
     float *log_prob;
     int32_t *top_token; /* (sequences, EET_MAX_TOP) */
     float *top_log_prob;
+    eet_beams beams; /* where rows have several; they choose otherwise than by the above */
 };
 
 void eet_generation_layout(eet_generation *generation, int32_t sequences, eet_arena *host);

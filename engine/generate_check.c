@@ -72,12 +72,6 @@ static eet_status check_options(const eet_session *s, const eet_generate_options
             eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
                      "stop_count is %d, and there is no list of them in stop", (int)o->stop_count);
     }
-    if (status == EET_OK && o->beams > 1 && (o->temperature != 0 || o->top_n != 0)) {
-        status = eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                          "a beam search draws nothing and tells no likeliest tokens: temperature "
-                          "is %g and top_n %d with %d beams",
-                          o->temperature, (int)o->top_n, (int)o->beams);
-    }
     return status;
 }
 
@@ -157,7 +151,7 @@ eet_status eet_generation_check(eet_session *s, const eet_batch *prompts,
         status = eet_batch_check_sequences(s, &s->model->stack[EET_DEC], prompts, err);
     }
     if (status == EET_OK && o->beams > 1) {
-        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE, "beams come with a later version");
+        return eet_beams_check(s, prompts, o, err);
     }
     return status == EET_OK ? check_pages(s, prompts, o->max_new_tokens, err) : status;
 }

@@ -33,6 +33,7 @@ static void layout_host(eet_session *s, eet_arena *a) {
                                 : NULL;
     eet_cache_layout(&s->cache, a);
     eet_generation_layout(&s->generation, l->sequences, a);
+    eet_beams_layout(&s->generation.beams, l, a);
 }
 
 /* Embedding, attention, feed-forward part and outputs come one after another: they
@@ -68,6 +69,7 @@ static void layout_steps(eet_workspace *w, const eet_limits *l, eet_arena *a) {
 static void layout_picks(eet_workspace *w, const eet_limits *l, eet_arena *a) {
     const uint64_t outputs = (uint64_t)l->outputs;
     const uint64_t choices = (uint64_t)l->choices;
+    const uint64_t ranked = choices * (uint64_t)l->ranked;
 
     w->token = eet_arena_take(a, outputs, sizeof *w->token);
     w->target = eet_arena_take(a, outputs, sizeof *w->target);
@@ -76,7 +78,11 @@ static void layout_picks(eet_workspace *w, const eet_limits *l, eet_arena *a) {
     w->top_log_prob = eet_arena_take(a, outputs * EET_MAX_TOP, sizeof *w->top_log_prob);
     w->sampler = eet_arena_take(a, choices, sizeof *w->sampler);
     w->history = eet_arena_take(a, choices * (uint64_t)l->tokens, sizeof *w->history);
+    w->history_length = eet_arena_take(a, choices, sizeof *w->history_length);
     w->bar = eet_arena_take(a, EET_MAX_BARRED, sizeof *w->bar);
+    w->best_token = eet_arena_take(a, ranked, sizeof *w->best_token);
+    w->best_score = eet_arena_take(a, ranked, sizeof *w->best_score);
+    w->best_log_prob = eet_arena_take(a, ranked, sizeof *w->best_log_prob);
 }
 
 static uint64_t larger(int64_t a, int64_t b) {

@@ -50,6 +50,10 @@ static int32_t larger(int32_t a, int32_t b) {
     return a > b ? a : b;
 }
 
+static int32_t smaller(int32_t a, int32_t b) {
+    return a < b ? a : b;
+}
+
 static void widen_for_stack(eet_limits *l, const eet_stack *stack) {
     l->hidden = larger(l->hidden, stack->hidden);
     l->inner = larger(l->inner, stack->heads * stack->head_dim);
@@ -136,9 +140,12 @@ eet_status eet_limits_make(const eet_model *model, const eet_session_options *op
         l.outputs = l.batch_tokens; /* no pass has more positions */
     }
     if (model->facts->stack[EET_DEC].present) {
-        l.choices = l.outputs < l.sequences ? l.outputs : l.sequences;
+        l.choices = smaller(l.outputs, l.sequences);
     }
     widen_for_model(&l, model);
+    if (l.choices > 0 && l.sequences > 1) {
+        l.ranked = smaller(l.sequences + EET_MAX_BARRED, l.width);
+    }
     *out = l;
     return set_cache(model, options, out, err);
 }

@@ -168,7 +168,9 @@ static eet_status run_picks(eet_session *s, const eet_pass *pass, const eet_hidd
     if (status == EET_OK && (pick->scores || pick->top > 0)) {
         status = tell(s, logits, pick, count);
     }
-    if (status == EET_OK && !pick->scores) {
+    if (status == EET_OK && pick->beams) {
+        status = eet_beam_pick(s, pass->batch, s->to[0], count);
+    } else if (status == EET_OK && !pick->scores) {
         status = choose(s, pass->batch, logits, pick, s->to[0], count);
     }
     return status;

@@ -43,6 +43,7 @@ typedef struct eet_pick {
     bool scores;                /* of given ids */
     const int32_t *target;      /* scores: (tokens) ids after each token, -1: none; NULL: what
                                    follows the token in its row */
+    bool beams;                 /* the session's beam search takes what it needs */
     const eet_sampler *sampler; /* (rows) how to choose; NULL: the largest */
     int32_t *token;             /* (rows) chosen */
     float *log_prob;            /* (picks) of the choice or the target; scores: may be NULL */

@@ -19,6 +19,7 @@ typedef struct eet_limits {
     int32_t batch_tokens;      /* in one pass */
     int32_t outputs;           /* positions that heads score at once */
     int32_t choices;           /* rows whose tokens are chosen at once */
+    int32_t ranked;            /* tokens that a beam may ask for; 0: no room for beams */
     int32_t pages, stride;     /* of the cache: all of them, and those of one sequence */
     int32_t cache_dtype;
     int32_t hidden, inner, ffn, projected; /* the widest of the stacks; inner = heads * head_dim,
@@ -41,28 +42,31 @@ typedef struct eet_inputs {
 
 typedef struct eet_workspace {
     eet_inputs in;
-    int32_t *index;       /* (batch_tokens) positions to score */
-    float *stream[2];     /* (batch_tokens, hidden); pre-norm uses the first alone */
-    float *embedded;      /* (batch_tokens, emb.dim), while a pass embeds */
-    float *qkv;           /* (batch_tokens, 3 inner), while it attends */
-    float *context;       /* (batch_tokens, inner) */
-    float *ffn;           /* (batch_tokens, ffn), while it runs a feed-forward part */
-    float *normed;        /* (batch_tokens, hidden), while it gives outputs */
-    float *rows;          /* (outputs, hidden) */
-    float *dense;         /* (outputs, dense) */
-    float *result;        /* (outputs, width) */
-    void *converted;      /* batch_tokens values of hidden, or outputs of width, in 16 bits */
-    eet_page_move *moves; /* (sequences) */
-    int32_t *token;       /* (outputs) chosen */
-    int32_t *target;      /* (outputs) to score */
-    float *log_prob;      /* (outputs) */
-    int32_t *top_token;   /* (outputs, EET_MAX_TOP) */
-    float *top_log_prob;  /* (outputs, EET_MAX_TOP) */
-    eet_sampler *sampler; /* (choices) */
-    int32_t *history;     /* (choices, tokens) ids */
-    int32_t *bar;         /* (EET_MAX_BARRED) ids */
-    void *choice;         /* eet_sample_scratch(choices, width), while tokens are chosen */
-    float *scratch;       /* what eet_project_scratch asks for */
+    int32_t *index;          /* (batch_tokens) positions to score */
+    float *stream[2];        /* (batch_tokens, hidden); pre-norm uses the first alone */
+    float *embedded;         /* (batch_tokens, emb.dim), while a pass embeds */
+    float *qkv;              /* (batch_tokens, 3 inner), while it attends */
+    float *context;          /* (batch_tokens, inner) */
+    float *ffn;              /* (batch_tokens, ffn), while it runs a feed-forward part */
+    float *normed;           /* (batch_tokens, hidden), while it gives outputs */
+    float *rows;             /* (outputs, hidden) */
+    float *dense;            /* (outputs, dense) */
+    float *result;           /* (outputs, width) */
+    void *converted;         /* batch_tokens values of hidden, or outputs of width, in 16 bits */
+    eet_page_move *moves;    /* (sequences) */
+    int32_t *token;          /* (outputs) chosen */
+    int32_t *target;         /* (outputs) to score */
+    float *log_prob;         /* (outputs) */
+    int32_t *top_token;      /* (outputs, EET_MAX_TOP) */
+    float *top_log_prob;     /* (outputs, EET_MAX_TOP) */
+    eet_sampler *sampler;    /* (choices) */
+    int32_t *history;        /* (choices, tokens) ids */
+    int32_t *history_length; /* (choices) */
+    int32_t *bar;            /* (EET_MAX_BARRED) ids */
+    int32_t *best_token;     /* (choices, ranked) what beams may go on with */
+    float *best_score, *best_log_prob;
+    void *choice;   /* eet_sample_scratch(choices, width), while tokens are chosen */
+    float *scratch; /* what eet_project_scratch asks for */
 } eet_workspace;
 
 struct eet_session {
