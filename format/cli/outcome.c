@@ -72,12 +72,16 @@ int eet_command_fail(const eet_command *command, const eet_error *err, const cha
     return eet_status_exit_code((eet_status)err->status);
 }
 
-static int finish(const eet_command *command, int code) {
+/* `told`: standard error has heard of a failure already, and once is enough. */
+static int finish(const eet_command *command, int code, bool told) {
     const int exit_io = eet_status_exit_code(EET_E_IO);
     eet_error err = {.status = EET_OK};
 
     errno = 0;
     if (fflush(stdout) == 0 && ferror(stdout) == 0) {
+        return code;
+    }
+    if (told && code == exit_io) {
         return code;
     }
     (void)eet_fail_errno(&err, errno != 0 ? errno : EIO, "cannot write the output");
@@ -113,5 +117,5 @@ int eet_command_main(const eet_command *command, int argc, char **argv, void *fi
         code = body(fields, &operands);
     }
     eet_command_end(command, fields, &operands);
-    return finish(command, code);
+    return finish(command, code, code != 0 && !wants_json(command, argc, argv));
 }
