@@ -295,8 +295,7 @@ typedef struct eet_beam {
     int32_t reserved;
     const int32_t *tokens;  /* (count) borrowed until eet_generate_end, as log_probs */
     const float *log_probs; /* (count) of the model's own softmax */
-    double
-        score; /* the sum of its log-probs, after the repetition penalty / count^length_penalty */
+    double score;           /* its sum of penalised log-probs / count^length_penalty */
 } eet_beam;
 
 /* A beam of a row whose search has ended: index 0 is the best one. There are `beams` of them
