@@ -6,9 +6,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$(realpath -m -- "${BUILD:-build/install}")
-prefix=$(realpath -m -- "${prefix:-${PREFIX:-/usr/local}}")
+prefix=${prefix:-${PREFIX:-/usr/local}}
+prefix=$(realpath -m -- "${prefix/#\~\//$HOME/}") # no shell expands the ~ of make's prefix=~/eet
 if [ -n "${DESTDIR:-}" ]; then
-    DESTDIR=$(realpath -m -- "$DESTDIR")
+    DESTDIR=$(realpath -m -- "${DESTDIR/#\~\//$HOME/}")
     [ "$DESTDIR" != / ] || DESTDIR=
     export DESTDIR
 fi

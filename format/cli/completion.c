@@ -44,7 +44,7 @@ static const char script_names[] =
     "    fi\n";
 
 static bool is_file(const eet_option *o) {
-    static const char *const words[] = {"FILE", "FOLDER", "CHECKPOINT"};
+    static const char *const words[] = {"FILE", "FOLDER", "CHECKPOINT", "DIR", "PATH"};
 
     for (size_t i = 0; o->value != NULL && i < sizeof words / sizeof words[0]; i++) {
         if (strstr(o->value, words[i]) != NULL) {
