@@ -71,6 +71,7 @@ static bool begins(const char *text, const char *word) {
 static bool is_index(const uint8_t *head) {
     const char *text = (const char *)head;
 
+    text += strncmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
     text += strspn(text, " \t\r\n");
     if (*text != '{') {
         return false;

@@ -1,6 +1,7 @@
 /* source_shards.c - a checkpoint in several files: opens all that its index names,
  * holds the index to what they hold, and keeps few of them open. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -73,10 +74,29 @@ static char *beside(const eet_source *source, const char *name) {
     return path;
 }
 
+/* Names, one after the other, as many as a sentence can hold. */
+typedef struct listing {
+    char text[320];
+    size_t used;
+    int32_t named, count;
+} listing;
+
+static void list_name(listing *list, const char *name) {
+    const char *comma = list->count == 0 ? "" : ", ";
+    const size_t more = strlen(comma) + strlen(name);
+
+    if (list->named == list->count && list->used + more < sizeof list->text) {
+        (void)snprintf(list->text + list->used, sizeof list->text - list->used, "%s%s", comma,
+                       name);
+        list->used += more;
+        list->named++;
+    }
+    list->count++;
+}
+
 /* Which files are not there at all, or are links to nothing: said together. */
 static eet_status check_there(const eet_source *source, const eet_index *index, eet_error *err) {
-    const char *first = NULL;
-    int32_t missing = 0;
+    listing missing = {.used = 0};
 
     for (int32_t i = 0; i < index->files; i++) {
         char *path = beside(source, index->file[i]);
@@ -86,20 +106,17 @@ static eet_status check_there(const eet_source *source, const eet_index *index, 
             return no_memory(err);
         }
         if (stat(path, &about) != 0 && errno == ENOENT) {
-            first = missing == 0 ? index->file[i] : first;
-            missing++;
+            list_name(&missing, index->file[i]);
         }
         free(path);
     }
-    if (missing == 1) {
-        return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
-                        "%s, which the index names, is missing; fetch it again", first);
+    if (missing.count == 0) {
+        return EET_OK;
     }
-    return missing == 0 ? EET_OK
-                        : eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
-                                   "%d of the %d files that the index names are missing, the first "
-                                   "is %s; fetch them again",
-                                   (int)missing, (int)index->files, first);
+    return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
+                    "%d of the %d files that the index names are missing: %s%s; fetch them again",
+                    (int)missing.count, (int)index->files, missing.text,
+                    missing.named < missing.count ? ", ..." : "");
 }
 
 /* A link that would need --follow-symlinks: inside the folder it is a matter of that

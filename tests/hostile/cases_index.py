@@ -86,6 +86,11 @@ def million(made):
         made.map[f"a.{i}"] = NAMES[i % 3]
 
 
+def thousand_files(made):
+    for i in range(1000):
+        made.map[f"a.{i}"] = f"part-{i:04}.bin"
+
+
 def many_files(made):
     for i in range(20000):
         made.map[f"a.{i}"] = f"part-{i}.bin"
@@ -140,6 +145,14 @@ def own_head(different: bool):
         made.total += len(data)
 
     return change
+
+
+def old_masks(made):
+    """What GPT-2 files had until transformers 4.30, and how it counted them."""
+    mask = "transformer.h.0.attn.bias"
+    made.parts[0][mask] = ("bool", (1, 1, 8, 8), bytes([1]) * 64)
+    made.map[mask] = NAMES[0]
+    made.total += 64 / 8
 
 
 def total(value):
@@ -222,6 +235,12 @@ def part_without_index(folder):
 
 def the_index(folder):
     return [folder / INDEX]
+
+
+def spoiled_index(folder: Path, front: bytes) -> list:
+    operands = Shards().write(folder)
+    (folder / INDEX).write_bytes(front + (folder / INDEX).read_bytes())
+    return operands
 
 
 def as_variant(folder):
@@ -317,6 +336,12 @@ def tell(*expected):
     return check
 
 
+def no_note(folder, output):
+    told = subprocess.run([BIN / "eet-convert", folder, "-o", output, "--force"], text=True,
+                          capture_output=True, check=True)
+    assert told.stderr == "", told.stderr
+
+
 def refused(name: str, make, says: str, code=4, **more) -> Case:
     return Case(62, name, make, code, says, **more)
 
@@ -344,8 +369,10 @@ CASES = [
     refused("NUL", shards(name_file("a\0b.bin")), "JSON"),
     refused("a file that is a number", shards(name_file(7)), "the index has an integer"),
     refused("a file that is a list", shards(name_file([NAMES[0]])), "the index has an array"),
-    refused("a missing file", shards(after=remove(NAMES[1])), f"{NAMES[1]}, which the index names"),
-    refused("all files missing", shards(after=remove(*NAMES)), "3 of the 3 files"),
+    refused("a missing file", shards(after=remove(NAMES[1])),
+            f"1 of the 3 files that the index names are missing: {NAMES[1]}"),
+    refused("all files missing", shards(after=remove(*NAMES)), ": " + ", ".join(NAMES)),
+    refused("a thousand files missing", shards(thousand_files), "1000 of the 1003 files"),
     refused("a tensor that is nowhere", shards(absent),
             '"transformer.h.7.ln_1.weight" of ' + NAMES[1]),
     refused("a tensor in the wrong file", shards(elsewhere), 'tensor "transformer.wte.weight" is in'),
@@ -359,6 +386,7 @@ CASES = [
     refused("a million entries", shards(million), "1000000 of the"),
     refused("twenty thousand files", shards(many_files), "at most 10000 are read", 6),
     Case(62, "total_size lies", shards(total(7)), 0, '"total_size" of the index is 7', **GOOD),
+    Case(62, "total_size counts booleans as bits", shards(old_masks), 0, check=no_note),
     Case(62, "total_size is text", shards(total("7 GB")), 0, "no number", **GOOD),
     Case(62, "total_size is huge", shards(total(10 ** 30)), 0, "total_size", **GOOD),
     refused("an empty map", shards(text='{"metadata": {}, "weight_map": {}}'), "names no tensors"),
@@ -367,6 +395,8 @@ CASES = [
     refused("no map", shards(text='{"metadata": {"total_size": 1}}'), 'no "weight_map"'),
     refused("one tensor twice in the map", shards(text='{"weight_map": {"a": "%s", "a": "%s"}}'
                                                   % (NAMES[0], NAMES[1])), "duplicate"),
+    refused("a byte order mark", lambda folder: spoiled_index(folder, b"\xef\xbb\xbf"),
+            "wrong JSON"),
     refused("half an index", shards(text='{"weight_map": {"a": '), "wrong JSON"),
     refused("an index of an index", shards(every_file(INDEX)), "this is an index"),
     refused("a part that is a configuration", shards(every_file("config.json")),
@@ -391,7 +421,7 @@ CASES = [
     refused("a part that is a link to itself", shards(after=link(NAMES[1], NAMES[1])),
             "is a symbolic link", 2),
     refused("a part that is a link to nothing", shards(after=link(NAMES[1], "nothing")),
-            "is missing"),
+            "are missing: "),
     Case(62, "the tied head in another file, equal", shards(own_head(False)), 0, **GOOD),
     refused("the tied head in another file, different", shards(own_head(True)), "differs from", 2),
     refused("one part alone", shards(after=part_alone), "it is part 2 of 3 of a checkpoint", 2),
@@ -407,7 +437,7 @@ CASES = [
     Case(30, "a hub cache, not the revision in it", cache(operand="."), 2, "a revision"),
     Case(30, "a hub cache whose link leads out", cache(escape), 4, "out of its folder"),
     Case(30, "a hub cache whose asset leads out", cache(escaping_asset), 2, "vocab.json: the file"),
-    Case(30, "a hub cache without a blob", cache(lost_blob), 4, "is missing"),
+    Case(30, "a hub cache without a blob", cache(lost_blob), 4, "are missing: "),
     Case(30, "a hub cache whose blob is a link", cache(blob_is_a_link), 5, "symbolic links"),
     Case(30, "a hub cache with one blob for two parts", cache(one_blob_twice), 4,
          "by another name"),
