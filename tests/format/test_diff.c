@@ -51,6 +51,13 @@ static void fact_value(eet_image *image) {
     memcpy(eet_image_value(image, "dec.attn_scale"), &scale, sizeof scale);
 }
 
+/* An entry is u16 length of the key, u8 type, u8 flags, u32 length, key, padding, value. */
+static void fact_flag(eet_image *image) {
+    const size_t key = (strlen("dec.attn_scale") + 7) / 8 * 8;
+
+    *(eet_image_value(image, "dec.attn_scale") - key - 5) ^= EET_KV_REQUIRED;
+}
+
 static void fact_unknown(eet_image *image) {
     const uint64_t one = 1;
 
@@ -91,6 +98,7 @@ static void gap(eet_image *image) {
 static const change changes[] = {
     {nothing, EET_DIFF_FACT, NULL, 0, false},
     {fact_value, EET_DIFF_FACT, "dec.attn_scale", EET_DIFF_VALUE, false},
+    {fact_flag, EET_DIFF_FACT, "dec.attn_scale", EET_DIFF_FLAGS, false},
     {fact_unknown, EET_DIFF_FACT, "zz.new", 0, false},
     {tensor_flag, EET_DIFF_TENSOR, "dec.emb.pos", EET_DIFF_FLAGS, false},
     {tensor_digest, EET_DIFF_TENSOR, "dec.emb.pos", EET_DIFF_VALUE, false},

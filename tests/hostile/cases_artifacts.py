@@ -228,6 +228,31 @@ def vocabulary(body):
     return change
 
 
+def extra(role):
+    """One tensor more, of a role that no one knows and no one needs: an alias of dec.norm.w."""
+
+    def change(f):
+        names, tensors = f.section(b"NAME"), f.section(b"TENS")
+        target = f.tensor("dec.norm.w")
+        entry = bytearray(f.data[target:target + 192])
+        struct.pack_into("<IH", entry, 0, names[1], 8)
+        struct.pack_into("<Hh", entry, 76, role, 0)
+        struct.pack_into("<II", entry, 80, 1, (target - tensors[0]) // 192)
+        f.put(names[0] + names[1], b"zz.extra").put(sum(tensors), entry)
+        for kind, size in ((b"NAME", names[1] + 8), (b"TENS", tensors[1] + 192)):
+            f.put(f.entry(kind) + 16, struct.pack("<QQ", size, size))
+        f.put(40, struct.pack("<I", tensors[1] // 192 + 1))
+        f.digest()
+
+    return change
+
+
+def shared_nan(f):
+    """A NaN in a tensor that has an alias."""
+    f.put(f.tensor_bytes("dec.emb.tok")[0], struct.pack("<f", float("nan")))
+    f.hash_tensor("dec.emb.tok", True).hash_tensor("head.lm.out.w", True).digest()
+
+
 def words(body, pack=False):
     """ASST becomes VOCB, which this version carries and does not read."""
 
@@ -365,5 +390,8 @@ CASES = [
     diff("words-added", two(words(b"one two")), 1, options=("--quick",)),
     diff("words-packed-badly", pair(words(b"one two"), lambda f: (words(b"one two", True)(f),
          f.put(f.section(b"VOCB")[0] + 4, b"\xff\xff"))), 4, "does not end where its lengths say"),
+    diff("role", pair(extra(0x0901), extra(0x0902)), 1, options=("--quick",)),
+    diff("role-same", pair(extra(0x0901), extra(0x0901)), 0),
+    verify("deep-alias", one(shared_nan), 1, "1 NaN, 0 infinite, in 1 tensor", ("--deep",)),
     verify("deep-nan", lambda folder: [NAN], 1, "1 NaN, 1 infinite", options=("--deep",)),
 ]
