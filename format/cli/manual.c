@@ -184,7 +184,7 @@ static void put_option(const eet_option *o, FILE *stream) {
         (void)fputs(" is ", stream);
         put_choices(stream, o->choices);
         (void)fputs(".\n", stream);
-    } else if (o->kind == EET_OPTION_INTEGER) {
+    } else if (o->kind == EET_OPTION_INTEGER || o->kind == EET_OPTION_REAL) {
         put_font(stream, 'I', value, strlen(value));
         (void)fprintf(stream, " is %s%" PRId64 " to %" PRId64 ".\n", o->low < 0 ? "\\" : "", o->low,
                       o->high);

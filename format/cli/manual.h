@@ -8,6 +8,9 @@
 
 #include "format/cli/options.h"
 
+/* --help: a screen of 24 lines of 80 columns. */
+void eet_command_help(const eet_command *command, FILE *stream);
+
 /* A page of section 1 in man(7). Its date is SOURCE_DATE_EPOCH, else today (UTC). */
 void eet_command_manual(const eet_command *command, FILE *stream);
 

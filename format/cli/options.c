@@ -1,10 +1,10 @@
-/* options.c - reads a command line by the command's table, and prints --help
- * from the same table. */
+/* options.c - reads a command line by the command's table. */
 #include "format/cli/options.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +12,6 @@
 #include <unistd.h>
 
 #include "format/cli/manual.h"
-
-enum { SCREEN_LINES = 24 };
 
 /* The two that every command has; parse_long knows them by their address. */
 static const eet_option help_option = {
@@ -166,6 +164,21 @@ static eet_status set_integer(const parse *p, const eet_option *o, const char *v
     return EET_OK;
 }
 
+static eet_status set_real(const parse *p, const eet_option *o, const char *value) {
+    char *end = NULL;
+    const bool plain = value[0] != '\0' && value[strspn(value, "+-.0123456789eE")] == '\0';
+    const double number = strtod(value, &end);
+
+    if (!plain || *end != '\0' || !isfinite(number) || number < (double)o->low ||
+        number > (double)o->high) {
+        return eet_fail(p->err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "--%s takes a number from %" PRId64 " to %" PRId64 ", not '%s'", o->name,
+                        o->low, o->high, value);
+    }
+    *(double *)(void *)((char *)p->fields + o->offset) = number;
+    return EET_OK;
+}
+
 static eet_status append_item(const parse *p, eet_option_list *list, const char *value) {
     const char **grown = realloc(list->items, ((size_t)list->count + 1) * sizeof *grown);
 
@@ -189,6 +202,8 @@ static eet_status set_value(const parse *p, const eet_option *o, const char *val
         return EET_OK;
     case EET_OPTION_INTEGER:
         return set_integer(p, o, value);
+    case EET_OPTION_REAL:
+        return set_real(p, o, value);
     case EET_OPTION_CHOICE:
         if (!is_choice(o->choices, value) && !(o->optional_value && value[0] == '\0')) {
             return eet_fail(p->err, EET_E_ARGUMENT, EET_NOWHERE, "--%s takes one of %s, not '%s'",
@@ -200,81 +215,6 @@ static eet_status set_value(const parse *p, const eet_option *o, const char *val
         return append_item(p, field, value);
     }
     return eet_fail(p->err, EET_E_INTERNAL, EET_NOWHERE, "--%s is of no kind", o->name);
-}
-
-/* ---- help --------------------------------------------------------------- */
-
-static const char *placeholder(const eet_option *o) {
-    if (o->kind == EET_OPTION_FLAG) {
-        return "";
-    }
-    return o->value != NULL ? o->value : o->choices;
-}
-
-/* "-o, --output FILE" or "    --digest[=WHAT]"; returns its width. */
-static int print_option_name(FILE *stream, const eet_option *o) {
-    const char *value = placeholder(o);
-    char letter[8] = "    ";
-    char text[80];
-
-    if (o->letter != 0) {
-        (void)snprintf(letter, sizeof letter, "-%c, ", o->letter);
-    }
-    if (o->optional_value) {
-        (void)snprintf(text, sizeof text, "%s--%s[=%s]", letter, o->name, value);
-    } else {
-        (void)snprintf(text, sizeof text, "%s--%s%s%s", letter, o->name, *value == '\0' ? "" : " ",
-                       value);
-    }
-    (void)fputs(text, stream);
-    return (int)strlen(text);
-}
-
-static int widest_option(const eet_command *command) {
-    int widest = (int)strlen("    --version");
-
-    for (const eet_option *o = command->options; o->name != NULL; o++) {
-        const int width = 6 + (int)strlen(o->name) + (int)strlen(placeholder(o)) +
-                          (o->kind == EET_OPTION_FLAG ? 0 : 1) + (o->optional_value ? 2 : 0);
-
-        widest = width > widest ? width : widest;
-    }
-    return widest;
-}
-
-static void print_option(FILE *stream, const eet_option *o, int widest) {
-    (void)fputs("  ", stream);
-    const int width = print_option_name(stream, o);
-
-    (void)fprintf(stream, "%*s%s\n", widest - width + 2, "", o->help);
-}
-
-/* Empty lines are there when all fits a screen with them: usage, summary, the
- * options and two more, "Examples:", three examples, two empty lines. */
-static bool has_room(const eet_command *command) {
-    int lines = 2 + 2 + 1 + 3 + 2;
-
-    for (const eet_option *o = command->options; o->name != NULL; o++) {
-        lines++;
-    }
-    return lines <= SCREEN_LINES;
-}
-
-static void print_help(const eet_command *command, FILE *stream) {
-    const int widest = widest_option(command);
-    const char *gap = has_room(command) ? "\n" : "";
-
-    (void)fprintf(stream, "Usage: %s %s\n%s\n%s", command->name, command->usage, command->summary,
-                  gap);
-    for (const eet_option *o = command->options; o->name != NULL; o++) {
-        print_option(stream, o, widest);
-    }
-    print_option(stream, &help_option, widest);
-    print_option(stream, &version_option, widest);
-    (void)fprintf(stream, "%sExamples:\n", gap);
-    for (int i = 0; i < 3; i++) {
-        (void)fprintf(stream, "  %s\n", command->examples[i]);
-    }
 }
 
 /* ---- parsing ------------------------------------------------------------ */
@@ -296,7 +236,7 @@ static eet_status print_generated(parse *p, const char *what) {
 /* --help and --version end the parse: true when `o` is one of them. */
 static bool print_standard(parse *p, const eet_option *o) {
     if (o == &help_option) {
-        print_help(p->command, stdout);
+        eet_command_help(p->command, stdout);
     } else if (o == &version_option) {
         (void)printf("%s %s\n", p->command->name, EET_VERSION);
     } else {
@@ -316,7 +256,7 @@ static eet_status take_value(parse *p, const eet_option *o, const char *attached
     }
     if (p->at == p->argc) {
         return eet_fail(p->err, EET_E_ARGUMENT, EET_NOWHERE, "--%s needs a value: %s", o->name,
-                        placeholder(o));
+                        o->value != NULL ? o->value : o->choices);
     }
     return set_value(p, o, p->argv[p->at++]);
 }

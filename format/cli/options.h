@@ -16,6 +16,7 @@ typedef enum eet_option_kind {
     EET_OPTION_FLAG,    /* bool */
     EET_OPTION_STRING,  /* const char * */
     EET_OPTION_INTEGER, /* int64_t, within [low, high] */
+    EET_OPTION_REAL,    /* double, within [low, high] */
     EET_OPTION_CHOICE,  /* const char *, one of `choices` */
     EET_OPTION_LIST     /* eet_option_list, repeatable */
 } eet_option_kind;
@@ -30,10 +31,11 @@ typedef struct eet_option {
     char letter;         /* 'o' for -o, or 0 */
     uint8_t kind;        /* eet_option_kind */
     bool optional_value; /* --digest and --digest=weights; absent value = "" */
+    bool brief;          /* --help has no line for it, only its name; the manual has all */
     const char *value;   /* placeholder in --help: "FILE"; NULL for flags */
     const char *help;    /* one line */
     const char *choices; /* "keep|f32|f16|bf16" for EET_OPTION_CHOICE */
-    int64_t low, high;   /* for EET_OPTION_INTEGER */
+    int64_t low, high;   /* for EET_OPTION_INTEGER and EET_OPTION_REAL */
     uint32_t offset;     /* offsetof the field in the command's own struct */
 } eet_option;
 

@@ -13,6 +13,7 @@ typedef struct fields {
     bool force, quiet, json;
     const char *output, *dtype, *digest;
     int64_t threads;
+    double share;
     eet_option_list metadata;
 } fields;
 
@@ -58,6 +59,14 @@ static const eet_option options[] = {
      .value = "K=V",
      .help = "to keep",
      .offset = offsetof(fields, metadata)},
+    {.name = "share",
+     .kind = EET_OPTION_REAL,
+     .brief = true,
+     .value = "P",
+     .low = 0,
+     .high = 1,
+     .help = "a part of all",
+     .offset = offsetof(fields, share)},
     {.name = "json", .help = "as JSON", .offset = offsetof(fields, json)},
     {.name = NULL},
 };
@@ -175,6 +184,20 @@ START_TEST(an_optional_value_must_be_attached)
 }
 END_TEST
 
+START_TEST(numbers_are_read_as_they_are_written)
+{
+    fields f = {0};
+    eet_operands operands;
+
+    parse_good("--share .25 x", &f, &operands);
+    ck_assert(f.share == 0.25);
+    eet_command_end(&command, &f, &operands);
+    parse_good("--share=1e-3 x", &f, &operands);
+    ck_assert(f.share == 1e-3);
+    eet_command_end(&command, &f, &operands);
+}
+END_TEST
+
 static const struct {
     const char *line, *says;
 } misuse[] = {
@@ -192,6 +215,15 @@ static const struct {
     {"--max-threads= x", "from 1 to 256"},
     {"--max-threads=+3 x", "from 1 to 256"},
     {"--max-threads 99999999999999999999 x", "from 1 to 256"},
+    {"--share 1.01 x", "a number from 0 to 1, not '1.01'"},
+    {"--share -1e-9 x", "from 0 to 1"},
+    {"--share nan x", "from 0 to 1"},
+    {"--share inf x", "from 0 to 1"},
+    {"--share 0x1 x", "from 0 to 1"},
+    {"--share 1e999 x", "from 0 to 1"},
+    {"--share 0.5. x", "from 0 to 1"},
+    {"--share= x", "from 0 to 1"},
+    {"--share", "needs a value: P"},
     {"--dtype f64 x", "keep|f32|f16"},
     {"--dtype f3 x", "keep|f32|f16"},
     {"--dtype= x", "keep|f32|f16"},
@@ -280,6 +312,7 @@ START_TEST(help_lists_every_option_and_ends_with_the_examples)
                             "  -j, --max-threads N  how many\n"
                             "      --metadata K=V   to keep\n"
                             "      --json           as JSON\n"
+                            "  more (see the manual): --share P\n"
                             "  -h, --help           print this and exit\n"
                             "      --version        print the version and exit\n"
                             "\n"
@@ -419,6 +452,7 @@ int main(void) {
         {.test = two_dashes_end_the_options},
         {.test = a_repeated_list_keeps_its_order},
         {.test = an_optional_value_must_be_attached},
+        {.test = numbers_are_read_as_they_are_written},
         {.test = misuse_is_refused_with_a_sentence_that_helps,
          .rows = sizeof misuse / sizeof *misuse},
         {.test = help_lists_every_option_and_ends_with_the_examples},
