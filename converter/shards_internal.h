@@ -30,7 +30,7 @@ typedef struct eet_shards {
 eet_status eet_shards_wake(eet_source *source, int32_t index, eet_error *err);
 
 /* shards_tensors.c: takes the tensors of the part opened last away from it. */
-eet_status eet_shards_take(eet_source *source, const eet_index *index, int32_t part,
+eet_status eet_shards_take(eet_source *source, const eet_index *index, int32_t number,
                            eet_error *err);
 /* Is every tensor of the index in its file, and in no other one as something else? */
 eet_status eet_shards_settle(eet_source *source, const eet_index *index, eet_error *err);

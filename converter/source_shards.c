@@ -170,7 +170,7 @@ static eet_status open_part(eet_source *source, const char *name, eet_error *err
         status = judge_link(path, status, err);
     }
     free(path);
-    if (status == EET_OK) {
+    if (part != NULL) {
         status = check_twice(source, part, err);
         source->part[source->parts++] = part; /* source's from now on */
         hold(shards, part);
