@@ -229,6 +229,38 @@ START_TEST(an_alias_is_left_to_the_tensor_that_it_shares)
 }
 END_TEST
 
+START_TEST(an_alias_of_another_shape_is_left_to_it_too)
+{
+    const eet_diff_options options = {.stats = true};
+    eet_sample_model model = eet_sample_decoder();
+    const eet_tmp a = write_model("a.eet", &model);
+    eet_comparison c;
+    char room[EET_DIFF_NAME_ROOM];
+    int token = 0;
+
+    model.facts.stack[EET_DEC].vocab_rows += 8; /* GPT-2: token types are tokens */
+    model.facts.stack[EET_DEC].types += 8;
+    model.dtype = EET_BF16;
+    const eet_tmp b = write_model("b.eet", &model);
+    eet_diff diff = find(&a, &b, &options);
+
+    for (uint32_t i = 0; i < diff.count; i++) {
+        const char *name = eet_diff_name(&diff, &diff.items[i], room);
+        const bool tokens = strcmp(name, "dec.emb.tok") == 0;
+
+        ck_assert_str_ne(name, "head.lm.out.w");
+        token += tokens ? 1 : 0;
+        if (diff.items[i].kind == EET_DIFF_TENSOR) {
+            ck_assert_uint_eq(diff.items[i].what,
+                              EET_DIFF_TYPE | (tokens ? (uint32_t)EET_DIFF_SHAPE : 0U));
+            ck_assert_int_eq(eet_diff_compare(&diff, &diff.items[i], &c), !tokens);
+        }
+    }
+    ck_assert_int_eq(token, 1);
+    eet_diff_free(&diff);
+}
+END_TEST
+
 START_TEST(untying_shows_as_an_alias)
 {
     const eet_diff_options options = {.metadata_only = true};
@@ -301,6 +333,7 @@ int main(void) {
         {.test = same_is_the_same_content_digest, .rows = sizeof changes / sizeof changes[0]},
         {.test = random_changes_never_confuse_it},
         {.test = an_alias_is_left_to_the_tensor_that_it_shares},
+        {.test = an_alias_of_another_shape_is_left_to_it_too},
         {.test = untying_shows_as_an_alias},
         {.test = both_directions_find_the_same},
         {.test = who_is_damaged_is_named},
