@@ -170,12 +170,14 @@ static eet_status open_part(eet_source *source, const char *name, eet_error *err
         status = judge_link(path, status, err);
     }
     free(path);
-    if (part != NULL) {
-        status = check_twice(source, part, err);
-        source->part[source->parts++] = part; /* source's from now on */
-        hold(shards, part);
+    if (part == NULL) {
+        eet_error_prefix(err, name);
+        return status;
     }
+    status = check_twice(source, part, err);
     eet_error_prefix(err, name);
+    source->part[source->parts++] = part; /* source's from now on */
+    hold(shards, part);
     return status == EET_OK ? take_warnings(source, part, err) : status;
 }
 
@@ -205,6 +207,7 @@ static eet_status open_shards(eet_source *source, eet_error *err) {
     if (status != EET_OK) {
         return status;
     }
+    source->parts = 0;
     source->part = calloc((size_t)index.files, sizeof(eet_source *));
     shards->base = calloc((size_t)index.files, sizeof *shards->base);
     status = source->part != NULL && shards->base != NULL ? open_parts(source, &index, err)
