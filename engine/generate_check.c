@@ -23,7 +23,7 @@ static eet_status check_reals(const eet_generate_options *o, eet_error *err) {
 
         if (b->value != 0.0 && !(b->value >= b->low && b->value <= b->high)) {
             return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                            "%s is %g; it can be %g to %g, or 0 for the default", b->name, b->value,
+                            "%s is %g, outside %g to %g and not 0, the default", b->name, b->value,
                             b->low, b->high);
         }
     }
@@ -54,7 +54,7 @@ static eet_status check_integers(const eet_session *s, const eet_generate_option
 
         if (b->value < 0 || b->value > b->high) {
             return eet_fail(err, b->value < 0 ? EET_E_ARGUMENT : b->beyond, EET_NOWHERE,
-                            "%s is %d; it can be 0 to %d", b->name, (int)b->value, (int)b->high);
+                            "%s is %d, outside 0 to %d", b->name, (int)b->value, (int)b->high);
         }
     }
     return EET_OK;

@@ -8,7 +8,7 @@
 static eet_status check_arrays(const eet_scores *out, eet_error *err) {
     if (out->top < 0 || out->top > EET_MAX_TOP) {
         return eet_fail(err, out->top < 0 ? EET_E_ARGUMENT : EET_E_LIMIT, EET_NOWHERE,
-                        "top is %d; it can be 0 to %d", (int)out->top, EET_MAX_TOP);
+                        "top is %d, outside 0 to %d", (int)out->top, EET_MAX_TOP);
     }
     if (out->top > 0 && (out->top_token == NULL || out->top_log_prob == NULL)) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,

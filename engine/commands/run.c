@@ -1,24 +1,20 @@
-/* run.c - eet-run: continues rows of token ids. */
+/* run.c - eet-run: continues rows of token ids, or scores them. */
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#include "engine/commands/records.h"
+#include "engine/commands/run.h"
 
-enum { MAX_STOPS = 64, DEFAULT_NEW = 64, DEFAULT_BATCH = 8 };
+enum { DEFAULT_BATCH = 8 };
 
-typedef struct run_options {
-    eet_option_list ids;
-    int64_t max_new_tokens, batch, threads, max_tokens;
-    const char *stop;
-    bool stream, json, timings, ignore_eos;
-} run_options;
-
-#define AT(field) (uint32_t) offsetof(run_options, field)
+#define AT(field) (uint32_t) offsetof(eet_run_options, field)
 
 static const eet_option options[] = {
     {.name = "ids",
@@ -34,6 +30,53 @@ static const eet_option options[] = {
      .low = 1,
      .high = INT32_MAX,
      .offset = AT(max_new_tokens)},
+    {.name = "temperature",
+     .kind = EET_OPTION_REAL,
+     .value = "T",
+     .help = "draw tokens; 0, the default, takes the likeliest",
+     .low = 0,
+     .high = 1000000,
+     .offset = AT(temperature)},
+    {.name = "top-k",
+     .brief = true,
+     .kind = EET_OPTION_INTEGER,
+     .value = "N",
+     .help = "draw among the N likeliest tokens",
+     .low = 1,
+     .high = INT32_MAX,
+     .offset = AT(top_k)},
+    {.name = "top-p",
+     .brief = true,
+     .kind = EET_OPTION_REAL,
+     .value = "P",
+     .help = "draw among the likeliest tokens that have the probability P together",
+     .low = 0,
+     .high = 1,
+     .offset = AT(top_p)},
+    {.name = "seed",
+     .brief = true,
+     .kind = EET_OPTION_INTEGER,
+     .value = "N",
+     .help = "of the draws (0); each row has random numbers of its own",
+     .low = 0,
+     .high = INT64_MAX,
+     .offset = AT(seed)},
+    {.name = "repetition-penalty",
+     .brief = true,
+     .kind = EET_OPTION_REAL,
+     .value = "X",
+     .help = "scores of tokens that the row has are divided by X, negative ones multiplied",
+     .low = 0,
+     .high = 1000000,
+     .offset = AT(repetition_penalty)},
+    {.name = "min-new-tokens",
+     .brief = true,
+     .kind = EET_OPTION_INTEGER,
+     .value = "N",
+     .help = "no token that ends the row before these",
+     .low = 0,
+     .high = INT32_MAX,
+     .offset = AT(min_new_tokens)},
     {.name = "stop",
      .kind = EET_OPTION_STRING,
      .value = "1,2",
@@ -42,6 +85,44 @@ static const eet_option options[] = {
     {.name = "ignore-eos",
      .help = "the model's end token does not end a row",
      .offset = AT(ignore_eos)},
+    {.name = "num-beams",
+     .kind = EET_OPTION_INTEGER,
+     .value = "N",
+     .help = "search with N beams a row",
+     .low = 1,
+     .high = 1024,
+     .offset = AT(beams)},
+    {.name = "num-return",
+     .brief = true,
+     .kind = EET_OPTION_INTEGER,
+     .value = "N",
+     .help = "beams to print of each row (1)",
+     .low = 1,
+     .high = 1024,
+     .offset = AT(returned)},
+    {.name = "length-penalty",
+     .brief = true,
+     .kind = EET_OPTION_REAL,
+     .value = "X",
+     .help = "a beam's score is its log-probability over its length to the X (1)",
+     .low = -1000,
+     .high = 1000,
+     .offset = AT(length_penalty)},
+    {.name = "early-stopping",
+     .brief = true,
+     .kind = EET_OPTION_CHOICE,
+     .value = "HOW",
+     .choices = "heuristic|first|never",
+     .help = "when a row's search ends",
+     .offset = AT(early_stopping)},
+    {.name = "score", .help = "tell how likely the rows are instead", .offset = AT(score)},
+    {.name = "logprobs",
+     .kind = EET_OPTION_INTEGER,
+     .value = "N",
+     .help = "with --json, the N likeliest tokens beside each",
+     .low = 0,
+     .high = 256,
+     .offset = AT(logprobs)},
     {.name = "stream", .help = "print ids as they come", .offset = AT(stream)},
     {.name = "json",
      .help = "JSON Lines: a result a row, with --stream a token",
@@ -73,14 +154,14 @@ static const eet_option options[] = {
 
 static const char *const examples[] = {
     "eet-run gpt2.eet --ids 464,3290 --stream          # one row, ids as they come",
-    "eet-run gpt2.eet --ids 464 --ids 15496,11 -n 20   # two rows together",
+    "eet-run gpt2.eet --ids 464 --temperature 0.8 --top-k 40 --seed 7   # a draw",
     "eet-run gpt2.eet --json < rows.jsonl              # {\"id\": 7, \"ids\": [464]}",
 };
 
 static const eet_command command = {
     .name = "eet-run",
     .usage = "[OPTIONS] MODEL.eet [< ROWS.jsonl]",
-    .summary = "Continues rows of token ids, each with the likeliest next one.",
+    .summary = "Continues rows of token ids, or scores them.",
     .options = options,
     .examples = examples,
     .min_operands = 1,
@@ -88,200 +169,50 @@ static const eet_command command = {
     .suffix = ".eet",
 };
 
-/* What a row has chosen so far. */
-typedef struct row_result {
-    int32_t *ids;
-    float *log_probs;
-    int32_t count, room;
-    int32_t finish;
-} row_result;
+/* ---- cancelling --------------------------------------------------------- */
 
-typedef struct run {
-    const run_options *options;
-    eet_session *session;
-    eet_packed packed;
-    row_result *result; /* (packed.room) */
-    eet_event *events;  /* (packed.room) */
-    int32_t stop[MAX_STOPS];
-    int32_t stops;
-    int64_t prompt_tokens, first_tokens, next_tokens;
-    double prompt_seconds, next_seconds;
-    eet_error *err;
-} run;
+/* The session at work: a signal handler takes no argument of its own. */
+static _Atomic(eet_session *) working;
 
-static const char *const finish_names[] = {NULL, "eos", "stop", "length", "cancelled"};
+enum { EXIT_CANCELLED = 130 };
 
-static double now(void) {
+/* The first signal lets the rows end with what they have, the next one ends the command. */
+static void on_signal(int number) {
+    eet_session *session = atomic_exchange(&working, NULL);
+
+    (void)number;
+    if (session == NULL) {
+        _exit(EXIT_CANCELLED);
+    }
+    eet_session_cancel(session);
+}
+
+static void catch_signals(void) {
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction before;
+
+    for (size_t i = 0; i < sizeof ending / sizeof ending[0]; ++i) {
+        if (sigaction(ending[i], NULL, &before) != 0 || before.sa_handler != SIG_IGN) {
+            (void)sigaction(ending[i], &action, NULL);
+        }
+    }
+}
+
+/* ---- rows --------------------------------------------------------------- */
+
+double eet_run_now(void) {
     struct timespec t;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static eet_status no_memory(run *r) {
-    return eet_fail(r->err, EET_E_MEMORY, EET_NOWHERE, "no memory for the results");
+eet_status eet_run_no_memory(eet_run *run) {
+    return eet_fail(run->err, EET_E_MEMORY, EET_NOWHERE, "no memory for the results");
 }
 
-/* ---- results ------------------------------------------------------------ */
-
-static eet_status note_event(run *r, const eet_event *event) {
-    row_result *row = &r->result[event->row];
-
-    row->finish = event->finish;
-    if (event->finish == EET_FINISH_CANCELLED) {
-        return EET_OK;
-    }
-    if (row->count == row->room) {
-        const int32_t room = row->room > 0 ? 2 * row->room : DEFAULT_NEW;
-        int32_t *ids = realloc(row->ids, (size_t)room * sizeof *ids);
-
-        if (ids == NULL) {
-            return no_memory(r);
-        }
-        row->ids = ids;
-        float *log_probs = realloc(row->log_probs, (size_t)room * sizeof *log_probs);
-
-        if (log_probs == NULL) {
-            return no_memory(r);
-        }
-        row->log_probs = log_probs;
-        row->room = room;
-    }
-    row->ids[row->count] = event->token;
-    row->log_probs[row->count++] = event->log_prob;
-    return EET_OK;
-}
-
-static eet_status stream_event(run *r, const eet_event *event) {
-    const eet_record *record = &r->packed.record[event->row];
-
-    if (r->options->json) {
-        eet_json *line = eet_json_object();
-
-        eet_json_set_integer(line, "schema_version", 1);
-        eet_record_answer(record, line);
-        eet_json_set_integer(line, "row", record->number);
-        eet_json_set_integer(line, "token", event->token);
-        eet_json_set_integer(line, "position", event->position);
-        eet_json_set_real(line, "log_prob", (double)event->log_prob);
-        eet_json_set_string(line, "finish", finish_names[event->finish]);
-        const eet_status status = eet_json_write(line, stdout, true, r->err);
-
-        if (status != EET_OK) {
-            return status;
-        }
-    } else {
-        (void)printf(r->result[event->row].count > 1 ? ",%d" : "%d", (int)event->token);
-        if (event->finish != EET_FINISH_NONE) {
-            (void)putchar('\n');
-        }
-    }
-    if (fflush(stdout) != 0) {
-        return eet_fail(r->err, EET_E_IO, EET_NOWHERE, "standard output cannot be written");
-    }
-    return EET_OK;
-}
-
-static eet_status print_json(run *r, int32_t index) {
-    const row_result *row = &r->result[index];
-    eet_json *line = eet_json_object();
-    eet_json *ids = eet_json_array();
-    eet_json *log_probs = eet_json_array();
-
-    for (int32_t i = 0; i < row->count; ++i) {
-        eet_json_append_integer(ids, row->ids[i]);
-        eet_json_append_real(log_probs, (double)row->log_probs[i]);
-    }
-    eet_json_set_integer(line, "schema_version", 1);
-    eet_record_answer(&r->packed.record[index], line);
-    eet_json_set_integer(line, "row", r->packed.record[index].number);
-    eet_json_set(line, "ids", ids);
-    eet_json_set(line, "log_probs", log_probs);
-    eet_json_set_string(line, "finish", finish_names[row->finish]);
-    return eet_json_write(line, stdout, true, r->err);
-}
-
-static eet_status print_results(run *r) {
-    eet_status status = EET_OK;
-
-    for (int32_t i = 0; i < r->packed.rows && status == EET_OK && !r->options->stream; ++i) {
-        const row_result *row = &r->result[i];
-
-        if (r->options->json) {
-            status = print_json(r, i);
-            continue;
-        }
-        for (int32_t j = 0; j < row->count; ++j) {
-            (void)printf(j > 0 ? ",%d" : "%d", (int)row->ids[j]);
-        }
-        (void)putchar('\n');
-    }
-    return status;
-}
-
-static void forget_results(run *r) {
-    for (int32_t i = 0; i < r->packed.room; ++i) {
-        r->result[i].count = 0;
-        r->result[i].finish = EET_FINISH_NONE;
-    }
-}
-
-/* ---- generation --------------------------------------------------------- */
-
-static eet_status take_events(run *r, eet_generation *generation) {
-    int32_t count = 0;
-    bool first = true;
-
-    do {
-        const double before = now();
-        eet_status status =
-            eet_generate_next(generation, r->events, r->packed.room, &count, r->err);
-
-        r->next_seconds += now() - before;
-        r->first_tokens += first ? count : 0;
-        r->next_tokens += first ? 0 : count;
-        first = false;
-        for (int32_t i = 0; i < count && status == EET_OK; ++i) {
-            status = note_event(r, &r->events[i]);
-            if (status == EET_OK && r->options->stream) {
-                status = stream_event(r, &r->events[i]);
-            }
-        }
-        if (status != EET_OK) {
-            return status;
-        }
-    } while (count > 0);
-    return EET_OK;
-}
-
-static eet_status generate(run *r) {
-    const run_options *o = r->options;
-    const eet_generate_options wanted = {
-        .size = sizeof wanted,
-        .max_new_tokens = o->max_new_tokens > 0 ? (int32_t)o->max_new_tokens : DEFAULT_NEW,
-        .ignore_eos = o->ignore_eos ? 1 : 0,
-        .stop_count = r->stops,
-        .stop = r->stop,
-    };
-    eet_generation *generation = NULL;
-    const double before = now();
-    eet_status status =
-        eet_generate_begin(r->session, &r->packed.batch, &wanted, &generation, r->err);
-
-    if (status != EET_OK) {
-        return status;
-    }
-    r->prompt_seconds += now() - before;
-    r->prompt_tokens += eet_packed_tokens(&r->packed);
-    status = take_events(r, generation);
-    eet_generate_end(generation);
-    for (int32_t i = 0; i < r->packed.rows && status == EET_OK; ++i) {
-        status = eet_sequence_trim(r->session, i, 0, r->err);
-    }
-    return status;
-}
-
-static void print_timings(const run *r) {
+static void print_timings(const eet_run *r) {
     (void)fprintf(stderr,
                   "prefill: %" PRId64 " tokens in %.3f s, %.1f tokens/s\n"
                   "decode: %" PRId64 " tokens in %.3f s, %.1f tokens/s\n",
@@ -291,23 +222,46 @@ static void print_timings(const run *r) {
                   (double)r->next_tokens / (r->next_seconds > 0 ? r->next_seconds : 1));
 }
 
+static eet_status work_on_packed(eet_run *r) {
+    if (r->options->score) {
+        return eet_run_score(r);
+    }
+    const eet_status status = eet_run_generate(r);
+
+    if (status == EET_E_CANCELLED) { /* in the prompts: no row began */
+        for (int32_t i = 0; i < r->packed.rows; ++i) {
+            r->result[i].finish = EET_FINISH_CANCELLED;
+        }
+    }
+    return status == EET_OK || status == EET_E_CANCELLED ? eet_run_print(r) : status;
+}
+
+/* The rows that are packed. A signal meanwhile takes the session out of `working`. */
+static eet_status run_packed(eet_run *r) {
+    atomic_store(&working, r->session);
+    eet_status status = work_on_packed(r);
+
+    if (fflush(stdout) != 0 && status == EET_OK) {
+        status = eet_fail(r->err, EET_E_IO, EET_NOWHERE, "standard output cannot be written");
+    }
+    if (atomic_exchange(&working, NULL) == NULL && status == EET_OK) {
+        status = eet_fail(r->err, EET_E_CANCELLED, EET_NOWHERE,
+                          "cancelled; the rows end with what they have");
+    }
+    return status;
+}
+
 /* Rows in the order they came, as many at a time as run together. */
-static eet_status run_rows(run *r, const eet_record_rules *rules) {
+static eet_status run_rows(eet_run *r, const eet_record_rules *rules) {
     eet_records records = {.ids = &r->options->ids, .stream = stdin, .rules = rules};
     eet_record held = {0};
     eet_status status = EET_OK;
 
     do {
-        forget_results(r);
+        eet_run_forget(r);
         status = eet_packed_read(&r->packed, &records, &held, r->err);
         if (status == EET_OK && r->packed.rows > 0) {
-            status = generate(r);
-        }
-        if (status == EET_OK) {
-            status = print_results(r);
-        }
-        if (fflush(stdout) != 0 && status == EET_OK) {
-            status = eet_fail(r->err, EET_E_IO, EET_NOWHERE, "standard output cannot be written");
+            status = run_packed(r);
         }
     } while (status == EET_OK && r->packed.rows > 0);
     eet_record_free(&held);
@@ -319,28 +273,80 @@ static eet_status run_rows(run *r, const eet_record_rules *rules) {
 }
 
 /* ids that mean one row at a time: a stream of bare ids has no place for a second row. */
-static int32_t rows_together(const run_options *o) {
+static int32_t rows_together(const eet_run_options *o) {
     const int32_t batch = o->batch > 0 ? (int32_t)o->batch : DEFAULT_BATCH;
 
-    if (o->stream && !o->json) {
+    if (o->stream && !o->json && !o->score) {
         return 1;
     }
     return o->ids.count > 0 && o->ids.count < batch ? o->ids.count : batch;
 }
 
-static eet_status prepare(run *r, eet_model *model, eet_record_rules *rules) {
-    const run_options *o = r->options;
+/* Options that say different things. */
+static eet_status check_options(const eet_run_options *o, eet_error *err) {
+    const char *wrong = NULL;
+
+    if (o->score && (o->stream || o->beams > 1)) {
+        wrong = "--score continues no row: --stream and --num-beams do not go with it";
+    } else if (o->logprobs > 0 && !o->json) {
+        wrong = "--logprobs goes with --json";
+    } else if (o->logprobs > 0 && o->beams > 1) {
+        wrong = "--logprobs does not go with --num-beams; --num-return tells the best beams";
+    } else if (o->returned > (o->beams > 0 ? o->beams : 1)) {
+        wrong = "--num-return is more than --num-beams";
+    }
+    return wrong != NULL ? eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "%s", wrong) : EET_OK;
+}
+
+static void note_what_has_no_effect(const eet_run_options *o) {
+    if ((o->top_k != 0 || o->top_p != 0) && o->temperature == 0 && !o->score) {
+        (void)fputs("eet-run: note: without --temperature nothing is drawn: --top-k and --top-p "
+                    "have no effect\n",
+                    stderr);
+    }
+}
+
+static eet_status make_results(eet_run *r, int32_t rows) {
+    r->result = calloc((size_t)rows, sizeof *r->result);
+    r->events = calloc((size_t)rows, sizeof *r->events);
+    r->streams = calloc((size_t)rows, sizeof *r->streams);
+    r->beams = calloc((size_t)rows, sizeof *r->beams);
+    if (r->result == NULL || r->events == NULL || r->streams == NULL || r->beams == NULL) {
+        return eet_run_no_memory(r);
+    }
+    return EET_OK;
+}
+
+/* More likeliest tokens than the vocabulary has are those of all. */
+static eet_status count_tops(eet_run *r, const eet_model *model) {
+    eet_model_info info = {.size = sizeof info};
+    const eet_status status = eet_model_describe(model, &info, r->err);
+
+    r->tops = (int32_t)r->options->logprobs;
+    if (status == EET_OK && r->tops > info.vocab_size) {
+        r->tops = info.vocab_size;
+    }
+    if (status == EET_OK && !info.has_decoder) {
+        return eet_fail(r->err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                        "the model has no decoder; use eet-encode");
+    }
+    return status;
+}
+
+static eet_status prepare(eet_run *r, eet_model *model, eet_record_rules *rules) {
+    const eet_run_options *o = r->options;
     const int32_t rows = rows_together(o);
+    const int64_t sequences = (int64_t)rows * eet_run_beams(o);
     const eet_session_options wanted = {
         .size = sizeof wanted,
         .threads = (int32_t)o->threads,
-        .max_sequences = rows,
+        .max_sequences = sequences < INT32_MAX ? (int32_t)sequences : INT32_MAX,
         .max_tokens = (int32_t)o->max_tokens,
     };
-    eet_status status = EET_OK;
+    eet_status status = count_tops(r, model);
 
-    if (o->stop != NULL) {
-        status = eet_parse_ids(o->stop, "--stop", r->stop, MAX_STOPS, &r->stops, r->err);
+    if (status == EET_OK && o->stop != NULL) {
+        status = eet_parse_ids(o->stop, "--stop", r->stop, EET_RUN_MAX_STOPS, &r->stops, r->err);
     }
     if (status == EET_OK) {
         status = eet_record_rules_of(model, false, rules, r->err);
@@ -351,33 +357,28 @@ static eet_status prepare(run *r, eet_model *model, eet_record_rules *rules) {
     if (status == EET_OK) {
         status = eet_packed_make(&r->packed, rows, r->err);
     }
-    r->result = calloc((size_t)rows, sizeof *r->result);
-    r->events = calloc((size_t)rows, sizeof *r->events);
-    if (status == EET_OK && (r->result == NULL || r->events == NULL)) {
-        status = no_memory(r);
-    }
-    return status;
+    return status == EET_OK ? make_results(r, rows) : status;
 }
 
-static eet_status run_model(const run_options *o, const char *path, eet_error *err) {
-    run r = {.options = o, .err = err};
+static eet_status run_model(const eet_run_options *o, const char *path, eet_error *err) {
+    eet_run r = {.options = o, .err = err};
     eet_model *model = NULL;
     eet_record_rules rules;
-    eet_status status = eet_model_open(path, NULL, &model, err);
+    eet_status status = check_options(o, err);
 
+    if (status == EET_OK) {
+        status = eet_model_open(path, NULL, &model, err);
+    }
     if (status != EET_OK) {
         return status;
     }
+    note_what_has_no_effect(o);
+    catch_signals();
     status = prepare(&r, model, &rules);
     if (status == EET_OK) {
         status = run_rows(&r, &rules);
     }
-    for (int32_t i = 0; r.result != NULL && i < r.packed.room; ++i) {
-        free(r.result[i].ids);
-        free(r.result[i].log_probs);
-    }
-    free(r.result);
-    free(r.events);
+    eet_run_free_results(&r);
     eet_packed_free(&r.packed);
     eet_session_destroy(r.session);
     eet_model_close(model);
@@ -385,16 +386,19 @@ static eet_status run_model(const run_options *o, const char *path, eet_error *e
 }
 
 static int body(void *fields, const eet_operands *operands) {
-    const run_options *o = fields;
+    const eet_run_options *o = fields;
     eet_error err = {.status = EET_OK};
+    const eet_status status = run_model(o, operands->items[0], &err);
 
-    return run_model(o, operands->items[0], &err) == EET_OK
-               ? 0
-               : eet_command_fail(&command, &err, NULL, o->json);
+    if (status == EET_OK) {
+        return 0;
+    }
+    /* a cancelled row has said so in its own record */
+    return eet_command_fail(&command, &err, NULL, o->json && status != EET_E_CANCELLED);
 }
 
 int main(int argc, char **argv) {
-    run_options o = {.json = false};
+    eet_run_options o = {.length_penalty = 1};
 
     return eet_command_main(&command, argc, argv, &o, body);
 }
