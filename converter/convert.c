@@ -94,6 +94,7 @@ void eet_conversion_free(eet_conversion *c) {
     eet_config_free(&c->config);
     free(c->config_text);
     free(c->number);
+    free(c->digests);
     *c = (eet_conversion){0};
 }
 
@@ -173,7 +174,7 @@ static eet_status declare_place(eet_conversion *c, eet_writer *writer, int32_t p
     return eet_writer_tensor_add(writer, &tensor, &c->number[p], err);
 }
 
-static eet_status declare_provenance(const eet_conversion *c, eet_writer *writer, eet_error *err) {
+static eet_status declare_provenance(eet_conversion *c, eet_writer *writer, eet_error *err) {
     eet_kv_builder *prov = eet_kv_builder_create();
     eet_status status = eet_conversion_provenance(c, prov, err);
 

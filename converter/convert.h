@@ -17,6 +17,11 @@ typedef struct eet_convert_options {
     int32_t metadata_count;
 } eet_convert_options;
 
+typedef struct eet_file_digest {
+    bool known;
+    uint8_t sha256[32];
+} eet_file_digest;
+
 typedef struct eet_conversion {
     eet_convert_options options;
     eet_inputs inputs;
@@ -26,10 +31,11 @@ typedef struct eet_conversion {
     eet_config config;
     eet_plan plan;
     eet_notes notes;
-    int32_t *number;       /* of each place in the writer */
-    uint64_t weight_bytes; /* to be written */
-    eet_cast_stats stats;  /* after writing */
-    bool at_target;        /* writing failed, not reading */
+    int32_t *number;          /* of each place in the writer */
+    uint64_t weight_bytes;    /* to be written */
+    eet_cast_stats stats;     /* after writing */
+    bool at_target;           /* writing failed, not reading */
+    eet_file_digest *digests; /* of the source's files, as far as they are hashed; or NULL */
 } eet_conversion;
 
 /* Called between tensors: so many places and bytes are done. */
@@ -48,6 +54,6 @@ eet_status eet_conversion_write(eet_conversion *c, eet_writer *writer,
                                 eet_convert_progress progress, void *context, eet_error *err);
 
 /* provenance.c: section PROV as the conversion has it now. */
-eet_status eet_conversion_provenance(const eet_conversion *c, eet_kv_builder *prov, eet_error *err);
+eet_status eet_conversion_provenance(eet_conversion *c, eet_kv_builder *prov, eet_error *err);
 
 #endif

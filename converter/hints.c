@@ -176,7 +176,44 @@ static eet_status list(const char *folder, findings *found, eet_error *err) {
     return status;
 }
 
-static eet_status explain(const findings *found, eet_error *err) {
+/* The one revision of a cache; NULL: there are several, or none, or it cannot be told. */
+static char *only_revision(const char *folder) {
+    char *path = eet_path_join(folder, "snapshots");
+    DIR *stream = path != NULL ? opendir(path) : NULL;
+    const struct dirent *entry = NULL;
+    char *only = NULL;
+    int count = 0;
+
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        if (entry->d_name[0] != '.' && count++ == 0) {
+            only = strdup(entry->d_name);
+        }
+    }
+    if (stream != NULL) {
+        (void)closedir(stream);
+    }
+    if (count != 1) {
+        free(only);
+        only = NULL;
+    }
+    free(path);
+    return only;
+}
+
+static eet_status explain_cache(const char *folder, eet_error *err) {
+    char *only = only_revision(folder);
+    eet_shown shown;
+    const eet_status status =
+        eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                 "the folder is a model's place in a cache of Transformers; give %s%s in it",
+                 only != NULL ? "snapshots/" : "the folder of a revision below snapshots/",
+                 only != NULL ? eet_show(&shown, only, strlen(only)) : "");
+
+    free(only);
+    return status;
+}
+
+static eet_status explain(const char *folder, const findings *found, eet_error *err) {
     eet_shown shown;
     kind k = VARIANT;
 
@@ -199,9 +236,7 @@ static eet_status explain(const findings *found, eet_error *err) {
             name);
     }
     if (found->name[SNAPSHOTS] != NULL && found->name[BLOBS] != NULL) {
-        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                        "the folder is a model's place in a cache of Transformers; give the folder "
-                        "of a revision in its snapshots/");
+        return explain_cache(folder, err);
     }
     return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
                     "the folder holds neither model.safetensors nor pytorch_model.bin; --weights "
@@ -213,7 +248,7 @@ eet_status eet_hint_at_folder(const char *folder, eet_error *err) {
     eet_status status = list(folder, &found, err);
 
     if (status == EET_OK) {
-        status = explain(&found, err);
+        status = explain(folder, &found, err);
     }
     for (int k = 0; k < KINDS; k++) {
         free(found.name[k]);

@@ -215,7 +215,11 @@ eet_status eet_inputs_find(const char *operand, const char *config, const char *
     eet_status status = EET_OK;
 
     if (stat(operand, &about) != 0) {
-        return eet_fail_errno(err, errno, "it cannot be read");
+        return errno != ENOENT
+                   ? eet_fail_errno(err, errno, "it cannot be read")
+                   : eet_fail(err, EET_E_IO, EET_NOWHERE,
+                              "No such file or directory; give a file or folder that is here, for "
+                              "nothing is downloaded");
     }
     if (S_ISDIR(about.st_mode)) {
         found.folder = settled(operand);

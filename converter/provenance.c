@@ -71,12 +71,29 @@ static const char *file_key(key_text *key, int32_t number, const char *property)
     return key->text;
 }
 
+/* The digest of a file, which is read once however often the provenance is made. */
+static eet_status digest_of(eet_conversion *c, int32_t i, const uint8_t **digest, eet_error *err) {
+    const size_t files = (size_t)eet_source_files(c->source);
+
+    if (c->digests == NULL) {
+        c->digests = calloc(files, sizeof *c->digests);
+    }
+    if (c->digests == NULL) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for hashing");
+    }
+    eet_file_digest *kept = &c->digests[i];
+    const eet_status status = kept->known ? EET_OK : hash_file(c->source, i, kept->sha256, err);
+
+    kept->known = status == EET_OK;
+    *digest = kept->sha256;
+    return status;
+}
+
 /* An index is small, and is told apart by its digest as a configuration is. */
-static eet_status add_file(const eet_conversion *c, int32_t i, eet_kv_builder *prov,
-                           eet_error *err) {
+static eet_status add_file(eet_conversion *c, int32_t i, eet_kv_builder *prov, eet_error *err) {
     const eet_source_file *file = eet_source_file_at(c->source, i);
     const bool is_index = i == 0 && eet_source_files(c->source) > 1;
-    uint8_t digest[32];
+    const uint8_t *digest = NULL;
     eet_hex_text hex;
     key_text key;
 
@@ -92,7 +109,7 @@ static eet_status add_file(const eet_conversion *c, int32_t i, eet_kv_builder *p
     if (!c->options.hash_source && !is_index) {
         return EET_OK;
     }
-    const eet_status status = hash_file(c->source, i, digest, err);
+    const eet_status status = digest_of(c, i, &digest, err);
 
     if (status == EET_OK) {
         eet_kv_set_string(prov, file_key(&key, i, "sha256"), 0, eet_format_sha256(&hex, digest));
@@ -100,7 +117,7 @@ static eet_status add_file(const eet_conversion *c, int32_t i, eet_kv_builder *p
     return status;
 }
 
-static eet_status add_weights(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
+static eet_status add_weights(eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
     eet_status status = EET_OK;
 
     for (int32_t i = 0; status == EET_OK && i < eet_source_files(c->source); i++) {
@@ -220,8 +237,7 @@ static eet_status add_metadata(const eet_conversion *c, eet_kv_builder *prov, ee
     return EET_OK;
 }
 
-eet_status eet_conversion_provenance(const eet_conversion *c, eet_kv_builder *prov,
-                                     eet_error *err) {
+eet_status eet_conversion_provenance(eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
     eet_status status = add_weights(c, prov, err);
 
     if (status == EET_OK) {

@@ -281,6 +281,10 @@ def escaping_asset(root, snapshot):
     (snapshot / "vocab.json").symlink_to("../../../../../../../../etc/passwd")
 
 
+def second_revision(root, snapshot):
+    (snapshot.parent / "89abcdef").mkdir()
+
+
 def lost_blob(root, snapshot):
     (snapshot / NAMES[1]).resolve().unlink()
 
@@ -434,7 +438,11 @@ CASES = [
          options=("--weights", "model.safetensors.index.fp16.json")),
     Case(30, "a hub cache", cache(), 0, check=tell(INDEX, *NAMES, "config.json")),
     Case(30, "the index in a hub cache", cache(operand="snapshots/0123abcd/" + INDEX), 0),
-    Case(30, "a hub cache, not the revision in it", cache(operand="."), 2, "a revision"),
+    Case(30, "a hub cache, not the revision in it", cache(operand="."), 2,
+         "hint: give snapshots/0123abcd in it"),
+    Case(30, "a hub cache with two revisions", cache(second_revision, operand="."), 2,
+         "give the folder of a revision below snapshots/ in it"),
+    Case(30, "nothing", lambda folder: [folder / "gpt2"], 5, "nothing is downloaded"),
     Case(30, "a hub cache whose link leads out", cache(escape), 4, "out of its folder"),
     Case(30, "a hub cache whose asset leads out", cache(escaping_asset), 2, "vocab.json: the file"),
     Case(30, "a hub cache without a blob", cache(lost_blob), 4, "are missing: "),
