@@ -72,8 +72,9 @@ static int32_t check_count(const fields *f) {
 /* The census of a tensor; an alias has none of its own. */
 static eet_census census_at(const eet_file *file, int32_t index) {
     const eet_file_tensor tensor = eet_file_tensor_at(file, index);
+    const eet_census none = {.nans = 0};
 
-    return tensor.alias_of >= 0 ? (eet_census){.nans = 0} : eet_census_of(&tensor);
+    return tensor.alias_of >= 0 ? none : eet_census_of(&tensor);
 }
 
 static void take_census(result *r) {
