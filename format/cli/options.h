@@ -66,6 +66,9 @@ void eet_command_end(const eet_command *command, void *fields, eet_operands *ope
  * path, offset}} to stdout; returns the exit code. `path` may be NULL. */
 int eet_command_fail(const eet_command *command, const eet_error *err, const char *path, bool json);
 
+/* That object, {code, message, hint, path, offset}, for a document that tells of several. */
+struct eet_json *eet_command_error(const eet_error *err, const char *path);
+
 /* A whole command: parses argv into `fields` and, unless --help or --version was asked
  * for, runs `body`; flushes stdout (a full disk or a closed pipe becomes exit code 5).
  * Returns the exit code. `body` fails through eet_command_fail, or returns the code it

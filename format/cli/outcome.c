@@ -42,13 +42,11 @@ static void print_failure(const eet_command *command, const eet_error *err, cons
     }
 }
 
-static void write_failure(const eet_error *err, const char *path) {
+eet_json *eet_command_error(const eet_error *err, const char *path) {
     parts text;
-    eet_json *root = eet_json_object();
     eet_json *error = eet_json_object();
 
     split_text(err, &text);
-    eet_json_set_integer(root, "schema_version", 1);
     eet_json_set_string(error, "code", eet_status_symbol((eet_status)err->status));
     eet_json_set_string(error, "message", text.message);
     eet_json_set_string(error, "hint", text.hint);
@@ -58,7 +56,14 @@ static void write_failure(const eet_error *err, const char *path) {
     } else {
         eet_json_set_string(error, "offset", NULL);
     }
-    eet_json_set(root, "error", error);
+    return error;
+}
+
+static void write_failure(const eet_error *err, const char *path) {
+    eet_json *root = eet_json_object();
+
+    eet_json_set_integer(root, "schema_version", 1);
+    eet_json_set(root, "error", eet_command_error(err, path));
     (void)eet_json_write(root, stdout, false, NULL);
 }
 

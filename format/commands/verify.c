@@ -169,19 +169,6 @@ static void print_result(const fields *f, const result *r) {
     }
 }
 
-static eet_json *error_of(const eet_error *err) {
-    eet_json *object = eet_json_object();
-
-    eet_json_set_string(object, "code", eet_status_symbol((eet_status)err->status));
-    eet_json_set_string(object, "message", err->text);
-    if (err->offset <= INT64_MAX) {
-        eet_json_set_integer(object, "offset", (int64_t)err->offset);
-    } else {
-        eet_json_set_string(object, "offset", NULL);
-    }
-    return object;
-}
-
 static eet_json *census_of(const result *r) {
     eet_json *object = eet_json_object();
     eet_json *list = eet_json_array();
@@ -216,7 +203,7 @@ static eet_json *result_of(const fields *f, const result *r) {
     eet_json_set_bool(object, "good", exit_code(r) == 0);
     eet_json_set_integer(object, "exit_code", exit_code(r));
     if (r->err.status != EET_OK) {
-        eet_json_set(object, "error", error_of(&r->err));
+        eet_json_set(object, "error", eet_command_error(&r->err, r->path));
         return object;
     }
     eet_json_set_integer(object, "bytes", (int64_t)eet_file_bytes(r->file));
