@@ -340,60 +340,7 @@ START_TEST(a_search_goes_on_from_a_fork_and_leaves_the_other_alone)
 }
 END_TEST
 
-/* ---- refusals --------------------------------------------------------------------------- */
-
-static const struct {
-    eet_generate_options options;
-    eet_status status;
-    const char *words;
-} refused[] = {
-    {{.beams = -1}, EET_E_ARGUMENT, "beams is -1"},
-    {{.beams = 3, .temperature = 0.7}, EET_E_ARGUMENT, "draws"},
-    {{.beams = 3, .top_k = 5}, EET_E_ARGUMENT, "draws"},
-    {{.beams = 3, .top_p = 0.5}, EET_E_ARGUMENT, "draws"},
-    {{.beams = 3, .top_n = 2}, EET_E_ARGUMENT, "top_n"},
-    {{.beams = 3, .early_stopping = 3}, EET_E_ARGUMENT, "early_stopping is 3"},
-    {{.beams = 3, .length_penalty = NAN}, EET_E_ARGUMENT, "length_penalty is"},
-    {{.beams = 3, .length_penalty = INFINITY}, EET_E_ARGUMENT, "length_penalty is"},
-    {{.beams = 8},
-     EET_E_LIMIT,
-     "8 beams for each of 2 rows need 14 free sequences beside the prompts'; 11 of the session's "
-     "14 are free"},
-    {{.beams = INT32_MAX}, EET_E_LIMIT, "free sequences"},
-    {{.beams = 3, .max_new_tokens = 15},
-     EET_E_LIMIT,
-     "a search with 3 beams needs up to 7 pages of 64 tokens; 5 of the cache's 6 are free"},
-};
-enum { REFUSED = sizeof refused / sizeof *refused };
-
-START_TEST(what_a_search_cannot_do_is_refused_and_changes_nothing)
-{
-    stage s = begin_stage(6 * 64);
-    trial t = small_trial();
-    const eet_batch prompts = prompts_of(&t);
-    const int32_t busy = 4;
-    int32_t start[2];
-    const eet_batch row = play_row(start, t.ids, 10, &busy);
-    eet_generation *generation = NULL;
-
-    ck_assert_int_eq(eet_step(s.session, &row, NULL, 0, &s.err), EET_OK);
-    t.options = refused[_i].options;
-    t.options.size = sizeof t.options;
-    ck_assert_int_eq(eet_generate_begin(s.session, &prompts, &t.options, &generation, &s.err),
-                     refused[_i].status);
-    ck_assert_msg(strstr(s.err.text, refused[_i].words) != NULL, "said \"%s\"", s.err.text);
-    ck_assert_ptr_null(generation);
-    ck_assert_int_eq(s.session->cache.free_count, 5);
-    ck_assert_int_eq(eet_sequence_length(s.session, busy), 10);
-    ck_assert_int_eq(eet_sequence_length(s.session, t.slot[0]), 0);
-    t.options = (eet_generate_options){.size = sizeof t.options, .beams = 2, .max_new_tokens = 8};
-    ck_assert_msg(eet_generate_begin(s.session, &prompts, &t.options, &generation, &s.err) ==
-                      EET_OK,
-                  "%s", s.err.text); /* what fits, fits */
-    eet_generate_end(generation);
-    end_stage(&s);
-}
-END_TEST
+/* ---- the beams -------------------------------------------------------------------------- */
 
 START_TEST(beams_are_asked_for_by_row_and_rank)
 {
@@ -424,53 +371,13 @@ START_TEST(beams_are_asked_for_by_row_and_rank)
 }
 END_TEST
 
-/* More beams than there are tokens: as many as there are texts. */
-START_TEST(beams_are_no_more_than_there_are_texts)
-{
-    eet_sample_model sample = eet_sample_decoder();
-
-    sample.facts.stack[EET_DEC].vocab_size = 3;
-    sample.facts.stack[EET_DEC].vocab_rows = 3;
-    sample.facts.stack[EET_DEC].tok_bos = -1;
-    sample.facts.stack[EET_DEC].tok_eos = -1;
-    sample.facts.stack[EET_DEC].types = 3;
-    stage s = {.model = play_model(&sample)};
-    static const int32_t start[] = {0, 1};
-    static const int32_t ids[] = {1};
-    const eet_batch prompts = {.size = sizeof prompts, .rows = 1, .start = start, .tokens = ids};
-    const eet_generate_options options = {
-        .size = sizeof options, .beams = 7, .max_new_tokens = _i + 1};
-    eet_generation *generation = NULL;
-    eet_beam beam = {.size = sizeof beam};
-    eet_event events[9];
-    int32_t count = 0;
-    const int32_t texts = _i == 0 ? 3 : 7;
-
-    s.session = play_session(s.model, (eet_session_options){.threads = 1, .max_sequences = 8});
-    ck_assert_int_eq(eet_generate_begin(s.session, &prompts, &options, &generation, &s.err),
-                     EET_OK);
-    ck_assert_int_eq(eet_generate_next(generation, events, 9, &count, &s.err), EET_OK);
-    ck_assert_int_eq(count, _i + 1);
-    for (int32_t i = 0; i < texts; ++i) {
-        ck_assert_int_eq(eet_generate_beam(generation, 0, i, &beam, &s.err), EET_OK);
-        ck_assert_int_eq(beam.count, _i + 1);
-    }
-    ck_assert_int_eq(eet_generate_beam(generation, 0, texts, &beam, &s.err), EET_E_ARGUMENT);
-    eet_generate_end(generation);
-    eet_session_destroy(s.session);
-    eet_model_close(s.model);
-}
-END_TEST
-
 int main(void) {
     const eet_claim claims[] = {
         {.test = a_search_finds_what_sorting_every_candidate_finds, .rows = 10},
         {.test = a_cancelled_search_tells_the_best_so_far},
         {.test = a_search_that_is_left_keeps_the_prompts_alone},
         {.test = a_search_goes_on_from_a_fork_and_leaves_the_other_alone},
-        {.test = what_a_search_cannot_do_is_refused_and_changes_nothing, .rows = REFUSED},
         {.test = beams_are_asked_for_by_row_and_rank},
-        {.test = beams_are_no_more_than_there_are_texts, .rows = 3},
     };
 
     return eet_suite_run("beam_search", claims, sizeof claims / sizeof *claims);
