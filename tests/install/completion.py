@@ -29,9 +29,15 @@ def say(command, *arguments):
 
 
 def options_of(command):
-    """(name, letter or None, whether a value follows, whether only after =) from --help."""
+    """(name, letter or None, whether a value follows, whether only after =) from --help: a line
+    each, and the brief ones that share a few lines behind "more"."""
     found = []
-    for line in say(command, "--help").splitlines():
+    text = say(command, "--help").split("\nExamples:")[0]
+    more = re.search(r"^  more .*?:((?: .*\n)(?:      --.*\n)*)", text, re.MULTILINE)
+    for name, value in re.findall(r"--([a-z0-9-]+)(\[=\S+\]|(?: [^-\s]\S*)?)",
+                                  more.group(1) if more else ""):
+        found.append((name, None, bool(value), value.startswith("[")))
+    for line in (text.replace(more.group(0), "") if more else text).splitlines():
         match = re.match(r" +(?:-(\w), )?--([a-z0-9-]+)(\[=\S+\]|(?: \S+)?)(?:  |$)", line)
         if match:
             letter, name, value = match.groups()

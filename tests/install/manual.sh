@@ -28,7 +28,7 @@ for command in "$EET_BIN"/eet-*; do
     text=$(man -l "$page" | col -b)
     while read -r option; do
         grep -qE -- "(^|[ ,])$option([][ =]|\$)" <<<"$text" || fail "$page has no $option"
-    done < <("$command" --help | grep -oE -- '^ +(-[a-zA-Z], )?--[a-z0-9-]+' | grep -oE -- '--[a-z0-9-]+')
+    done < <("$command" --help | sed '/^Examples:/,$d' | grep -oE -- '--[a-z][a-z0-9-]+' | sort -u)
     SOURCE_DATE_EPOCH=86400 "$command" --help=man | grep -q '^\.TH .* 1 1970-01-02 ' ||
         fail "$name does not heed SOURCE_DATE_EPOCH"
     ! "$command" --help=html >/dev/null 2>&1 || fail "$name knows --help=html"
