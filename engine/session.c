@@ -56,9 +56,14 @@ static eet_status open_backend(eet_session *session, eet_error *err) {
     session->api = session->model->api;
     const eet_status status = session->api->open(&options, &session->backend);
 
+    if (status != EET_OK && options.threads == 0) {
+        return eet_fail(err, status, EET_NOWHERE,
+                        "the %s backend does not open with a thread for each CPU",
+                        session->api->name);
+    }
     if (status != EET_OK) {
         return eet_fail(err, status, EET_NOWHERE, "the %s backend does not open with %d threads",
-                        session->api->name, (int)session->limits.threads);
+                        session->api->name, (int)options.threads);
     }
     session->ops = session->api->ops(session->backend);
     return EET_OK;

@@ -59,19 +59,18 @@ eet_json *eet_command_error(const eet_error *err, const char *path) {
     return error;
 }
 
-static void write_failure(const eet_error *err, const char *path) {
+/* EET_E_MEMORY: there is none for a document. */
+static eet_status write_failure(const eet_error *err, const char *path) {
     eet_json *root = eet_json_object();
 
     eet_json_set_integer(root, "schema_version", 1);
     eet_json_set(root, "error", eet_command_error(err, path));
-    (void)eet_json_write(root, stdout, false, NULL);
+    return eet_json_write(root, stdout, false, NULL);
 }
 
 int eet_command_fail(const eet_command *command, const eet_error *err, const char *path,
                      bool json) {
-    if (json) {
-        write_failure(err, path);
-    } else {
+    if (!json || write_failure(err, path) == EET_E_MEMORY) {
         print_failure(command, err, path);
     }
     return eet_status_exit_code((eet_status)err->status);

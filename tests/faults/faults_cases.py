@@ -30,6 +30,7 @@ FAULTS = {
     "sync": {"EIO": IO, "ENOSPC": IO, "EINTR": OK},
     "rename": {"EIO": IO, "ENOSPC": IO},
     "link": {"EIO": IO},
+    "folder": {"EIO": IO, "ENOSPC": IO},
     "close": {"EIO": IO | OK, "EINTR": OK},
     "mode": {"EIO": IO, "EPERM": IO},
     "advise": {"EIO": OK},
@@ -123,6 +124,8 @@ def model(work: Path, bin_folder: Path, checkpoint: str) -> Path:
 def CASES(work: Path, bin_folder: Path) -> list:
     made = make_checkpoints(work)
     gpt2, bert = model(work, bin_folder, "gpt2_tiny"), model(work, bin_folder, "bert_tiny")
+    subprocess.run([bin_folder / "eet-convert", made / "zip", "-q", "-o", made / "assets.eet"],
+                   check=True, stdout=subprocess.DEVNULL)
     rows = work / "rows.jsonl"
     rows.write_text('{"ids": [5, 10, 15]}\n{"ids": [26, 28], "text": "x"}\n')
     cases = [
@@ -142,6 +145,8 @@ def CASES(work: Path, bin_folder: Path) -> list:
         Case("inspect-raw", "eet-inspect",
              ["--tensor", "dec.emb.tok", "--stats", "--dump", "raw", "-o", "made.raw", "--force",
               gpt2], target="made.raw", old=True),
+        Case("inspect-extract", "eet-inspect", ["--extract=vocab.json", "-o", "made", made / "assets.eet"],
+             target="made/vocab.json"),
         Case("verify", "eet-verify", ["--deep", gpt2]),
         Case("verify-json", "eet-verify", ["--json", "--level", "1", gpt2, bert]),
         Case("run", "eet-run", [gpt2, "-n", "4", "--json", "--threads", "2"], stdin=str(rows)),

@@ -29,8 +29,9 @@
 enum { RANGES = 8, RULES = 8, CALLS = 1 << 18, FRAMES = 12, DESCRIPTORS = 64 };
 
 static const char *const kind_names[EET_KINDS] = {
-    "alloc",  "open", "stat",   "path",  "read", "write",  "map",    "reserve", "truncate", "sync",
-    "rename", "link", "unlink", "close", "mode", "advise", "thread", "random",  "list",     "any"};
+    "alloc",   "open",     "stat",   "path",   "read", "write",  "map",
+    "reserve", "truncate", "sync",   "rename", "link", "unlink", "close",
+    "mode",    "advise",   "thread", "random", "list", "folder", "any"};
 
 static const struct {
     const char *name;

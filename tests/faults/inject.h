@@ -25,7 +25,8 @@ typedef enum eet_kind {
     EET_KIND_ADVISE,
     EET_KIND_THREAD,
     EET_KIND_RANDOM,
-    EET_KIND_LIST, /* opendir, readdir */
+    EET_KIND_LIST,   /* opendir, readdir */
+    EET_KIND_FOLDER, /* mkdir */
     EET_KIND_ANY,
     EET_KINDS
 } eet_kind;

@@ -143,6 +143,8 @@ STAND_BEFORE(int, linkat, LINK, -1, (int a, const char *from, int b, const char 
 STAND_BEFORE(int, unlink, UNLINK, -1, (const char *path), (path))
 STAND_BEFORE(int, unlinkat, UNLINK, -1, (int fd, const char *path, int flags), (fd, path, flags))
 STAND_BEFORE(int, fchmod, MODE, -1, (int fd, mode_t mode), (fd, mode))
+STAND_BEFORE(int, mkdir, FOLDER, -1, (const char *path, mode_t mode), (path, mode))
+STAND_BEFORE(int, mkdirat, FOLDER, -1, (int fd, const char *path, mode_t mode), (fd, path, mode))
 STAND_BEFORE(int, madvise, ADVISE, -1, (void *at, size_t bytes, int advice), (at, bytes, advice))
 STAND_BEFORE(int, flock, ADVISE, -1, (int fd, int how), (fd, how))
 STAND_BEFORE(int, sync_file_range, ADVISE, -1, (int fd, off64_t at, off64_t bytes, unsigned flags),

@@ -119,7 +119,7 @@ def at_random(writers: list, rounds: int, dice: random.Random) -> tuple:
         started = time.perf_counter()
         process = writer.start()
         rest = writer.seconds - (time.perf_counter() - started)
-        time.sleep(max(0, dice.uniform(0, 1.1 * rest)))
+        time.sleep(max(0, dice.uniform(0, 1.5 * rest)))
         process.send_signal(what)
         code = process.wait()
         if code not in (0, -what, 130 if caught else 0):

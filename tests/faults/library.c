@@ -12,7 +12,7 @@
 
 #include "engine/eet.h"
 
-enum { ROWS = 2, TOKENS = 5, NEW = 6 };
+enum { ROWS = 2, TOKENS = 5, NEW = 6, TOP = 3 };
 
 static const int32_t starts[ROWS + 1] = {0, 3, TOKENS};
 static const int32_t tokens[TOKENS] = {5, 10, 15, 26, 28};
@@ -72,27 +72,75 @@ static eet_status open_model(const char *how, const char *path, void **memory, e
     return eet_model_open(path, &options, model, err);
 }
 
-static eet_status generate(eet_session *session, uint64_t *sum, eet_error *err) {
-    const eet_generate_options options = {
-        .size = sizeof options, .max_new_tokens = NEW, .ignore_eos = 1};
+/* One way to choose tokens; the sequences are empty before and after. */
+static eet_status generate(eet_session *session, const eet_generate_options *options, uint64_t *sum,
+                           eet_error *err) {
     eet_generation *generation = NULL;
-    eet_event events[ROWS];
+    eet_event events[ROWS * NEW];
     int32_t count = 1;
-    eet_status status = eet_generate_begin(session, &batch, &options, &generation, err);
+    eet_status status = eet_generate_begin(session, &batch, options, &generation, err);
 
     while (status == EET_OK && count > 0) {
-        status = eet_generate_next(generation, events, ROWS, &count, err);
+        status = eet_generate_next(generation, events, ROWS * NEW, &count, err);
         if (status == EET_OK) {
             *sum = mix(*sum, events, (size_t)count * sizeof *events);
         }
+        for (int32_t i = 0; status == EET_OK && options->top_n > 0 && i < count; i++) {
+            int32_t tokens_of[TOP];
+            float log_probs[TOP];
+            int32_t tops = 0;
+
+            status =
+                eet_generate_top(generation, &events[i], tokens_of, log_probs, TOP, &tops, err);
+            *sum = status == EET_OK ? mix(*sum, tokens_of, (size_t)tops * sizeof *tokens_of) : *sum;
+        }
+    }
+    if (status == EET_OK && options->beams > 1) {
+        eet_beam beam = {.size = sizeof beam};
+
+        status = eet_generate_beam(generation, 1, 1, &beam, err);
+        *sum = mix(*sum, &beam.score, sizeof beam.score);
     }
     eet_generate_end(generation);
+    for (int32_t row = 0; status == EET_OK && row < ROWS; row++) {
+        status = eet_sequence_trim(session, row, 0, err);
+    }
+    return status;
+}
+
+static eet_status generate_all(eet_session *session, uint64_t *sum, eet_error *err) {
+    const eet_generate_options options[] = {
+        {.size = sizeof *options, .max_new_tokens = NEW, .ignore_eos = 1},
+        {.size = sizeof *options,
+         .max_new_tokens = NEW,
+         .temperature = 0.8,
+         .top_k = 20,
+         .top_p = 0.9,
+         .repetition_penalty = 1.2,
+         .top_n = TOP,
+         .seed = 7},
+        {.size = sizeof *options, .max_new_tokens = NEW, .beams = 3},
+    };
+    float log_probs[TOKENS] = {0};
+    const eet_scores scores = {.size = sizeof scores, .log_prob = log_probs};
+    eet_status status = EET_OK;
+
+    for (size_t i = 0; status == EET_OK && i < sizeof options / sizeof *options; i++) {
+        status = generate(session, &options[i], sum, err);
+    }
+    if (status == EET_OK) {
+        status = eet_score(session, &batch, NULL, &scores, err);
+    }
+    if (status == EET_OK) {
+        *sum = mix(*sum, log_probs, 2 * sizeof *log_probs); /* behind them is a NaN */
+        status = eet_sequence_fork(session, 0, 2, err);
+    }
     return status;
 }
 
 static eet_status use(eet_model *model, uint64_t *sum, eet_error *err) {
     const eet_session_options options = {
-        .size = sizeof options, .threads = 2, .max_sequences = 3, .max_tokens = 64};
+        .size = sizeof options, .threads = 2, .max_sequences = 8, .max_tokens = 64};
     eet_model_info info = {.size = sizeof info};
     eet_session *session = NULL;
     eet_status status = eet_model_describe(model, &info, err);
@@ -113,10 +161,7 @@ static eet_status use(eet_model *model, uint64_t *sum, eet_error *err) {
         *sum = mix(*sum, hidden, (size_t)bytes);
     }
     if (status == EET_OK && info.has_decoder) {
-        status = generate(session, sum, err);
-    }
-    if (status == EET_OK && info.has_decoder) {
-        status = eet_sequence_fork(session, 0, 2, err);
+        status = generate_all(session, sum, err);
     }
     eet_session_destroy(session);
     free(hidden);

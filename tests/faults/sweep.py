@@ -13,6 +13,7 @@ and once with all that follow; `some` one run of ten of `places` (for the saniti
 """
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,16 +29,24 @@ WORKERS = 2
 SOME = 10
 
 
+def empty(folder: Path):
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 class Run:
     """One run of a case with a fault (or none): what it gave and what it left."""
 
     def __init__(self, case, folder: Path, rules: str, trace=False):
         self.folder = folder
-        for old in folder.iterdir():
-            old.unlink()
+        empty(folder)
         report = folder.parent / f"{folder.name}.report"
         report.unlink(missing_ok=True)
         if case.old:
+            (folder / case.target).parent.mkdir(exist_ok=True)
             (folder / case.target).write_bytes(b"what was there")
         more = {"EET_INJECT_TRACE": "1"} if trace else {}
         if rules:
@@ -50,7 +59,7 @@ class Run:
                                   env=made, timeout=60 * SLOWNESS, check=False)
         self.code, self.out = done.returncode, done.stdout
         self.err = done.stderr.decode(errors="replace")
-        self.files = {p.name: p.read_bytes() for p in folder.iterdir()}
+        self.files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
         self.numbers, self.calls = {}, []
         if report.exists():
             self.read_report(report.read_text())
