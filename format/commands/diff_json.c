@@ -2,24 +2,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "format/cli/text.h"
 #include "format/commands/compare.h"
 #include "format/commands/diff.h"
 #include "format/commands/tensor_json.h"
 #include "format/commands/values.h"
 
-static void set_sha256(eet_json *object, const char *key, const uint8_t digest[32]) {
-    eet_hex_text hex;
-
-    eet_json_set_string(object, key, eet_format_sha256(&hex, digest));
-}
-
 static eet_json *side_of(const eet_diff *diff, int side) {
     eet_json *object = eet_json_object();
 
     eet_json_set_string(object, "path", diff->path[side]);
-    set_sha256(object, "content_sha256", eet_file_content_sha256(diff->file[side]));
-    set_sha256(object, "weights_sha256", eet_file_weights_sha256(diff->file[side]));
+    eet_sha256_json(object, "content_sha256", eet_file_content_sha256(diff->file[side]));
+    eet_sha256_json(object, "weights_sha256", eet_file_weights_sha256(diff->file[side]));
     return object;
 }
 

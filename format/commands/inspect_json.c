@@ -3,16 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/cli/text.h"
 #include "format/commands/inspect.h"
 #include "format/commands/tensor_json.h"
 #include "format/commands/values.h"
-
-static void set_sha256(eet_json *object, const char *key, const uint8_t digest[32]) {
-    eet_hex_text hex;
-
-    eet_json_set_string(object, key, eet_format_sha256(&hex, digest));
-}
 
 static eet_json *format_of(const eet_file *file) {
     int32_t major = 0;
@@ -122,8 +115,8 @@ eet_json *eet_inspect_document(const eet_file *file, const char *path,
     eet_json_set_string(root, "path", path);
     eet_json_set_integer(root, "bytes", (int64_t)eet_file_bytes(file));
     eet_json_set(root, "format", format_of(file));
-    set_sha256(root, "content_sha256", eet_file_content_sha256(file));
-    set_sha256(root, "weights_sha256", eet_file_weights_sha256(file));
+    eet_sha256_json(root, "content_sha256", eet_file_content_sha256(file));
+    eet_sha256_json(root, "weights_sha256", eet_file_weights_sha256(file));
     eet_json_set(root, "totals", totals_of(file));
     eet_json_set(root, "sections", sections);
     eet_json_set(root, "meta", metadata_of(eet_file_meta(file)));

@@ -1,4 +1,4 @@
-/* tensor_json.c - an entry of a .eet file's lists as JSON, the same in every document. */
+/* tensor_json.c - a digest, a tensor, an asset as JSON, the same in every document. */
 #include "format/commands/tensor_json.h"
 
 #include <stddef.h>
@@ -6,7 +6,7 @@
 #include "format/cli/text.h"
 #include "format/commands/values.h"
 
-static void set_sha256(eet_json *object, const char *key, const uint8_t digest[32]) {
+void eet_sha256_json(eet_json *object, const char *key, const uint8_t digest[32]) {
     eet_hex_text hex;
 
     eet_json_set_string(object, key, eet_format_sha256(&hex, digest));
@@ -34,7 +34,7 @@ eet_json *eet_tensor_json(const eet_file *file, const eet_file_tensor *tensor) {
                         tensor->alias_of < 0 ? NULL
                                              : eet_file_tensor_at(file, tensor->alias_of).name);
     eet_json_set_string(object, "xxh3", eet_xxh3_format(&digits, tensor->xxh3));
-    set_sha256(object, "sha256", tensor->sha256);
+    eet_sha256_json(object, "sha256", tensor->sha256);
     return object;
 }
 
@@ -44,6 +44,6 @@ eet_json *eet_asset_json(const eet_file_asset *asset) {
     eet_json_set_string(object, "name", asset->name);
     eet_json_set_bool(object, "functional", asset->functional);
     eet_json_set_integer(object, "bytes", (int64_t)asset->bytes);
-    set_sha256(object, "sha256", asset->sha256);
+    eet_sha256_json(object, "sha256", asset->sha256);
     return object;
 }
