@@ -45,6 +45,12 @@ static void put_text(FILE *stream, const char *text) {
     put_bytes(stream, text, strlen(text));
 }
 
+static void put_capital(FILE *stream, char c) {
+    const int capital = toupper((unsigned char)c);
+
+    (void)fputc(capital, stream);
+}
+
 static void put_font(FILE *stream, char font, const char *text, size_t length) {
     (void)fprintf(stream, "\\f%c", font);
     put_bytes(stream, text, length);
@@ -76,7 +82,7 @@ static void put_title(const eet_command *command, FILE *stream) {
     (void)fprintf(stream, ".\\\" Made by %s --help=man from its option table.\n.TH ",
                   command->name);
     for (const char *c = command->name; *c != '\0'; c++) {
-        (void)fputc(toupper((unsigned char)*c), stream);
+        put_capital(stream, *c);
     }
     (void)fputs(" 1 ", stream);
     put_date(stream);
@@ -167,7 +173,7 @@ static void put_sentence(FILE *stream, const char *text) {
 
     if (length > 0) {
         (void)fputs(text[0] == '.' ? "\\&" : "", stream);
-        (void)fputc(toupper((unsigned char)text[0]), stream);
+        put_capital(stream, text[0]);
         put_bytes(stream, text + 1, length - 1);
         (void)fputs(text[length - 1] == '.' ? "\n" : ".\n", stream);
     }
