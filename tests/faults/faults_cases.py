@@ -55,6 +55,14 @@ PAIRS = [  # the last says which programs: those that replace a target, those th
 ]
 
 
+def empty(folder: Path):
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
 def environment(report: Path, **more) -> dict:
     """What makes a program run under inject.c. The sanitizers stand behind it, and are not told of
     what the dynamic linker keeps."""

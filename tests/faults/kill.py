@@ -18,10 +18,11 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from faults_cases import CASES, INJECT, ROOT, environment  # noqa: E402
+from faults_cases import CASES, INJECT, ROOT, empty, environment  # noqa: E402
 
 BIN = Path(os.environ["EET_BIN"])
-WRITERS = ("convert-zip", "convert-safetensors", "inspect-dump", "inspect-raw", "encode-npy")
+WRITERS = ("convert-zip", "convert-safetensors", "inspect-dump", "inspect-raw",
+           "inspect-extract", "encode-npy")
 CAUGHT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HOUR = 3600
 
@@ -37,8 +38,7 @@ class Writer:
         self.old = b"what was there" if case.old else None
 
     def start(self, **extra) -> subprocess.Popen:
-        for path in self.folder.iterdir():
-            path.unlink()
+        empty(self.folder)
         if self.case.old:
             (self.folder / self.case.target).write_bytes(b"what was there")
         return self.restart(**extra)
@@ -62,7 +62,8 @@ class Writer:
         return target.read_bytes() if target.exists() else None
 
     def left(self) -> list:
-        return [p for p in self.folder.iterdir() if p.name != self.case.target]
+        return [p for p in self.folder.rglob("*")
+                if p.is_file() and p != self.folder / self.case.target]
 
     def faults(self, caught: bool) -> list:
         found = []
@@ -88,7 +89,7 @@ class Writer:
 
 
 def is_temporary(path: Path, target: str) -> bool:
-    return path.name.startswith(f".{target}.") and path.name.endswith(".tmp")
+    return path.name.startswith(f".{Path(target).name}.") and path.name.endswith(".tmp")
 
 
 def at_every_call(writer: Writer) -> tuple:
@@ -135,14 +136,14 @@ def at_random(writers: list, rounds: int, dice: random.Random) -> tuple:
 def stale_files(writer: Writer) -> list:
     """What is old and held by nobody goes; what is young, held or another's stays."""
     found = []
-    target = writer.case.target
-    gone = writer.folder / f".{target}.0123456789abcdef.tmp"
-    kept = [writer.folder / name for name in (
+    empty(writer.folder)
+    where, target = (writer.folder / writer.case.target).parent, Path(writer.case.target).name
+    where.mkdir(exist_ok=True)
+    gone = where / f".{target}.0123456789abcdef.tmp"
+    kept = [where / name for name in (
         f".{target}.0123456789abcdee.tmp", f".{target}.0123456789abcded.tmp",
         f".{target}.0123456789ABCDEF.tmp", f".{target}x.0123456789abcdef.tmp",
         f".{target}.0123456789abcdef.tmp.txt", f"{target}.0123456789abcdef.tmp")]
-    for path in writer.folder.iterdir():
-        path.unlink()
     for path in (gone, *kept):
         path.write_bytes(bytes(4096))
         if path != kept[0]:

@@ -13,7 +13,6 @@ and once with all that follow; `some` one run of ten of `places` (for the saniti
 """
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,20 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from faults_cases import CASES, FAULTS, PAIRS, environment  # noqa: E402
+from faults_cases import CASES, FAULTS, PAIRS, empty, environment  # noqa: E402
 
 BIN = Path(os.environ["EET_BIN"])
 SLOWNESS = float(os.environ.get("EET_TEST_SLOWNESS", "1"))
 WORKERS = 2
 SOME = 10
-
-
-def empty(folder: Path):
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
 
 
 class Run:
