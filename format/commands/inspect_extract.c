@@ -157,7 +157,7 @@ static void tell_one(const extraction *x, int32_t index, const char *path, eet_j
     const eet_file_asset asset = eet_file_asset_at(x->file, index);
     eet_shown shown;
 
-    if (list == NULL) {
+    if (!x->options->json) {
         (void)puts(eet_show(&shown, path, strlen(path)));
         return;
     }
@@ -216,7 +216,7 @@ eet_status eet_inspect_extract(const eet_file *file, const eet_inspect_options *
     if (status == EET_OK) {
         status = extract_all(&x, list, err);
     }
-    if (status != EET_OK || list == NULL) {
+    if (status != EET_OK || !options->json) {
         eet_json_free(list);
         return status;
     }
