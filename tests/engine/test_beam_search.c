@@ -2,8 +2,10 @@
  * every candidate; what it leaves behind; what it refuses. */
 #include <check.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "engine/session.h"
 #include "tests/engine/naive_beams.h"
@@ -277,6 +279,79 @@ START_TEST(a_cancelled_search_tells_the_best_so_far)
 }
 END_TEST
 
+/* Cancels a session after a while. */
+typedef struct stopper {
+    eet_session *session;
+    long nanoseconds;
+} stopper;
+
+static void *stop_later(void *context) {
+    const stopper *s = context;
+    const struct timespec pause = {.tv_nsec = s->nanoseconds};
+
+    (void)nanosleep(&pause, NULL);
+    eet_session_cancel(s->session);
+    return NULL;
+}
+
+/* As stop ids, tokens of the best texts: a text ends early, and the search goes on. */
+static void set_likely_stops(stage *s, trial *t, int32_t count) {
+    const eet_batch prompts = prompts_of(t);
+    eet_generation *generation = NULL;
+    naive_text best[MOST_ROWS] = {0};
+
+    ck_assert_int_eq(eet_generate_begin(s->session, &prompts, &t->options, &generation, &s->err),
+                     EET_OK);
+    listen(s, generation, t, 9, best);
+    eet_generate_end(generation);
+    clear(s);
+    t->stops[0] = best[0].tokens[5];
+    t->stops[1] = best[1].tokens[7];
+    t->options.stop = t->stops;
+    t->options.stop_count = count;
+    t->options.length_penalty = -1.0;
+}
+
+/* Whenever it comes, the rows end, with all of their text or cancelled, and nothing is lost. */
+START_TEST(a_search_can_be_cancelled_at_any_moment)
+{
+    ck_assert_int_eq(setenv("EET_BACKEND", "ref", 1), 0); /* long enough to be met */
+    stage s = begin_stage(0);
+    trial t = small_trial();
+    const eet_batch prompts = prompts_of(&t);
+
+    set_likely_stops(&s, &t, _i);
+    for (int32_t round = 0; round < 60; ++round) {
+        eet_generation *generation = NULL;
+        naive_text best[MOST_ROWS] = {0};
+        stopper stop = {.session = s.session, .nanoseconds = 50000L * round};
+        pthread_t thread;
+
+        ck_assert_int_eq(pthread_create(&thread, NULL, stop_later, &stop), 0);
+        const eet_status status =
+            eet_generate_begin(s.session, &prompts, &t.options, &generation, &s.err);
+
+        ck_assert(status == EET_OK || status == EET_E_CANCELLED);
+        for (int32_t row = 0; row < t.rows && status == EET_OK; ++row) {
+            if (row == 0) {
+                listen(&s, generation, &t, 9, best);
+            }
+            const bool whole = best[row].finish != EET_FINISH_CANCELLED;
+
+            ck_assert_int_ne(best[row].finish, EET_FINISH_NONE);
+            ck_assert_int_eq(eet_sequence_length(s.session, t.slot[row]),
+                             t.start[row + 1] - t.start[row] + (whole ? best[row].count - 1 : 0));
+        }
+        eet_generate_end(generation);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        check_left(&s, &t);
+        (void)eet_session_stopped(s.session); /* it may have come too late */
+        clear(&s);
+    }
+    end_stage(&s);
+}
+END_TEST
+
 START_TEST(a_search_that_is_left_keeps_the_prompts_alone)
 {
     stage s = begin_stage(0);
@@ -375,6 +450,7 @@ int main(void) {
     const eet_claim claims[] = {
         {.test = a_search_finds_what_sorting_every_candidate_finds, .rows = 10},
         {.test = a_cancelled_search_tells_the_best_so_far},
+        {.test = a_search_can_be_cancelled_at_any_moment, .rows = 3},
         {.test = a_search_that_is_left_keeps_the_prompts_alone},
         {.test = a_search_goes_on_from_a_fork_and_leaves_the_other_alone},
         {.test = beams_are_asked_for_by_row_and_rank},
