@@ -107,6 +107,9 @@ static eet_status take_beams(eet_run *run, const eet_generation *generation) {
                 eet_json_append(run->beams[row], beam_of(&beam));
             }
         }
+        if (status == EET_OK) {
+            status = eet_json_check(run->beams[row], run->err);
+        }
     }
     return status;
 }

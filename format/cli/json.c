@@ -464,12 +464,20 @@ static void put_value(FILE *stream, const json_t *value, bool one_line, int dept
     }
 }
 
+eet_status eet_json_check(eet_json *root, eet_error *err) {
+    if (root == NULL || clear_marks((json_t *)root)) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "not enough memory for the JSON output");
+    }
+    return EET_OK;
+}
+
 eet_status eet_json_write(eet_json *root, FILE *stream, bool one_line, eet_error *err) {
     json_t *r = (json_t *)root;
+    const eet_status status = eet_json_check(root, err);
 
-    if (r == NULL || clear_marks(r)) {
+    if (status != EET_OK) {
         json_decref(r);
-        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "not enough memory for the JSON output");
+        return status;
     }
     put_value(stream, r, one_line, 0);
     (void)fputc('\n', stream);

@@ -67,6 +67,10 @@ void eet_json_append_integer(eet_json *array, int64_t value);
 void eet_json_append_real(eet_json *array, double value);
 void eet_json_append(eet_json *array, eet_json *value); /* takes `value` */
 
+/* E_MEMORY when building ran out: for who reads a tree that was built. It may be freed then, and
+ * nothing else. */
+eet_status eet_json_check(eet_json *root, eet_error *err);
+
 /* Writes the document, then a newline: indented, or on one line. Frees `root`.
  * E_MEMORY when building ran out, E_IO when the stream did. */
 eet_status eet_json_write(eet_json *root, FILE *stream, bool one_line, eet_error *err);

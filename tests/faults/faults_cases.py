@@ -82,6 +82,9 @@ class Case:
     target: str = ""  # the file that it makes in its folder
     old: bool = False  # it is there before
     stdin: str = ""
+    code: int = 0  # how it ends without a fault
+    varies: bool = False  # what it prints is never the same
+    long: bool = False  # it runs when it is named
     # kinds whose calls also come when the target has its name
     late: set = field(default_factory=lambda: {"sync", "close", "unlink", "alloc"})
 
@@ -134,6 +137,10 @@ def CASES(work: Path, bin_folder: Path) -> list:
     gpt2, bert = model(work, bin_folder, "gpt2_tiny"), model(work, bin_folder, "bert_tiny")
     subprocess.run([bin_folder / "eet-convert", made / "zip", "-q", "-o", made / "assets.eet"],
                    check=True, stdout=subprocess.DEVNULL)
+    twin, half = work / "twin.eet", work / "half.eet"
+    shutil.copy(gpt2, twin)
+    subprocess.run([bin_folder / "eet-convert", POINTS / "gpt2_tiny", "-q", "-o", half, "--dtype",
+                    "bf16"], check=True, stdout=subprocess.DEVNULL)
     rows = work / "rows.jsonl"
     rows.write_text('{"ids": [5, 10, 15]}\n{"ids": [26, 28], "text": "x"}\n')
     cases = [
@@ -143,6 +150,8 @@ def CASES(work: Path, bin_folder: Path) -> list:
         convert("convert-bert", POINTS / "bert_mlm", "--hash-source"),
         convert("convert-shards", made / "shards", "--hash-source"),
         convert("convert-bin-shards", made / "bin-shards"),
+        convert("convert-sentence", POINTS / "sentence_dense", "--allow-nonfinite"),
+        convert("convert-heads", POINTS / "gpt2_double"),
         convert("convert-json", made / "zip", "--json", "--clamp"),
         Case("inspect", "eet-inspect", ["--sections", gpt2]),
         Case("inspect-json", "eet-inspect", ["--json", bert]),
@@ -153,20 +162,30 @@ def CASES(work: Path, bin_folder: Path) -> list:
         Case("inspect-raw", "eet-inspect",
              ["--tensor", "dec.emb.tok", "--stats", "--dump", "raw", "-o", "made.raw", "--force",
               gpt2], target="made.raw", old=True),
-        Case("inspect-extract", "eet-inspect", ["--extract=vocab.json", "-o", "made", made / "assets.eet"],
-             target="made/vocab.json"),
+        Case("inspect-extract", "eet-inspect", ["--extract=vocab.json", "-o", "made", "--json",
+                                                made / "assets.eet"], target="made/vocab.json"),
         Case("verify", "eet-verify", ["--deep", gpt2]),
         Case("verify-json", "eet-verify", ["--json", "--level", "1", gpt2, bert]),
         Case("run", "eet-run", [gpt2, "-n", "4", "--json", "--threads", "2"], stdin=str(rows)),
+        Case("run-draw", "eet-run", [gpt2, "-n", "4", "--json", "--temperature", "0.8", "--top-k",
+                                     "20", "--top-p", "0.9", "--seed", "7", "--logprobs", "2"],
+             stdin=str(rows)),
+        Case("run-beams", "eet-run", [gpt2, "-n", "4", "--num-beams", "3", "--num-return", "2"],
+             stdin=str(rows)),
+        Case("run-score", "eet-run", [gpt2, "--score", "--json", "--logprobs", "2"],
+             stdin=str(rows)),
         Case("encode", "eet-encode", [bert, "--normalize"], stdin=str(rows)),
         Case("encode-npy", "eet-encode", [bert, "--format", "npy", "-o", "made.npy"],
              target="made.npy", stdin=str(rows)),
+        Case("diff-twins", "eet-diff", [gpt2, twin]),
+        Case("diff", "eet-diff", ["--stats", gpt2, half], code=1),
+        Case("diff-json", "eet-diff", ["--stats", "--json", gpt2, half], code=1),
+        Case("diff-other", "eet-diff", [gpt2, bert], code=1),
+        Case("bench", "eet-bench", ["--random", "layers=1,hidden=16,heads=2,vocab=32", "-p", "4", "-n",
+                                    "2", "-r", "1", "-t", "1"], varies=True, long=True),
+        Case("bench-file", "eet-bench", [gpt2, "-p", "4", "-n", "2", "-r", "1", "-t", "1",
+                                         "--check", "--format", "jsonl"], varies=True, long=True),
         *[Case(f"library-{how}", "library", [how, gpt2])
           for how in ("map", "copy", "fd", "memory")],
     ]
-    if (bin_folder / "eet-diff").exists():
-        twin = work / "twin.eet"
-        shutil.copy(gpt2, twin)
-        cases += [Case("diff", "eet-diff", [gpt2, twin]),
-                  Case("diff-stats", "eet-diff", ["--stats", "--json", gpt2, twin])]
     return cases
