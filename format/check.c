@@ -25,6 +25,14 @@ static bool tensor_is_whole(const eet_file *file, uint32_t index) {
     return memcmp(hash.word, t->xxh3_128, sizeof hash.word) == 0;
 }
 
+static eet_status blame(const eet_file *file, uint32_t index, eet_error *err) {
+    const eet_disk_tensor *t = &file->directory[index];
+
+    return eet_fail(err, EET_E_CORRUPT, file->sections[t->section].offset + t->offset,
+                    "tensor \"%s\": its checksum is wrong; the file is damaged",
+                    file->name_text + file->name_at[index]);
+}
+
 static void *work(void *argument) {
     check *c = argument;
     unsigned position = atomic_fetch_add(&c->next, 1);
@@ -75,10 +83,9 @@ eet_status eet_file_check_tensors(const eet_file *file, eet_error *err) {
     if (wrong == file->data_count) {
         return EET_OK;
     }
-    const uint32_t index = file->by_offset[wrong];
-    const eet_disk_tensor *t = &file->directory[index];
+    return blame(file, file->by_offset[wrong], err);
+}
 
-    return eet_fail(err, EET_E_CORRUPT, file->sections[t->section].offset + t->offset,
-                    "tensor \"%s\": its checksum is wrong; the file is damaged",
-                    file->name_text + file->name_at[index]);
+eet_status eet_file_check_sum(const eet_file *file, int32_t index, eet_error *err) {
+    return tensor_is_whole(file, (uint32_t)index) ? EET_OK : blame(file, (uint32_t)index, err);
 }

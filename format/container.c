@@ -128,6 +128,15 @@ void eet_file_read_ahead(const eet_file *file, bool on) {
     }
 }
 
+void eet_file_forget(const eet_file *file, const eet_file_tensor *tensor) {
+    const uint64_t from = (tensor->offset + EET_PAGE - 1) / EET_PAGE * EET_PAGE;
+    const uint64_t end = (tensor->offset + tensor->bytes) / EET_PAGE * EET_PAGE;
+
+    if (file->mapped && from < end) { /* advice: without it more is resident */
+        (void)madvise((void *)(uintptr_t)(file->bytes + from), (size_t)(end - from), MADV_DONTNEED);
+    }
+}
+
 static eet_status finish(eet_file *file, int level, eet_status status, eet_file **out,
                          eet_error *err) {
     if (file->fd >= 0) {

@@ -70,8 +70,14 @@ void eet_file_close(eet_file *file);
  * start; not to spares reading all of a cold file for a few small tensors. */
 void eet_file_read_ahead(const eet_file *file, bool on);
 
+/* Gives the memory of a mapped tensor back until it is touched again, so that who goes through
+ * all of a large file takes the memory of one tensor at a time. */
+void eet_file_forget(const eet_file *file, const eet_file_tensor *tensor);
+
 /* Level 1 on an open file. */
 eet_status eet_file_check_tensors(const eet_file *file, eet_error *err);
+/* The same of one tensor, by its index in the directory. */
+eet_status eet_file_check_sum(const eet_file *file, int32_t index, eet_error *err);
 
 uint64_t eet_file_bytes(const eet_file *file);
 const eet_facts *eet_file_facts(const eet_file *file);

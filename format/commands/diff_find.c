@@ -88,18 +88,33 @@ static const char *alias_name(const eet_file *file, const eet_file_tensor *t) {
     return t->alias_of < 0 ? "" : eet_file_tensor_at(file, t->alias_of).name;
 }
 
+/* What differs, or what one file alone has, is not to be a file's damage. */
+static eet_status check_sums(eet_diff *diff, const int32_t item[2], eet_error *err) {
+    eet_status status = EET_OK;
+
+    for (int side = 0; side < 2 && status == EET_OK; side++) {
+        if (item[side] >= 0) {
+            const eet_file_tensor t = eet_file_tensor_at(diff->file[side], item[side]);
+
+            status = eet_file_check_sum(diff->file[side], item[side], err);
+            eet_file_forget(diff->file[side], &t);
+            diff->blamed = status == EET_OK ? NULL : diff->path[side];
+        }
+    }
+    return status;
+}
+
 /* Bytes against bytes. Digests that say otherwise are those of a damaged file. */
 static eet_status compare_bytes(eet_diff *diff, const eet_file_tensor *a, const eet_file_tensor *b,
                                 bool *same, eet_error *err) {
     const bool claimed = memcmp(a->sha256, b->sha256, 32) == 0;
     const int32_t index[2] = {a->index, b->index};
 
-    *same = claimed;
-    if (diff->options->quick) {
-        return EET_OK;
-    }
     *same = memcmp(a->data, b->data, (size_t)a->bytes) == 0;
-    for (int side = 0; side < 2 && *same != claimed; side++) {
+    if (*same == claimed) {
+        return *same ? EET_OK : check_sums(diff, index, err);
+    }
+    for (int side = 0; side < 2; side++) {
         const eet_status status = eet_file_check_tensor(diff->file[side], index[side], err);
 
         if (status != EET_OK) {
@@ -110,12 +125,32 @@ static eet_status compare_bytes(eet_diff *diff, const eet_file_tensor *a, const 
     return EET_OK;
 }
 
+/* Reads what is to be read of two tensors, once. */
+static eet_status compare_numbers(eet_diff *diff, const eet_file_tensor *a,
+                                  const eet_file_tensor *b, uint32_t *what, eet_error *err) {
+    const bool alike = (*what & (EET_DIFF_TYPE | EET_DIFF_SHAPE)) == 0;
+    const int32_t index[2] = {a->index, b->index};
+    bool same = true;
+    eet_status status = EET_OK;
+
+    if (diff->options->quick) {
+        same = !alike || memcmp(a->sha256, b->sha256, 32) == 0;
+    } else if (alike) {
+        status = compare_bytes(diff, a, b, &same, err);
+    } else {
+        status = check_sums(diff, index, err);
+    }
+    *what |= same ? 0 : EET_DIFF_VALUE;
+    eet_file_forget(diff->file[0], a);
+    eet_file_forget(diff->file[1], b);
+    return status;
+}
+
 static eet_status compare_tensors(eet_diff *diff, const int32_t item[2], uint32_t *what,
                                   eet_error *err) {
     const eet_file_tensor a = eet_file_tensor_at(diff->file[0], item[0]);
     const eet_file_tensor b = eet_file_tensor_at(diff->file[1], item[1]);
     const bool twins = strcmp(alias_name(diff->file[0], &a), alias_name(diff->file[1], &b)) == 0;
-    bool same = true;
 
     *what |= a.dtype != b.dtype || a.layout != b.layout ? EET_DIFF_TYPE : 0;
     *what |= a.rank != b.rank || memcmp(a.dims, b.dims, sizeof a.dims) != 0 ? EET_DIFF_SHAPE : 0;
@@ -126,13 +161,7 @@ static eet_status compare_tensors(eet_diff *diff, const int32_t item[2], uint32_
         *what &= ~(uint32_t)(EET_DIFF_TYPE | EET_DIFF_SHAPE);
         return EET_OK;
     }
-    if (diff->options->metadata_only || (*what & (EET_DIFF_TYPE | EET_DIFF_SHAPE)) != 0) {
-        return EET_OK;
-    }
-    const eet_status status = compare_bytes(diff, &a, &b, &same, err);
-
-    *what |= same ? 0 : EET_DIFF_VALUE;
-    return status;
+    return diff->options->metadata_only ? EET_OK : compare_numbers(diff, &a, &b, what, err);
 }
 
 /* ---- assets ------------------------------------------------------------- */
@@ -212,6 +241,10 @@ static eet_status note(eet_diff *diff, const eet_difference *d, eet_error *err) 
     return EET_OK;
 }
 
+static bool reads_tensors(const eet_diff_options *o) {
+    return !o->quick && !o->metadata_only;
+}
+
 static eet_status walk(eet_diff *diff, eet_diff_kind kind, eet_error *err) {
     const int32_t count[2] = {count_items(diff->file[0], kind), count_items(diff->file[1], kind)};
     int32_t at[2] = {0, 0};
@@ -230,6 +263,8 @@ static eet_status walk(eet_diff *diff, eet_diff_kind kind, eet_error *err) {
         d.item[1] = order >= 0 ? at[1]++ : -1;
         if (order == 0) {
             status = compare_items(diff, &d, err);
+        } else if (kind == EET_DIFF_TENSOR && reads_tensors(diff->options)) {
+            status = check_sums(diff, d.item, err);
         }
         if (status == EET_OK && (order != 0 || d.what != 0) && is_asked_for(diff, &d)) {
             status = note(diff, &d, err);
@@ -255,12 +290,11 @@ static eet_status check_digests(eet_file *file, const eet_diff_options *o, eet_e
 
 static eet_status open_both(eet_diff *diff, eet_error *err) {
     const eet_diff_options *o = diff->options;
-    const int level = o->quick || o->metadata_only ? 0 : 1;
     eet_status status = EET_OK;
 
     for (int side = 0; side < 2 && status == EET_OK; side++) {
         diff->blamed = diff->path[side];
-        status = eet_file_open(diff->path[side], level, EET_LOAD_MAP, &diff->file[side], err);
+        status = eet_file_open(diff->path[side], 0, EET_LOAD_MAP, &diff->file[side], err);
         if (status == EET_OK) {
             status = check_digests(diff->file[side], o, err);
         }
@@ -329,5 +363,7 @@ bool eet_diff_compare(const eet_diff *diff, const eet_difference *d, eet_compari
         return false;
     }
     *out = eet_compare(&a, &b);
+    eet_file_forget(diff->file[0], &a);
+    eet_file_forget(diff->file[1], &b);
     return true;
 }

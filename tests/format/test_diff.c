@@ -328,6 +328,47 @@ START_TEST(who_is_damaged_is_named)
 }
 END_TEST
 
+/* Pages of this process that are in memory. */
+static long resident(void) {
+    FILE *stream = fopen("/proc/self/statm", "re");
+    long all = 0;
+    long now = 0;
+
+    ck_assert_ptr_nonnull(stream);
+    ck_assert_int_eq(fscanf(stream, "%ld %ld", &all, &now), 2);
+    (void)fclose(stream);
+    return now;
+}
+
+START_TEST(a_tensor_that_was_read_gives_its_memory_back)
+{
+    enum { ROWS = 1 << 17 }; /* x 16 x 4 bytes: 8 MiB, 2,048 pages */
+    eet_sample_model model = eet_sample_decoder();
+    eet_stack_facts *s = &model.facts.stack[EET_DEC];
+    eet_file_tensor t;
+    eet_file *file = NULL;
+
+    s->vocab_size = ROWS;
+    s->vocab_rows = ROWS;
+    s->types = ROWS;
+    const eet_tmp path = write_model("large.eet", &model);
+
+    ck_assert_int_eq(eet_file_open(path.path, 0, EET_LOAD_MAP, &file, NULL), EET_OK);
+    ck_assert(eet_file_tensor_named(file, "dec.emb.tok", &t));
+    const long before = resident();
+
+    ck_assert_int_eq(eet_file_check_sum(file, t.index, NULL), EET_OK);
+    const long read = resident();
+
+    eet_file_forget(file, &t);
+    const long after = resident();
+
+    ck_assert_msg(read - before > 1900 && after - before < 100, "%ld %ld %ld", before, read, after);
+    ck_assert_int_eq(eet_file_check_sum(file, t.index, NULL), EET_OK); /* it comes back */
+    eet_file_close(file);
+}
+END_TEST
+
 int main(void) {
     const eet_claim claims[] = {
         {.test = same_is_the_same_content_digest, .rows = sizeof changes / sizeof changes[0]},
@@ -337,6 +378,7 @@ int main(void) {
         {.test = untying_shows_as_an_alias},
         {.test = both_directions_find_the_same},
         {.test = who_is_damaged_is_named},
+        {.test = a_tensor_that_was_read_gives_its_memory_back},
     };
     return eet_suite_run("diff", claims, sizeof claims / sizeof *claims);
 }

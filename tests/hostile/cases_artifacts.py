@@ -210,6 +210,12 @@ def flip(name, fix_xxh3=True, fix_sha=False):
     return change
 
 
+def late_flip(f):
+    """Another SHA-256, and bytes that are not those of the XXH3."""
+    lie("dec.norm.w")(f)
+    flip("dec.norm.w", False)(f)
+
+
 def lie(name):
     """A SHA-256 that is not that of the bytes, and digests that believe it."""
 
@@ -245,6 +251,20 @@ def extra(role):
         f.digest()
 
     return change
+
+
+def own_bytes(f):
+    """The extra tensor has bytes of its own, which are not those of its XXH3."""
+    at, entry = f.tensor("zz.extra"), f.entry(b"DATA")
+    start, size = f.section(b"DATA")
+    offset = -(-size // 256) * 256
+    f.data += bytes(4096)
+    f.put(32, struct.pack("<Q", len(f.data)))
+    assert start + offset + 16 <= len(f.data)
+    f.put(at + 56, struct.pack("<Q", offset)).put(at + 80, struct.pack("<II", 0, 0xFFFFFFFF))
+    f.put(entry + 16, struct.pack("<QQ", offset + 16, offset + 16))
+    f.put(at + 112, hashlib.sha256(bytes(16)).digest())
+    f.digest()
 
 
 def shared_nan(f):
@@ -370,7 +390,11 @@ CASES = [
     diff("bit-found", two(flip("dec.norm.w", fix_sha=True)), 1),
     diff("bit-behind-right-xxh3", two(flip("dec.norm.w")), 4,
          'tensor "dec.norm.w": its SHA-256 is wrong'),
-    diff("bit-behind-wrong-xxh3", two(flip("dec.norm.w", False)), 4, "its checksum is wrong"),
+    diff("bit-behind-wrong-xxh3", two(flip("dec.norm.w", False)), 4, "its SHA-256 is wrong"),
+    diff("bit-in-what-differs", two(late_flip), 4,
+         'b.eet: tensor "dec.norm.w": its checksum is wrong'),
+    diff("bit-in-what-is-added", two(lambda f: (extra(0x0901)(f), own_bytes(f))), 4,
+         'tensor "zz.extra": its checksum is wrong'),
     diff("digest-lies", two(lie("dec.norm.w")), 4, 'tensor "dec.norm.w": its SHA-256 is wrong'),
     diff("digest-lies-quick", two(lie("dec.norm.w")), 1, options=("--quick",)),
     diff("digest-stale-quick", two(lambda f: f.put(f.tensor("dec.norm.w") + 112, bytes(32))), 4,
