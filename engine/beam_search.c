@@ -187,9 +187,13 @@ static eet_status hold_best(eet_generation *g, int32_t row, eet_error *err) {
     const eet_request request = {0};
     eet_status status = start[1] > 0 ? eet_run_step(s, &batch, &request, err) : EET_OK;
 
-    if (status == EET_E_CANCELLED) {
+    bool cancelled = false;
+
+    for (; status == EET_E_CANCELLED; status = eet_run_step(s, &batch, &request, err)) {
         eet_error_clear(err);
-        status = eet_run_step(s, &batch, &request, err);
+        cancelled = true;
+    }
+    if (cancelled) {
         eet_session_cancel(s);
     }
     return status;
