@@ -15,7 +15,7 @@ for target in $(grep -ohE '\bmake [a-z][a-z-]+' README.md CONTRIBUTING.md docs/*
     grep -qE "^$target:" Makefile || found "make $target is documented; Makefile has no such target"
 done
 # shellcheck disable=SC2013 # nor has a command
-for command in $(grep -ohE '\beet-(convert|inspect|verify|run|encode)\b' README.md | sort -u); do
+for command in $(grep -ohE '\beet-(convert|inspect|verify|diff|run|encode|bench)\b' README.md | sort -u); do
     count=$((count + 1))
     [ -x "$bin/$command" ] || found "README.md names $command, which is not built"
 done
