@@ -2,6 +2,7 @@
 #include "converter/inputs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,26 +129,34 @@ static eet_status find_in_folder(const char *folder, const char *weights, eet_in
     return weights != NULL && out->weights != NULL ? eet_hint_at_part(out->weights, err) : EET_OK;
 }
 
-/* Can the folder's files be reached by this path too? Not when one of the folders above is
- * closed to us, or when no name fits behind it. */
-static bool leads_to(const char *path, const char *folder) {
+/* The path that leads to the open folder without links; NULL: the system does not tell, a
+ * folder above is closed to us, or no name fits behind it. */
+static char *path_of(int folder) {
+    char link[64];
     struct stat here;
     struct stat there;
 
-    return strlen(path) < PATH_MAX - NAME_MAX - 1 && stat(path, &there) == 0 &&
-           stat(folder, &here) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", folder);
+    char *path = realpath(link, NULL);
+
+    if (path != NULL && strlen(path) < PATH_MAX - NAME_MAX - 1 && stat(path, &there) == 0 &&
+        fstat(folder, &here) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino) {
+        return path;
+    }
+    free(path);
+    return NULL;
 }
 
 /* The folder itself, if links lead to it: they may lead elsewhere before all of its files
  * are read. Where that cannot be, as given. */
 static char *settled(const char *folder) {
-    char *real = realpath(folder, NULL);
+    const int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    char *path = fd >= 0 ? path_of(fd) : NULL;
 
-    if (real != NULL && leads_to(real, folder)) {
-        return real;
+    if (fd >= 0) {
+        (void)close(fd);
     }
-    free(real);
-    return strdup(folder);
+    return path != NULL ? path : strdup(folder);
 }
 
 /* The folder that a file lies in. */
