@@ -267,10 +267,10 @@ typedef struct eet_event {
 /* Starts generation for the rows of `prompts`, into their sequences (which may
  * hold tokens already). Release with eet_generate_end; until then the session
  * belongs to the generation.
- * With beams, each row takes beams - 1 sequences more, any that are free, and all pages that it
- * may need must be free (else EET_E_LIMIT). It gives them back when its search has ended: then
- * its own sequence holds the best beam but its last token, as that of any row, or the prompt
- * alone when the search was cancelled or left. A search draws nothing: temperature, top_k,
+ * With beams (docs/beams.md), each row takes beams - 1 sequences more, any that are free, and all
+ * pages that it may need must be free (else EET_E_LIMIT). It gives them back when its search has
+ * ended: then its own sequence holds the best beam but its last token, as that of any row, or the
+ * prompt alone when the search was cancelled or left. A search draws nothing: temperature, top_k,
  * top_p and top_n are EET_E_ARGUMENT. */
 EET_API eet_status eet_generate_begin(eet_session *session, const eet_batch *prompts,
                                       const eet_generate_options *options, eet_generation **out,
