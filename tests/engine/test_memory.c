@@ -111,17 +111,19 @@ typedef struct verdict {
         }                                               \
     } while (0)
 
-static void use_generation(eet_session *session, const eet_batch *batch, verdict *v) {
-    const eet_generate_options options = {
-        .size = sizeof options, .max_new_tokens = 9, .ignore_eos = 1};
+static void use_generation(eet_session *session, const eet_batch *batch, float *data,
+                           const eet_generate_options *how, verdict *v) {
     eet_generation *generation = NULL;
-    eet_event events[2];
-    int32_t count = 0;
+    eet_event event;
+    int32_t count = 0, top = 0;
 
-    CALL(v, eet_generate_begin(session, batch, &options, &generation, &v->err), EET_OK);
+    CALL(v, eet_generate_begin(session, batch, how, &generation, &v->err), EET_OK);
     do {
-        count = 0;
-        CALL(v, eet_generate_next(generation, events, 2, &count, &v->err), EET_OK);
+        CALL(v, eet_generate_next(generation, &event, 1, &count, &v->err), EET_OK);
+        CALL(v,
+             count == 0 ? EET_OK
+                        : eet_generate_top(generation, &event, &top, data, 1, &top, &v->err),
+             EET_OK);
     } while (count > 0);
     eet_generate_end(generation);
 }
@@ -130,13 +132,20 @@ static void use_generation(eet_session *session, const eet_batch *batch, verdict
 static void use_session(eet_session *session, const int32_t *ids, float *data, bool decoder,
                         verdict *v) {
     const eet_batch batch = {.size = sizeof batch, .rows = SLOTS, .start = starts, .tokens = ids};
+    const eet_scores scores = {.size = sizeof scores, .log_prob = data};
+    const eet_generate_options how = {
+        .size = sizeof how, .temperature = 1, .top_p = 0.9, .repetition_penalty = 1.2, .top_n = 1};
     eet_output outputs[10];
     int32_t count = fill_outputs(outputs, data, true);
 
     CALL(v, eet_encode(session, &batch, outputs, count, &v->err), EET_OK);
+    CALL(v, eet_score(session, &batch, ids, &scores, &v->err), EET_OK);
     if (!decoder) {
         CALL(v, eet_step(session, &batch, outputs, 1, &v->err), EET_E_UNSUPPORTED);
         return;
+    }
+    for (int32_t i = 0; i < SLOTS; ++i) {
+        CALL(v, eet_sequence_trim(session, i, 0, &v->err), EET_OK);
     }
     count = fill_outputs(outputs, data, false);
     CALL(v, eet_step(session, &batch, outputs, count, &v->err), EET_OK);
@@ -145,7 +154,7 @@ static void use_session(eet_session *session, const int32_t *ids, float *data, b
     for (int32_t i = 0; i < SLOTS; ++i) {
         CALL(v, eet_sequence_trim(session, i, i, &v->err), EET_OK);
     }
-    use_generation(session, &batch, v);
+    use_generation(session, &batch, data, &how, v);
     for (int32_t i = 0; i < SLOTS; ++i) {
         CALL(v, eet_sequence_trim(session, i, 0, &v->err), EET_OK);
     }
