@@ -59,7 +59,7 @@ eet_json *eet_command_error(const eet_error *err, const char *path) {
     return error;
 }
 
-/* EET_E_MEMORY: there is none for a document. */
+/* Not EET_OK: nobody gets the document. */
 static eet_status write_failure(const eet_error *err, const char *path) {
     eet_json *root = eet_json_object();
 
@@ -70,23 +70,19 @@ static eet_status write_failure(const eet_error *err, const char *path) {
 
 int eet_command_fail(const eet_command *command, const eet_error *err, const char *path,
                      bool json) {
-    if (!json || write_failure(err, path) == EET_E_MEMORY) {
+    if (!json || write_failure(err, path) != EET_OK) {
         print_failure(command, err, path);
     }
     return eet_status_exit_code((eet_status)err->status);
 }
 
-/* `told`: standard error has heard of a failure already, and once is enough. */
-static int finish(const eet_command *command, int code, bool told) {
+static int finish(const eet_command *command, int code) {
     const int exit_io = eet_status_exit_code(EET_E_IO);
     eet_error err = {.status = EET_OK};
 
     errno = 0;
-    if (fflush(stdout) == 0 && ferror(stdout) == 0) {
-        return code;
-    }
-    if (told && code == exit_io) {
-        return code;
+    if ((fflush(stdout) == 0 && ferror(stdout) == 0) || code == exit_io) {
+        return code; /* once it is told, it need not be told again */
     }
     (void)eet_fail_errno(&err, errno != 0 ? errno : EIO, "cannot write the output");
     err.offset = EET_NOWHERE;
@@ -121,5 +117,5 @@ int eet_command_main(const eet_command *command, int argc, char **argv, void *fi
         code = body(fields, &operands);
     }
     eet_command_end(command, fields, &operands);
-    return finish(command, code, code != 0 && !wants_json(command, argc, argv));
+    return finish(command, code);
 }

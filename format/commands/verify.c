@@ -255,12 +255,9 @@ static int verify_all(const fields *f, const eet_operands *operands) {
     eet_json_set_integer(root, "level", f->level);
     eet_json_set(root, "checked", names);
     eet_json_set(root, "files", list);
-    const eet_status status = eet_json_write(root, stdout, false, &err);
-
-    if (status == EET_E_IO) { /* which is told when the command ends */
-        return worse(code, eet_status_exit_code(status));
-    }
-    return status == EET_OK ? code : worse(code, eet_command_fail(&command, &err, NULL, false));
+    return eet_json_write(root, stdout, false, &err) == EET_OK
+               ? code
+               : worse(code, eet_command_fail(&command, &err, NULL, false));
 }
 
 static int body(void *given, const eet_operands *operands) {
