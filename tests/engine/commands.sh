@@ -66,6 +66,25 @@ true_of "the end" 'rows[0]["finish"] == "eos" and rows[0]["ids"][-1] == 100' \
     run --json '{"ids": [85, 90, 95]}'
 true_of "past the end" 'rows[0]["finish"] == "length" and len(rows[0]["ids"]) == 3' \
     run "--json --ignore-eos -n 3" '{"ids": [85, 90, 95]}'
+gives "the best beams" "$(lines 12,15,18,21 8,13,18,23)" \
+    eet-run "$work/gpt2.eet" --ids 3,6,9 --num-beams 4 --num-return 2 -n 4
+gives "a beam as it comes" 12,15,18 eet-run "$work/gpt2.eet" --ids 3,6,9 --num-beams 3 -n 3 --stream
+true_of "beams and what they are worth" 'len(rows[0]["beams"]) == 3 and len(rows) == 2 and
+    [b["score"] for b in rows[0]["beams"]] == sorted((b["score"] for b in rows[0]["beams"]), reverse=True)
+    and all(abs(b["score"] - sum(b["log_probs"]) / len(b["ids"])) < 1e-5 for b in rows[0]["beams"])
+    and rows[0]["ids"] == rows[0]["beams"][0]["ids"] and rows[1]["id"] == 4 and
+    rows[1]["beams"][0]["finish"] == "eos" and rows[1]["finish"] == "eos"' \
+    run "--json --num-beams 3 --num-return 3 -n 6" '{"ids": [3, 6, 9]}' '{"id": 4, "ids": [95, 97]}'
+true_of "sums, not means" 'all(abs(b["score"] - sum(b["log_probs"])) < 1e-5 for b in rows[0]["beams"])' \
+    run "--json --num-beams 3 --num-return 3 -n 6 --length-penalty 0" '{"ids": [3, 6, 9]}'
+true_of "a search that stops early" 'all(b["finish"] in ("eos", "stop") for b in rows[0]["beams"])' \
+    run "--json --num-beams 2 --num-return 2 --early-stopping first --stop 12,8" '{"ids": [3, 6, 9]}'
+true_of "rows beside each other are rows alone" 'rows[0]["beams"] == rows[2]["beams"] and
+    rows[1]["beams"] == rows[3]["beams"]' sh -c "
+    printf '%s\n' '{\"ids\": [3, 6]}' '{\"ids\": [40, 41, 42]}' >$work/two
+    for batch in 1 8; do
+        eet-run $work/gpt2.eet --json --num-beams 3 --num-return 3 -n 6 --batch \$batch <$work/two
+    done"
 true_of "events" '[r["position"] for r in rows if r["id"] == 1] == [3, 4] and
     [r["token"] for r in rows if r["id"] == 2] == [30, 32] and rows[-1]["finish"] == "length"' \
     run "--json --stream -n 2" '{"id": 1, "ids": [5, 10, 15]}' '{"id": 2, "ids": [26, 28]}'
@@ -83,6 +102,10 @@ fails "words for ids" 2 '--ids wants ids like 1,2,3, not "a,b"' eet-run "$work/g
 fails "a text too long" 6 "positions" \
     eet-run "$work/gpt2.eet" --ids "$(seq -s, 1 100),$(seq -s, 1 100)"
 fails "no such file" 5 "missing.eet" eet-run "$work/missing.eet" --ids 1
+fails "more beams than there are" 2 "--num-return is more than --num-beams" \
+    eet-run "$work/gpt2.eet" --ids 1 --num-beams 2 --num-return 3
+fails "a search that draws" 2 "a beam search draws no tokens" \
+    eet-run "$work/gpt2.eet" --ids 1 --num-beams 2 --temperature 1
 fails "an encoder that should go on" 3 "decoder" eet-run "$work/bert.eet" --ids 1
 fails "a decoder's pooler" 2 'no head "pooler"' \
     eet-encode "$work/gpt2.eet" --ids 1 --pooling pooler
