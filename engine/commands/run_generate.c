@@ -92,12 +92,12 @@ static eet_json *beam_of(const eet_beam *beam) {
     return object;
 }
 
-/* The beams that are wanted of each row. */
+/* The beams that are wanted of each row, or all when there are fewer texts. */
 static eet_status take_beams(eet_run *run, const eet_generation *generation) {
     const int32_t wanted = run->options->returned > 0 ? (int32_t)run->options->returned : 1;
     eet_status status = EET_OK;
 
-    for (int32_t row = 0; row < run->packed.rows && !run->cancelled; ++row) {
+    for (int32_t row = 0; row < run->packed.rows && status == EET_OK; ++row) {
         run->beams[row] = eet_json_array();
         for (int32_t i = 0; i < wanted && status == EET_OK; ++i) {
             eet_beam beam = {.size = sizeof beam};
@@ -106,6 +106,10 @@ static eet_status take_beams(eet_run *run, const eet_generation *generation) {
             if (status == EET_OK) {
                 eet_json_append(run->beams[row], beam_of(&beam));
             }
+        }
+        if (status == EET_E_ARGUMENT) {
+            eet_error_clear(run->err);
+            status = EET_OK;
         }
         if (status == EET_OK) {
             status = eet_json_check(run->beams[row], run->err);

@@ -75,6 +75,8 @@ true_of "beams and what they are worth" 'len(rows[0]["beams"]) == 3 and len(rows
     and rows[0]["ids"] == rows[0]["beams"][0]["ids"] and rows[1]["id"] == 4 and
     rows[1]["beams"][0]["finish"] == "eos" and rows[1]["finish"] == "eos"' \
     run "--json --num-beams 3 --num-return 3 -n 6" '{"ids": [3, 6, 9]}' '{"id": 4, "ids": [95, 97]}'
+true_of "all texts that there are" 'len(rows[0]["beams"]) == 101' \
+    run "--json --num-beams 120 --num-return 120 -n 1" '{"ids": [3, 6, 9]}'
 true_of "sums, not means" 'all(abs(b["score"] - sum(b["log_probs"])) < 1e-5 for b in rows[0]["beams"])' \
     run "--json --num-beams 3 --num-return 3 -n 6 --length-penalty 0" '{"ids": [3, 6, 9]}'
 true_of "a search that stops early" 'all(b["finish"] in ("eos", "stop") for b in rows[0]["beams"])' \
