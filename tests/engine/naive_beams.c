@@ -129,7 +129,7 @@ static bool advance(naive_search *f, int32_t length) {
     for (int32_t beam = 0; beam < f->open_count; ++beam) {
         add_candidates(f, beam, all + (ptrdiff_t)beam * f->vocab);
     }
-    qsort(all, (size_t)(f->open_count * f->vocab), sizeof *all, by_sum);
+    qsort(all, (size_t)f->open_count * (size_t)f->vocab, sizeof *all, by_sum);
     for (int32_t rank = 0; count < f->options->beams; ++rank) {
         const int32_t finish = finish_of(f, all[rank].token);
 

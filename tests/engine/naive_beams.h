@@ -26,6 +26,6 @@ typedef struct naive_search {
 } naive_search;
 
 /* Fills `kept`, best first; the other fields but counts and `open` are the caller's. */
-void naive_find(naive_search *search, const int32_t *prompt, int32_t count);
+void naive_find(naive_search *f, const int32_t *prompt, int32_t count);
 
 #endif

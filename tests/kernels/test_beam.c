@@ -100,9 +100,9 @@ static eet_beam_args make_args(const beam_case *c) {
         .history_stride = c->history,
         .history_length = length,
         .count = c->count,
-        .token = lab_block(4 * ROWS * c->count),
-        .score = lab_block(4 * ROWS * c->count),
-        .log_prob = lab_block(4 * ROWS * c->count),
+        .token = lab_block((int64_t)4 * ROWS * c->count),
+        .score = lab_block((int64_t)4 * ROWS * c->count),
+        .log_prob = lab_block((int64_t)4 * ROWS * c->count),
     };
 
     for (int64_t i = 0; i < ROWS * stride; ++i) {
