@@ -128,6 +128,36 @@ static void use_generation(eet_session *session, const eet_batch *batch, float *
     eet_generate_end(generation);
 }
 
+/* A fork that writes, and a search that forks. */
+static void use_forks(eet_session *session, const int32_t *ids, verdict *v) {
+    const int32_t start[] = {0, 3};
+    const int32_t to = 1;
+    eet_batch batch = {.size = sizeof batch, .rows = 1, .start = start, .tokens = ids};
+    const eet_generate_options how = {.size = sizeof how,
+                                      .beams = 2,
+                                      .max_new_tokens = 5,
+                                      .min_new_tokens = 2,
+                                      .repetition_penalty = 1.2};
+    eet_generation *generation = NULL;
+    eet_beam beam = {.size = sizeof beam};
+    eet_event event;
+    int32_t count = 0;
+
+    CALL(v, eet_step(session, &batch, NULL, 0, &v->err), EET_OK);
+    CALL(v, eet_sequence_fork(session, 0, to, &v->err), EET_OK);
+    batch.sequence = &to;
+    CALL(v, eet_step(session, &batch, NULL, 0, &v->err), EET_OK);
+    CALL(v, eet_sequence_trim(session, 0, 0, &v->err), EET_OK);
+    CALL(v, eet_sequence_trim(session, to, 0, &v->err), EET_OK);
+    CALL(v, eet_generate_begin(session, &batch, &how, &generation, &v->err), EET_OK);
+    do {
+        CALL(v, eet_generate_next(generation, &event, 1, &count, &v->err), EET_OK);
+    } while (count > 0);
+    CALL(v, eet_generate_beam(generation, 0, 1, &beam, &v->err), EET_OK);
+    eet_generate_end(generation);
+    CALL(v, eet_sequence_trim(session, to, 0, &v->err), EET_OK);
+}
+
 /* Every call that a session has; refused ones too. */
 static void use_session(eet_session *session, const int32_t *ids, float *data, bool decoder,
                         verdict *v) {
@@ -158,6 +188,7 @@ static void use_session(eet_session *session, const int32_t *ids, float *data, b
     for (int32_t i = 0; i < SLOTS; ++i) {
         CALL(v, eet_sequence_trim(session, i, 0, &v->err), EET_OK);
     }
+    use_forks(session, ids, v);
     eet_session_cancel(session);
     CALL(v, eet_step(session, &batch, outputs, 1, &v->err), EET_E_CANCELLED);
 }
