@@ -84,7 +84,7 @@ class Case:
     stdin: str = ""
     code: int = 0  # how it ends without a fault
     varies: bool = False  # what it prints is never the same
-    long: bool = False  # it runs when it is named
+    long: bool = False  # it runs with the plan `all`, and when it is named
     # kinds whose calls also come when the target has its name
     late: set = field(default_factory=lambda: {"sync", "close", "unlink", "alloc"})
 
@@ -148,10 +148,10 @@ def CASES(work: Path, bin_folder: Path) -> list:
         convert("convert-safetensors", made / "safetensors", "--hash-source", "--dtype", "f16",
                 "--metadata", "note=x", "--force", old=True),
         convert("convert-bert", POINTS / "bert_mlm", "--hash-source"),
-        convert("convert-shards", made / "shards", "--hash-source"),
+        convert("convert-shards", made / "shards", "--hash-source", long=True),
         convert("convert-bin-shards", made / "bin-shards"),
         convert("convert-sentence", POINTS / "sentence_dense", "--allow-nonfinite"),
-        convert("convert-heads", POINTS / "gpt2_double"),
+        convert("convert-heads", POINTS / "gpt2_double", long=True),
         convert("convert-json", made / "zip", "--json", "--clamp"),
         Case("inspect", "eet-inspect", ["--sections", gpt2]),
         Case("inspect-json", "eet-inspect", ["--json", bert]),
@@ -180,7 +180,7 @@ def CASES(work: Path, bin_folder: Path) -> list:
         Case("diff-twins", "eet-diff", [gpt2, twin]),
         Case("diff", "eet-diff", ["--stats", gpt2, half], code=1),
         Case("diff-json", "eet-diff", ["--stats", "--json", gpt2, half], code=1),
-        Case("diff-other", "eet-diff", [gpt2, bert], code=1),
+        Case("diff-other", "eet-diff", [gpt2, bert], code=1, long=True),
         Case("bench", "eet-bench", ["--random", "layers=1,hidden=16,heads=2,vocab=32", "-p", "4", "-n",
                                     "2", "-r", "1", "-t", "1"], varies=True, long=True),
         Case("bench-file", "eet-bench", [gpt2, "-p", "4", "-n", "2", "-r", "1", "-t", "1",

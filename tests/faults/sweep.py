@@ -173,7 +173,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="eet-faults-") as made:
         work = Path(made).resolve()
         for case in CASES(work, BIN):
-            if case.name not in names and (names or case.long):
+            if case.name not in names and (names or (case.long and plan != "all")):
                 continue
             found, count, codes = sweep(plan, case, work)
             failed += len(found)
