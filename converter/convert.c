@@ -61,21 +61,52 @@ static eet_status make_plan(eet_conversion *c, eet_error *err) {
     if (status == EET_OK) {
         status = eet_settle_twins(c->source, &c->plan, err);
     }
-    if (status == EET_OK) {
-        c->number = calloc((size_t)c->plan.places + 1, sizeof *c->number);
-        if (c->number == NULL) {
-            status = eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a plan");
-        }
-    }
     prefix_weights(c, err);
     return status;
+}
+
+static eet_status make_numbers(eet_conversion *c, eet_error *err) {
+    c->number = calloc((size_t)c->plan.places + 1, sizeof *c->number);
+    return c->number != NULL ? EET_OK
+                             : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a plan");
+}
+
+static eet_status read_sentence(eet_conversion *c, const char *folder, eet_error *err) {
+    return eet_sentence_read(folder, !c->options.no_sentence_head, c->options.follow_symlinks,
+                             &c->sentence, &c->notes, err);
+}
+
+/* A folder's modules say where in it the model is. Those beside a file are its own where
+ * they say that it lies right there. */
+static eet_status find_inputs(eet_conversion *c, const char *operand, eet_error *err) {
+    const eet_convert_options *o = &c->options;
+    struct stat about;
+    const bool is_folder = stat(operand, &about) == 0 && S_ISDIR(about.st_mode);
+    eet_status status = is_folder ? read_sentence(c, operand, err) : EET_OK;
+
+    if (status == EET_OK) {
+        status = eet_inputs_find(operand, c->sentence.inside != NULL ? c->sentence.inside : "",
+                                 o->config, o->weights, &c->inputs, &c->notes, err);
+    }
+    if (status == EET_OK && !is_folder && c->inputs.folder != NULL) {
+        status = read_sentence(c, c->inputs.folder, err);
+        if (c->sentence.inside != NULL && c->sentence.inside[0] != '\0') {
+            eet_sentence_free(&c->sentence);
+        }
+    }
+    return status;
+}
+
+static eet_status attach_sentence(eet_conversion *c, eet_error *err) {
+    return c->sentence.head
+               ? eet_sentence_attach(&c->sentence, c->options.follow_symlinks, &c->plan, err)
+               : EET_OK;
 }
 
 eet_status eet_conversion_open(const char *operand, const eet_convert_options *options,
                                eet_conversion *out, eet_error *err) {
     *out = (eet_conversion){.options = *options};
-    eet_status status =
-        eet_inputs_find(operand, options->config, options->weights, &out->inputs, &out->notes, err);
+    eet_status status = find_inputs(out, operand, err);
 
     if (status == EET_OK) {
         status = open_source(out, err);
@@ -83,7 +114,13 @@ eet_status eet_conversion_open(const char *operand, const eet_convert_options *o
     if (status == EET_OK) {
         status = read_config(out, err);
     }
-    return status == EET_OK ? make_plan(out, err) : status;
+    if (status == EET_OK) {
+        status = make_plan(out, err);
+    }
+    if (status == EET_OK) {
+        status = attach_sentence(out, err);
+    }
+    return status == EET_OK ? make_numbers(out, err) : status;
 }
 
 void eet_conversion_free(eet_conversion *c) {
@@ -92,6 +129,7 @@ void eet_conversion_free(eet_conversion *c) {
     eet_inputs_free(&c->inputs);
     eet_notes_free(&c->notes);
     eet_config_free(&c->config);
+    eet_sentence_free(&c->sentence);
     free(c->config_text);
     free(c->number);
     free(c->digests);
@@ -100,9 +138,10 @@ void eet_conversion_free(eet_conversion *c) {
 
 /* ---- declaring ---------------------------------------------------------- */
 
-static eet_status declare_asset(eet_conversion *c, eet_writer *writer, const eet_asset_row *row,
-                                eet_error *err) {
-    char *path = eet_path_join(c->inputs.folder, row->name);
+/* A file of `folder`, if it is there. */
+static eet_status declare_asset(eet_conversion *c, eet_writer *writer, const char *folder,
+                                const eet_asset_row *row, bool *there, eet_error *err) {
+    char *path = eet_path_join(folder, row->name);
     char *bytes = NULL;
     uint64_t size = 0;
     struct stat about;
@@ -110,7 +149,8 @@ static eet_status declare_asset(eet_conversion *c, eet_writer *writer, const eet
     if (path == NULL) {
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
     }
-    if (lstat(path, &about) != 0) {
+    *there = lstat(path, &about) == 0;
+    if (!*there) {
         const int number = errno;
 
         free(path);
@@ -130,15 +170,23 @@ static eet_status declare_asset(eet_conversion *c, eet_writer *writer, const eet
     return status;
 }
 
-/* config.json is the one that was read, wherever it lies. */
+/* config.json is the one that was read, wherever it lies. Where modules put the model into
+ * a folder of its own, some assets lie above it. */
 static eet_status declare_assets(eet_conversion *c, eet_writer *writer, eet_error *err) {
+    const bool is_inside = c->sentence.inside != NULL && c->sentence.inside[0] != '\0';
     eet_status status =
         eet_writer_asset(writer, "config.json", false, c->config_text, c->config_bytes, err);
 
     for (int i = 0; status == EET_OK && c->inputs.folder != NULL && eet_asset_rows[i].name != NULL;
          i++) {
-        if (strcmp(eet_asset_rows[i].name, "config.json") != 0) {
-            status = declare_asset(c, writer, &eet_asset_rows[i], err);
+        const eet_asset_row *row = &eet_asset_rows[i];
+        bool there = strcmp(row->name, "config.json") == 0;
+
+        if (!there) {
+            status = declare_asset(c, writer, c->inputs.folder, row, &there, err);
+        }
+        if (status == EET_OK && !there && is_inside) {
+            status = declare_asset(c, writer, c->sentence.folder, row, &there, err);
         }
     }
     return status;
@@ -224,6 +272,9 @@ eet_status eet_conversion_write(eet_conversion *c, eet_writer *writer,
     c->at_target = emitter.at_target;
     if (status == EET_OK) {
         status = eet_source_check(c->source, err);
+    }
+    for (int32_t i = 0; status == EET_OK && i < c->sentence.denses; i++) {
+        status = eet_source_check(c->sentence.dense[i].source, err);
     }
     if (!c->at_target) {
         prefix_weights(c, err);

@@ -8,11 +8,12 @@
 
 #include "converter/emit.h"
 #include "converter/inputs.h"
+#include "converter/sentence.h"
 
 typedef struct eet_convert_options {
     const char *config, *weights, *arch, *allow_unused; /* NULL: not given */
     eet_emit_options emit;
-    bool hash_source, follow_symlinks;
+    bool hash_source, follow_symlinks, no_sentence_head;
     const char *const *metadata; /* "KEY=VALUE", metadata_count of them */
     int32_t metadata_count;
 } eet_convert_options;
@@ -29,6 +30,7 @@ typedef struct eet_conversion {
     char *config_text;
     uint64_t config_bytes;
     eet_config config;
+    eet_sentence sentence;
     eet_plan plan;
     eet_notes notes;
     int32_t *number;          /* of each place in the writer */

@@ -19,7 +19,7 @@ static int32_t parts_of(const eet_place *place) {
     return place->rule->parts == 0 ? 1 : place->rule->parts;
 }
 
-eet_status eet_emit_dtype(const eet_source *source, const eet_plan *plan, int32_t place,
+eet_status eet_emit_dtype(eet_source *source, const eet_plan *plan, int32_t place,
                           const eet_emit_options *options, eet_dtype *out, eet_error *err) {
     const eet_place *p = &plan->place[place];
 
@@ -28,6 +28,7 @@ eet_status eet_emit_dtype(const eet_source *source, const eet_plan *plan, int32_
     if (options->dtype != EET_DTYPE_NONE) {
         return EET_OK;
     }
+    source = eet_place_source(p, source);
     const eet_source_tensor *first = eet_source_at(source, p->tensor[0]);
 
     *out = kept_dtype(first->dtype);
@@ -68,6 +69,7 @@ typedef struct shape2 {
 
 typedef struct carrying {
     eet_emitter *e;
+    eet_source *source;
     const eet_source_tensor *tensor;
     eet_cast cast;
     int32_t number;
@@ -165,7 +167,7 @@ static eet_status carry(carrying *c, const eet_rule *rule, eet_error *err) {
     const shape2 shape = {t->shape[0], t->rank > 1 ? t->shape[1] : 1};
     const void *data = NULL;
     const uint64_t drop = rule->drop_rows * shape.columns;
-    eet_status status = eet_source_view(c->e->source, t, &data, err);
+    eet_status status = eet_source_view(c->source, t, &data, err);
 
     if (status != EET_OK) {
         return status;
@@ -186,8 +188,9 @@ eet_status eet_emit_place(eet_emitter *e, int32_t place, int32_t number, eet_err
     eet_status status = eet_emit_dtype(e->source, e->plan, place, e->options, &dtype, err);
 
     for (int32_t k = 0; status == EET_OK && k < parts_of(p); k++) {
-        const eet_source_tensor *t = eet_source_at(e->source, p->tensor[k]);
-        carrying c = {e, t, {t->dtype, dtype, e->options->clamp}, number, {0}};
+        eet_source *source = eet_place_source(p, e->source);
+        const eet_source_tensor *t = eet_source_at(source, p->tensor[k]);
+        carrying c = {e, source, t, {t->dtype, dtype, e->options->clamp}, number, {0}};
 
         status = carry(&c, p->rule, err);
         add_stats(&e->total, &c.stats);

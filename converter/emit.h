@@ -17,7 +17,7 @@ typedef struct eet_emit_options {
 eet_status eet_settle_twins(eet_source *source, eet_plan *plan, eet_error *err);
 
 /* The dtype that a place is written in. E_AMBIGUOUS where its parts differ. */
-eet_status eet_emit_dtype(const eet_source *source, const eet_plan *plan, int32_t place,
+eet_status eet_emit_dtype(eet_source *source, const eet_plan *plan, int32_t place,
                           const eet_emit_options *options, eet_dtype *out, eet_error *err);
 
 /* Appends all of place number `place` (no alias) as tensor `number`; a NaN, an

@@ -48,6 +48,9 @@ const eet_asset_row eet_asset_rows[] = {
     {"vocab.bpe", true},
     {"sentencepiece.bpe.model", true},
     {"spiece.model", true},
+    {"modules.json", false},
+    {"sentence_bert_config.json", true},
+    {"config_sentence_transformers.json", true},
     {NULL, false},
 };
 
@@ -149,7 +152,7 @@ static char *path_of(int folder) {
 
 /* The folder itself, if links lead to it: they may lead elsewhere before all of its files
  * are read. Where that cannot be, as given. */
-static char *settled(const char *folder) {
+char *eet_path_settled(const char *folder) {
     const int fd = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
     char *path = fd >= 0 ? path_of(fd) : NULL;
 
@@ -157,6 +160,14 @@ static char *settled(const char *folder) {
         (void)close(fd);
     }
     return path != NULL ? path : strdup(folder);
+}
+
+static char *settled_inside(const char *folder, const char *inside) {
+    char *path = inside[0] != '\0' ? eet_path_join(folder, inside) : strdup(folder);
+    char *whole = path != NULL ? eet_path_settled(path) : NULL;
+
+    free(path);
+    return whole;
 }
 
 /* The folder that a file lies in. */
@@ -173,7 +184,7 @@ static char *folder_of(const char *path) {
 static eet_status settle_file(const char *operand, eet_inputs *out, eet_error *err) {
     char *folder = folder_of(operand);
 
-    out->folder = folder != NULL ? settled(folder) : NULL;
+    out->folder = folder != NULL ? eet_path_settled(folder) : NULL;
     free(folder);
     out->weights = out->folder != NULL ? eet_path_join(out->folder, eet_base_name(operand)) : NULL;
     return out->weights != NULL ? eet_hint_at_part(operand, err)
@@ -217,8 +228,8 @@ static eet_status find_config(const char *config, eet_inputs *found, eet_error *
                                  : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
 }
 
-eet_status eet_inputs_find(const char *operand, const char *config, const char *weights,
-                           eet_inputs *out, eet_notes *notes, eet_error *err) {
+eet_status eet_inputs_find(const char *operand, const char *inside, const char *config,
+                           const char *weights, eet_inputs *out, eet_notes *notes, eet_error *err) {
     eet_inputs found = {0};
     struct stat about;
     eet_status status = EET_OK;
@@ -231,7 +242,7 @@ eet_status eet_inputs_find(const char *operand, const char *config, const char *
                               "nothing is downloaded");
     }
     if (S_ISDIR(about.st_mode)) {
-        found.folder = settled(operand);
+        found.folder = settled_inside(operand, inside);
         status = found.folder != NULL
                      ? find_in_folder(found.folder, weights, &found, notes, err)
                      : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");

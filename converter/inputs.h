@@ -16,17 +16,20 @@ typedef struct eet_inputs {
 } eet_inputs;
 
 /* `operand` is a directory or a file; `config` and `weights` are the user's
- * choices, or NULL. In a directory safetensors goes before .bin, and one file
- * before several; an adapter and other frameworks' files are E_UNSUPPORTED by
- * name, one part of several E_ARGUMENT. Links on the way to a directory are
+ * choices, or NULL; `inside` is where in a directory the model is, "" itself. In a directory
+ * safetensors goes before .bin, and one file before several; an adapter and other frameworks' files
+ * are E_UNSUPPORTED by name, one part of several E_ARGUMENT. Links on the way to a directory are
  * followed, once. Nothing is opened but directories. */
-eet_status eet_inputs_find(const char *operand, const char *config, const char *weights,
-                           eet_inputs *out, eet_notes *notes, eet_error *err);
+eet_status eet_inputs_find(const char *operand, const char *inside, const char *config,
+                           const char *weights, eet_inputs *out, eet_notes *notes, eet_error *err);
 void eet_inputs_free(eet_inputs *inputs);
 
 /* "folder/name", owned by the caller; NULL: no memory. */
 char *eet_path_join(const char *folder, const char *name);
 const char *eet_base_name(const char *path);
+/* The folder itself, without the links that lead to it, where that can be told and read. Owned by
+ * the caller; NULL: no memory. */
+char *eet_path_settled(const char *folder);
 
 /* Files that are carried along when they are there. */
 typedef struct eet_asset_row {

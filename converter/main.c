@@ -14,6 +14,7 @@
 typedef struct settings {
     const char *output, *config, *weights, *arch, *dtype, *allow_unused;
     bool dry_run, json, force, hash_source, clamp, allow_nonfinite, follow_symlinks, quiet;
+    bool no_sentence_head;
     bool print_supported_models;
     eet_option_list metadata;
 } settings;
@@ -22,6 +23,11 @@ typedef struct settings {
     {                                                                   \
         .name = (option_name), .kind = EET_OPTION_FLAG, .help = (text), \
         .offset = offsetof(settings, field)                             \
+    }
+#define BRIEF(field, option_name, text)                                                \
+    {                                                                                  \
+        .name = (option_name), .kind = EET_OPTION_FLAG, .brief = true, .help = (text), \
+        .offset = offsetof(settings, field)                                            \
     }
 #define STRING(field, option_name, what, text)                                             \
     {                                                                                      \
@@ -53,7 +59,8 @@ static const eet_option options[] = {
      .value = "KEY=VALUE",
      .help = "a note to keep in the file, repeatable",
      .offset = offsetof(settings, metadata)},
-    FLAG(hash_source, "hash-source", "keep the SHA-256 of the checkpoint too"),
+    BRIEF(no_sentence_head, "no-sentence-head", "leave out what modules.json adds to the model"),
+    BRIEF(hash_source, "hash-source", "keep the SHA-256 of the checkpoint too"),
     FLAG(follow_symlinks, "follow-symlinks", "follow any symbolic link"),
     FLAG(force, "force", "replace FILE"),
     FLAG(dry_run, "dry-run", "say what would be done, write nothing"),
@@ -123,13 +130,18 @@ static eet_status check_inputs(const eet_conversion *c, const char *target, eet_
     if (stat(target, &about) != 0) {
         return EET_OK;
     }
-    const bool is_config = stat(c->inputs.config, &config) == 0 && config.st_dev == about.st_dev &&
-                           config.st_ino == about.st_ino;
+    bool is_input = stat(c->inputs.config, &config) == 0 && config.st_dev == about.st_dev &&
+                    config.st_ino == about.st_ino;
 
-    return is_config || eet_source_is_of(c->source, (uint64_t)about.st_dev, (uint64_t)about.st_ino)
-               ? eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                          "it is what is converted; -o FILE names another")
-               : EET_OK;
+    for (int32_t i = -1; i < c->sentence.denses; i++) {
+        const eet_source *source = i < 0 ? c->source : c->sentence.dense[i].source;
+
+        is_input = is_input || (source != NULL && eet_source_is_of(source, (uint64_t)about.st_dev,
+                                                                   (uint64_t)about.st_ino));
+    }
+    return is_input ? eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                               "it is what is converted; -o FILE names another")
+                    : EET_OK;
 }
 
 /* The file to write: -o, or the model's name here. */
@@ -237,6 +249,7 @@ static int run(const settings *s, const char *operand) {
         .emit = {wanted_dtype(s), s->clamp, s->allow_nonfinite},
         .hash_source = s->hash_source,
         .follow_symlinks = s->follow_symlinks,
+        .no_sentence_head = s->no_sentence_head,
         .metadata = s->metadata.items,
         .metadata_count = s->metadata.count,
     };

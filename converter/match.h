@@ -15,6 +15,7 @@ typedef struct eet_place {
     const eet_rule *rule;          /* what happens on the way; NULL: nothing fills it */
     int32_t tensor[EET_MAX_PARTS]; /* of the source, rule->parts of them; -1 missing */
     int32_t share;                 /* place that holds its tensor, or -1 */
+    eet_source *source;            /* of the tensors; NULL: the checkpoint itself */
 } eet_place;
 
 /* Two tensors of the source that have to hold the same numbers. */
@@ -23,6 +24,11 @@ typedef struct eet_twin {
     int32_t tied; /* place to become an alias when they do, or -1 */
     bool must;    /* where they differ it is an error */
 } eet_twin;
+
+/* Where a place's tensors are. */
+static inline eet_source *eet_place_source(const eet_place *place, eet_source *checkpoint) {
+    return place->source != NULL ? place->source : checkpoint;
+}
 
 typedef struct eet_plan {
     const eet_class *class;

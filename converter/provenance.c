@@ -18,6 +18,13 @@ typedef struct key_text {
     char text[48];
 } key_text;
 
+/* The files src.0, src.1 ... */
+typedef struct listing {
+    eet_conversion *c;
+    eet_kv_builder *prov;
+    int32_t number; /* the next */
+} listing;
+
 static eet_status hash_file(eet_source *source, int32_t index, uint8_t digest[32], eet_error *err) {
     const uint64_t size = eet_source_file_at(source, index)->bytes;
     eet_sha256 *hash = eet_sha256_create();
@@ -72,8 +79,11 @@ static const char *file_key(key_text *key, int32_t number, const char *property)
 }
 
 /* The digest of a file, which is read once however often the provenance is made. */
-static eet_status digest_of(eet_conversion *c, int32_t i, const uint8_t **digest, eet_error *err) {
-    const size_t files = (size_t)eet_source_files(c->source);
+static eet_status digest_of(const listing *l, eet_source *source, int32_t i, const uint8_t **digest,
+                            eet_error *err) {
+    eet_conversion *c = l->c;
+    const size_t files =
+        (size_t)eet_source_files(c->source) + EET_SENTENCE_FILES + EET_SENTENCE_DENSES + 1;
 
     if (c->digests == NULL) {
         c->digests = calloc(files, sizeof *c->digests);
@@ -81,8 +91,8 @@ static eet_status digest_of(eet_conversion *c, int32_t i, const uint8_t **digest
     if (c->digests == NULL) {
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for hashing");
     }
-    eet_file_digest *kept = &c->digests[i];
-    const eet_status status = kept->known ? EET_OK : hash_file(c->source, i, kept->sha256, err);
+    eet_file_digest *kept = &c->digests[l->number];
+    const eet_status status = kept->known ? EET_OK : hash_file(source, i, kept->sha256, err);
 
     kept->known = status == EET_OK;
     *digest = kept->sha256;
@@ -90,55 +100,88 @@ static eet_status digest_of(eet_conversion *c, int32_t i, const uint8_t **digest
 }
 
 /* An index is small, and is told apart by its digest as a configuration is. */
-static eet_status add_file(eet_conversion *c, int32_t i, eet_kv_builder *prov, eet_error *err) {
-    const eet_source_file *file = eet_source_file_at(c->source, i);
-    const bool is_index = i == 0 && eet_source_files(c->source) > 1;
+static eet_status add_file(const listing *l, eet_source *source, int32_t i, const char *name,
+                           eet_error *err) {
+    const eet_source_file *file = eet_source_file_at(source, i);
+    const bool is_index = i == 0 && eet_source_files(source) > 1;
+    eet_kv_builder *prov = l->prov;
     const uint8_t *digest = NULL;
     eet_hex_text hex;
     key_text key;
 
-    set_name(prov, file_key(&key, i, "name"), file->name);
-    eet_kv_set_string(prov, file_key(&key, i, "kind"), 0, file->kind);
-    eet_kv_set_u64(prov, file_key(&key, i, "bytes"), 0, file->bytes);
+    set_name(prov, file_key(&key, l->number, "name"), name);
+    eet_kv_set_string(prov, file_key(&key, l->number, "kind"), 0, file->kind);
+    eet_kv_set_u64(prov, file_key(&key, l->number, "bytes"), 0, file->bytes);
     if (file->serialization_id != NULL) {
-        eet_kv_set_string(prov, file_key(&key, i, "serialization_id"), 0, file->serialization_id);
+        eet_kv_set_string(prov, file_key(&key, l->number, "serialization_id"), 0,
+                          file->serialization_id);
     }
     if (file->crcless) {
-        eet_kv_set_bool(prov, file_key(&key, i, "crcless"), 0, true);
+        eet_kv_set_bool(prov, file_key(&key, l->number, "crcless"), 0, true);
     }
-    if (!c->options.hash_source && !is_index) {
+    if (!l->c->options.hash_source && !is_index) {
         return EET_OK;
     }
-    const eet_status status = digest_of(c, i, &digest, err);
+    const eet_status status = digest_of(l, source, i, &digest, err);
 
     if (status == EET_OK) {
-        eet_kv_set_string(prov, file_key(&key, i, "sha256"), 0, eet_format_sha256(&hex, digest));
+        eet_kv_set_string(prov, file_key(&key, l->number, "sha256"), 0,
+                          eet_format_sha256(&hex, digest));
     }
     return status;
 }
 
-static eet_status add_weights(eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
+static eet_status add_weights(const eet_conversion *c, listing *l, eet_error *err) {
     eet_status status = EET_OK;
 
     for (int32_t i = 0; status == EET_OK && i < eet_source_files(c->source); i++) {
-        status = add_file(c, i, prov, err);
+        status = add_file(l, c->source, i, eet_source_file_at(c->source, i)->name, err);
+        l->number++;
     }
     return status;
 }
 
-static eet_status add_config(const eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
-    const int32_t number = eet_source_files(c->source);
-    uint8_t digest[32];
+/* A small file that was read: it is told apart by its digest. */
+static void add_small(listing *l, const char *name, uint64_t bytes, const uint8_t digest[32]) {
     eet_hex_text hex;
     key_text key;
+
+    set_name(l->prov, file_key(&key, l->number, "name"), name);
+    eet_kv_set_string(l->prov, file_key(&key, l->number, "kind"), 0, "config");
+    eet_kv_set_u64(l->prov, file_key(&key, l->number, "bytes"), 0, bytes);
+    eet_kv_set_string(l->prov, file_key(&key, l->number, "sha256"), 0,
+                      eet_format_sha256(&hex, digest));
+    l->number++;
+}
+
+static eet_status add_config(const eet_conversion *c, listing *l, eet_error *err) {
+    uint8_t digest[32];
     const eet_status status = hash_memory(c->config_text, c->config_bytes, digest, err);
 
     if (status == EET_OK) {
-        set_name(prov, file_key(&key, number, "name"), eet_base_name(c->inputs.config));
-        eet_kv_set_string(prov, file_key(&key, number, "kind"), 0, "config");
-        eet_kv_set_u64(prov, file_key(&key, number, "bytes"), 0, c->config_bytes);
-        eet_kv_set_string(prov, file_key(&key, number, "sha256"), 0,
-                          eet_format_sha256(&hex, digest));
+        add_small(l, eet_base_name(c->inputs.config), c->config_bytes, digest);
+    }
+    return status;
+}
+
+/* What was read for a sentence's head, by its path in the folder. */
+static eet_status add_sentence(const eet_conversion *c, listing *l, eet_error *err) {
+    eet_status status = EET_OK;
+
+    for (int32_t i = 0; i < c->sentence.files; i++) {
+        const eet_sentence_file *file = &c->sentence.file[i];
+
+        add_small(l, file->name, file->bytes, file->sha256);
+    }
+    for (int32_t i = 0; status == EET_OK && i < c->sentence.denses; i++) {
+        const eet_sentence_dense *dense = &c->sentence.dense[i];
+        char *name = eet_path_join(dense->path, eet_source_file_at(dense->source, 0)->name);
+
+        status = name != NULL
+                     ? add_file(l, dense->source, 0, name, err)
+                     : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for provenance");
+        l->number++;
+        free(name);
     }
     return status;
 }
@@ -159,7 +202,8 @@ static eet_status add_map(const eet_conversion *c, eet_kv_builder *prov, eet_err
         (void)eet_place_named(&name, place);
         for (int32_t k = 0; k < EET_MAX_PARTS; k++) {
             if (place->rule != NULL && place->tensor[k] >= 0) {
-                const eet_source_tensor *t = eet_source_at(c->source, place->tensor[k]);
+                const eet_source_tensor *t =
+                    eet_source_at(eet_place_source(place, c->source), place->tensor[k]);
 
                 eet_sha256_add(hash, t->name, t->name_bytes);
                 eet_sha256_add(hash, " -> ", 4);
@@ -206,6 +250,9 @@ static eet_status add_options(const eet_conversion *c, eet_kv_builder *prov, eet
     (void)snprintf(dtype, sizeof dtype, "dtype=%s",
                    o->emit.dtype == EET_DTYPE_NONE ? "keep" : eet_dtype_name(o->emit.dtype));
     list[count++] = dtype;
+    if (o->no_sentence_head) {
+        list[count++] = "no-sentence-head";
+    }
     eet_kv_set_strings(prov, "conv.options", 0, list, count);
     free(allow);
     return EET_OK;
@@ -238,10 +285,14 @@ static eet_status add_metadata(const eet_conversion *c, eet_kv_builder *prov, ee
 }
 
 eet_status eet_conversion_provenance(eet_conversion *c, eet_kv_builder *prov, eet_error *err) {
-    eet_status status = add_weights(c, prov, err);
+    listing list = {c, prov, 0};
+    eet_status status = add_weights(c, &list, err);
 
     if (status == EET_OK) {
-        status = add_config(c, prov, err);
+        status = add_config(c, &list, err);
+    }
+    if (status == EET_OK) {
+        status = add_sentence(c, &list, err);
     }
     if (status == EET_OK) {
         status = add_map(c, prov, err);

@@ -23,7 +23,8 @@ static void place_sources(const eet_conversion *c, const eet_place *place, char 
     }
     for (int32_t k = 0; k < EET_MAX_PARTS && at < room; k++) {
         if (place->tensor[k] >= 0) {
-            const eet_source_tensor *t = eet_source_at(c->source, place->tensor[k]);
+            const eet_source_tensor *t =
+                eet_source_at(eet_place_source(place, c->source), place->tensor[k]);
             eet_shown shown;
 
             at += (size_t)snprintf(text + at, room - at, "%s%s", k == 0 ? "" : " | ",
@@ -61,8 +62,20 @@ static eet_status print_table(const eet_conversion *c, eet_error *err) {
     return eet_table_end(table, stdout, err);
 }
 
+/* Is there a head that scores the words of a decoder? */
 static bool generates(const eet_conversion *c) {
-    return c->plan.facts.stack[EET_DEC].present && c->plan.facts.heads > 0;
+    const eet_facts *facts = &c->plan.facts;
+    const uint16_t out = eet_role(EET_GROUP_HEAD, EET_SLOT_HEAD_OUT, false);
+
+    for (int32_t p = 0; p < c->plan.places && facts->stack[EET_DEC].present; p++) {
+        const eet_place *place = &c->plan.place[p];
+
+        if (place->role == out && facts->head[place->layer].take == EET_TAKE_EVERY &&
+            place->dims[0] == (uint64_t)facts->stack[EET_DEC].vocab_rows) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* Between quotes of a shell, which take everything but their own kind. */
@@ -145,7 +158,9 @@ static eet_json *list_places(const eet_conversion *c) {
         }
         for (int32_t k = 0; place->share < 0 && k < EET_MAX_PARTS; k++) {
             if (place->tensor[k] >= 0) {
-                eet_json_append_string(from, eet_source_at(c->source, place->tensor[k])->name);
+                eet_source *source = eet_place_source(place, c->source);
+
+                eet_json_append_string(from, eet_source_at(source, place->tensor[k])->name);
             }
         }
         eet_json_set_string(entry, "name", eet_place_named(&name, place));

@@ -11,11 +11,11 @@
 #include "engine/commands/records.h"
 #include "format/cli/signals.h"
 
-enum { DEFAULT_BATCH = 16, DEFAULT_AT_ONCE = 2048 };
+enum { DEFAULT_BATCH = 16, DEFAULT_AT_ONCE = 2048, MAX_OUTPUTS = 16 };
 
 typedef struct encode_options {
-    eet_option_list ids;
-    const char *pooling, *head, *format, *output;
+    eet_option_list ids, heads;
+    const char *pooling, *format, *output;
     int64_t batch, threads;
     bool normalize, force;
 } encode_options;
@@ -31,14 +31,14 @@ static const eet_option options[] = {
     {.name = "pooling",
      .kind = EET_OPTION_CHOICE,
      .value = "HOW",
-     .choices = "none|cls|mean|pooler",
-     .help = "none: one a token; cls, mean (default), pooler: one a row",
+     .choices = "none|cls|last|mean|pooler",
+     .help = "none: one a token; others: one a row",
      .offset = AT(pooling)},
     {.name = "head",
-     .kind = EET_OPTION_STRING,
+     .kind = EET_OPTION_LIST,
      .value = "NAME",
-     .help = "the values of a head of the model instead",
-     .offset = AT(head)},
+     .help = "the values of a head of the model, repeatable",
+     .offset = AT(heads)},
     {.name = "normalize", .help = "scale vectors to length 1", .offset = AT(normalize)},
     {.name = "format",
      .kind = EET_OPTION_CHOICE,
@@ -87,40 +87,64 @@ static const eet_command command = {
     .suffix = ".eet",
 };
 
+/* One output of a call. */
+typedef struct wanted {
+    const char *name; /* of a head, or NULL */
+    int32_t head, take, width;
+    int64_t rows; /* of the call at hand */
+    float *values;
+} wanted;
+
 typedef struct encoding {
     const encode_options *options;
     eet_model *model;
     eet_session *session;
+    int32_t at_once; /* tokens that the session computes at once */
     eet_packed packed;
     eet_npy *npy; /* NULL: JSON Lines */
-    int32_t head, take, width;
+    wanted output[MAX_OUTPUTS];
+    int32_t outputs;
+    int32_t *at;     /* of one call, for heads that take what is given */
     const char *key; /* of a result in JSON */
-    float *values;   /* of one call */
     eet_error *err;
 } encoding;
 
 /* ---- what is wanted ------------------------------------------------------ */
 
-static eet_status find_head(encoding *e, const char *name, const eet_model_info *info) {
-    eet_shown shown;
-
-    for (int32_t i = 0; i < info->heads; ++i) {
-        eet_head_info head = {.size = sizeof head};
-
-        if (eet_model_head(e->model, i, &head, NULL) == EET_OK && strcmp(head.name, name) == 0) {
-            e->head = i;
-            e->take = head.take == EET_TAKE_GIVEN ? EET_TAKE_EVERY : head.take;
-            e->width = head.width;
-            return EET_OK;
+/* The head of this name, or -1. */
+static int32_t number_of(const encoding *e, const char *name, eet_head_info *head) {
+    *head = (eet_head_info){.size = sizeof *head};
+    for (int32_t i = 0; eet_model_head(e->model, i, head, NULL) == EET_OK; ++i) {
+        if (strcmp(head->name, name) == 0) {
+            return i;
         }
     }
-    return eet_fail(e->err, EET_E_ARGUMENT, EET_NOWHERE,
-                    "the model has no head \"%s\"; eet-inspect lists them",
-                    eet_show(&shown, name, strlen(name)));
+    return -1;
 }
 
-static eet_status choose_output(encoding *e) {
-    const char *pooling = e->options->pooling != NULL ? e->options->pooling : "mean";
+static eet_status add_head(encoding *e, const char *name) {
+    eet_head_info head;
+    const int32_t number = number_of(e, name, &head);
+    eet_shown shown;
+
+    if (number < 0) {
+        return eet_fail(e->err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "the model has no head \"%s\"; eet-inspect lists them",
+                        eet_show(&shown, name, strlen(name)));
+    }
+    for (int32_t i = 0; i < e->outputs; ++i) {
+        if (e->output[i].head == number) {
+            return eet_fail(e->err, EET_E_ARGUMENT, EET_NOWHERE, "--head %s is given twice",
+                            head.name);
+        }
+    }
+    e->output[e->outputs++] =
+        (wanted){.name = head.name, .head = number, .take = head.take, .width = head.width};
+    return EET_OK;
+}
+
+/* The hidden states, pooled in a way that needs no head. */
+static eet_status add_hidden(encoding *e, int32_t take) {
     eet_model_info info = {.size = sizeof info};
     eet_fact hidden = {.size = sizeof hidden}; /* of the stack that an encoding runs */
     eet_status status = eet_model_describe(e->model, &info, e->err);
@@ -129,39 +153,71 @@ static eet_status choose_output(encoding *e) {
         status = eet_model_fact(e->model, info.has_encoder ? "enc.hidden" : "dec.hidden", &hidden,
                                 e->err);
     }
+    e->output[e->outputs++] =
+        (wanted){.head = EET_HIDDEN, .take = take, .width = (int32_t)hidden.integer};
+    return status;
+}
 
-    if (status != EET_OK) {
-        return status;
-    }
-    e->head = EET_HIDDEN;
-    e->width = (int32_t)hidden.integer;
-    e->key = "embedding";
-    if (e->options->head != NULL) {
-        e->key = "values";
-        return find_head(e, e->options->head, &info);
+/* Of --pooling, and of neither: what the model says of itself, else a mean. */
+static eet_status choose_pooling(encoding *e, const char *pooling) {
+    static const struct {
+        const char *name;
+        int32_t take;
+    } takes[] = {{"none", EET_TAKE_EVERY},
+                 {"cls", EET_TAKE_FIRST},
+                 {"last", EET_TAKE_LAST},
+                 {"mean", EET_TAKE_MEAN}};
+    eet_head_info head;
+    int i = 0;
+
+    e->key = pooling != NULL && strcmp(pooling, "none") == 0 ? "hidden" : "embedding";
+    if (pooling == NULL) {
+        return number_of(e, "sentence", &head) >= 0 ? add_head(e, "sentence")
+                                                    : add_hidden(e, EET_TAKE_MEAN);
     }
     if (strcmp(pooling, "pooler") == 0) {
-        return find_head(e, "pooler", &info);
+        return add_head(e, "pooler");
     }
-    e->take = EET_TAKE_MEAN;
-    if (strcmp(pooling, "none") == 0) {
-        e->take = EET_TAKE_EVERY;
-        e->key = "hidden";
-    } else if (strcmp(pooling, "cls") == 0) {
-        e->take = EET_TAKE_FIRST;
+    while (strcmp(takes[i].name, pooling) != 0) { /* the option's choices are these */
+        ++i;
     }
-    return EET_OK;
+    return add_hidden(e, takes[i].take);
+}
+
+static eet_status choose_outputs(encoding *e) {
+    const eet_option_list *heads = &e->options->heads;
+    eet_status status = EET_OK;
+
+    e->key = "values";
+    for (int32_t i = 0; status == EET_OK && i < heads->count; ++i) {
+        status = i == MAX_OUTPUTS ? eet_fail(e->err, EET_E_LIMIT, EET_NOWHERE,
+                                             "--head is given more than %d times", MAX_OUTPUTS)
+                                  : add_head(e, heads->items[i]);
+    }
+    return heads->count == 0 ? choose_pooling(e, e->options->pooling) : status;
+}
+
+static bool takes_given(const encoding *e) {
+    for (int32_t i = 0; i < e->outputs; ++i) {
+        if (e->output[i].take == EET_TAKE_GIVEN) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static eet_status check_options(const encode_options *o, eet_error *err) {
     const bool npy = o->format != NULL && strcmp(o->format, "npy") == 0;
 
-    if (o->head != NULL && o->pooling != NULL) {
+    if (o->heads.count > 0 && o->pooling != NULL) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
                         "--head and --pooling exclude each other");
     }
     if (npy != (o->output != NULL)) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "--format npy and -o FILE go together");
+    }
+    if (npy && o->heads.count > 1) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "an npy file holds one --head");
     }
     if (npy && strcmp(o->output, "-") == 0) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
@@ -197,64 +253,160 @@ static eet_json *vector_of(const float *values, int32_t width) {
     return vector;
 }
 
-static eet_status print_row(const encoding *e, int32_t row) {
-    const bool every = e->take == EET_TAKE_EVERY;
-    const int64_t first = every ? e->packed.start[row] : row;
-    const int64_t end = every ? e->packed.start[row + 1] : row + 1;
+/* What an output has for a row: a vector, or a list of them, one a token. `at` is where
+ * the row's given tokens begin. */
+static eet_json *values_of(const encoding *e, const wanted *output, int32_t row, int64_t at) {
+    const eet_record *record = &e->packed.record[row];
+    const int32_t take = output->take;
+    const bool is_list = take == EET_TAKE_EVERY || (take == EET_TAKE_GIVEN && record->at_listed);
+    int64_t first = row;
+    int64_t end = row + 1;
+
+    if (take == EET_TAKE_EVERY) {
+        first = e->packed.start[row];
+        end = e->packed.start[row + 1];
+    } else if (take == EET_TAKE_GIVEN) {
+        first = at;
+        end = at + record->at_count;
+    }
+    if (!is_list) {
+        return vector_of(output->values + first * output->width, output->width);
+    }
+    eet_json *list = eet_json_array();
+
+    for (int64_t i = first; i < end; ++i) {
+        eet_json_append(list, vector_of(output->values + i * output->width, output->width));
+    }
+    return list;
+}
+
+static eet_status print_row(const encoding *e, int32_t row, int64_t at) {
     eet_json *line = eet_json_object();
-    eet_json *vectors = eet_json_array();
 
     eet_json_set_integer(line, "schema_version", 1);
     eet_record_answer(&e->packed.record[row], line);
-    for (int64_t i = first; i < end && every; ++i) {
-        eet_json_append(vectors, vector_of(e->values + i * e->width, e->width));
-    }
-    if (every) {
-        eet_json_set(line, e->key, vectors);
+    if (e->outputs == 1) {
+        eet_json_set(line, e->key, values_of(e, &e->output[0], row, at));
     } else {
-        eet_json_free(vectors);
-        eet_json_set(line, e->key, vector_of(e->values + first * e->width, e->width));
+        eet_json *all = eet_json_object();
+
+        for (int32_t i = 0; i < e->outputs; ++i) {
+            eet_json_set(all, e->output[i].name, values_of(e, &e->output[i], row, at));
+        }
+        eet_json_set(line, e->key, all);
     }
     return eet_json_write(line, stdout, true, e->err);
 }
 
-static eet_status put_results(encoding *e, int64_t rows) {
+static eet_status put_results(encoding *e) {
     eet_status status = EET_OK;
+    int64_t at = 0;
 
-    if (e->options->normalize) {
-        normalize(e->values, rows, e->width);
+    for (int32_t i = 0; e->options->normalize && i < e->outputs; ++i) {
+        normalize(e->output[i].values, e->output[i].rows, e->output[i].width);
     }
     if (e->npy != NULL) {
-        return eet_npy_append(e->npy, e->values, rows, e->err);
+        return eet_npy_append(e->npy, e->output[0].values, e->output[0].rows, e->err);
     }
     for (int32_t r = 0; r < e->packed.rows && status == EET_OK; ++r) {
-        status = print_row(e, r);
+        status = print_row(e, r, at);
+        at += e->packed.record[r].at_count;
     }
     return status;
 }
 
-static eet_status encode_batch(encoding *e) {
-    const int64_t rows = e->take == EET_TAKE_EVERY ? eet_packed_tokens(&e->packed) : e->packed.rows;
-    const uint64_t bytes = (uint64_t)rows * (uint64_t)e->width * sizeof *e->values;
+/* ---- calls --------------------------------------------------------------- */
 
-    e->values = malloc((size_t)bytes);
-    if (e->values == NULL) {
-        return eet_fail(e->err, EET_E_MEMORY, EET_NOWHERE, "no memory for the results");
+/* A session that computes the longest row of the call at once: a model without a bound on
+ * its positions takes rows of any length. */
+static eet_status make_session(encoding *e) {
+    int32_t longest = DEFAULT_AT_ONCE;
+
+    for (int32_t r = 0; r < e->packed.rows; ++r) {
+        longest = e->packed.record[r].count > longest ? e->packed.record[r].count : longest;
     }
-    const eet_output output = {
-        .size = sizeof output,
-        .head = e->head,
-        .take = e->take,
-        .data = e->values,
+    if (e->session != NULL && longest <= e->at_once) {
+        return EET_OK;
+    }
+    const eet_session_options wanted_session = {
+        .size = sizeof wanted_session,
+        .threads = (int32_t)e->options->threads,
+        .max_batch_tokens = longest,
+        .cache_tokens = 1, /* an encoding keeps no cache */
+    };
+
+    eet_session_destroy(e->session);
+    e->session = NULL;
+    e->at_once = longest;
+    return eet_session_create(e->model, &wanted_session, &e->session, e->err);
+}
+
+/* Where the given tokens of all rows are among the packed ones; how many. */
+static eet_status gather_given(encoding *e, int32_t *count) {
+    int64_t all = 0;
+
+    for (int32_t r = 0; r < e->packed.rows; ++r) {
+        all += e->packed.record[r].at_count;
+    }
+    e->at = calloc((size_t)all + 1, sizeof *e->at);
+    *count = 0;
+    if (e->at == NULL || all > INT32_MAX) {
+        return eet_fail(e->err, EET_E_MEMORY, EET_NOWHERE, "no memory for the given tokens");
+    }
+    for (int32_t r = 0; r < e->packed.rows; ++r) {
+        const eet_record *record = &e->packed.record[r];
+
+        for (int32_t i = 0; i < record->at_count; ++i) {
+            e->at[(*count)++] = e->packed.start[r] + record->at[i];
+        }
+    }
+    return EET_OK;
+}
+
+static eet_status set_output(encoding *e, wanted *w, int32_t given, eet_output *out) {
+    w->rows = w->take == EET_TAKE_EVERY   ? eet_packed_tokens(&e->packed)
+              : w->take == EET_TAKE_GIVEN ? given
+                                          : e->packed.rows;
+    const uint64_t bytes = (uint64_t)w->rows * (uint64_t)w->width * sizeof *w->values;
+
+    w->values = malloc((size_t)bytes + 1);
+    *out = (eet_output){
+        .size = sizeof *out,
+        .head = w->head,
+        .take = w->head == EET_HIDDEN ? w->take : EET_TAKE_DEFAULT,
+        .at = e->at,
+        .count = given,
+        .data = w->values,
         .bytes = bytes,
     };
-    eet_status status = eet_encode(e->session, &e->packed.batch, &output, 1, e->err);
+    return w->values != NULL
+               ? EET_OK
+               : eet_fail(e->err, EET_E_MEMORY, EET_NOWHERE, "no memory for the results");
+}
 
-    if (status == EET_OK) {
-        status = put_results(e, rows);
+static eet_status encode_batch(encoding *e) {
+    eet_output outputs[MAX_OUTPUTS];
+    int32_t given = 0;
+    eet_status status = gather_given(e, &given);
+
+    for (int32_t i = 0; status == EET_OK && i < e->outputs; ++i) {
+        status = set_output(e, &e->output[i], given, &outputs[i]);
     }
-    free(e->values);
-    e->values = NULL;
+    if (status == EET_OK) {
+        status = make_session(e);
+    }
+    if (status == EET_OK) {
+        status = eet_encode(e->session, &e->packed.batch, outputs, e->outputs, e->err);
+    }
+    if (status == EET_OK) {
+        status = put_results(e);
+    }
+    for (int32_t i = 0; i < e->outputs; ++i) {
+        free(e->output[i].values);
+        e->output[i].values = NULL;
+    }
+    free(e->at);
+    e->at = NULL;
     return status;
 }
 
@@ -281,29 +433,21 @@ static eet_status encode_rows(encoding *e, const eet_record_rules *rules) {
 
 static eet_status prepare(encoding *e, eet_record_rules *rules) {
     const encode_options *o = e->options;
-    eet_session_options wanted = {
-        .size = sizeof wanted,
-        .threads = (int32_t)o->threads,
-        .max_batch_tokens = DEFAULT_AT_ONCE,
-        .cache_tokens = 1, /* an encoding keeps no cache */
-    };
-    eet_status status = choose_output(e);
+    eet_status status = choose_outputs(e);
 
     if (status == EET_OK) {
         status = eet_record_rules_of(e->model, true, rules, e->err);
     }
-    if (status == EET_OK && rules->positions > wanted.max_batch_tokens) {
-        wanted.max_batch_tokens = rules->positions;
-    }
     if (status == EET_OK) {
-        status = eet_session_create(e->model, &wanted, &e->session, e->err);
+        rules->at = takes_given(e);
+        status = make_session(e);
     }
     if (status == EET_OK) {
         status =
             eet_packed_make(&e->packed, o->batch > 0 ? (int32_t)o->batch : DEFAULT_BATCH, e->err);
     }
     if (status == EET_OK && o->output != NULL) {
-        status = eet_npy_create(o->output, o->force, e->width, &e->npy, e->err);
+        status = eet_npy_create(o->output, o->force, e->output[0].width, &e->npy, e->err);
     }
     return status;
 }

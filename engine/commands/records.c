@@ -122,6 +122,64 @@ static eet_status read_array(const eet_record *record, const char *key, int64_t 
     return EET_OK;
 }
 
+/* "at": one index into "ids", or a list of them that ascends. */
+static eet_status read_at(eet_record *r, eet_error *err) {
+    const eet_json *value = eet_json_get(r->line, "at");
+    int64_t one = 0;
+
+    if (value == NULL) {
+        return EET_OK;
+    }
+    if (eet_json_as_integer(value, &one)) {
+        if (one < 0 || one >= r->count) {
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "line %lld: \"at\" is %lld, and the row has tokens 0 to %d",
+                            (long long)r->number, (long long)one, (int)r->count - 1);
+        }
+        r->at = calloc(1, sizeof *r->at);
+        if (r->at == NULL) {
+            return no_memory(err);
+        }
+        r->at[0] = (int32_t)one;
+        r->at_count = 1;
+        return EET_OK;
+    }
+    const eet_status status = read_array(r, "at", -1, &r->at, err);
+
+    r->at_count = (int32_t)eet_json_length(value);
+    r->at_listed = true;
+    if (status != EET_OK) {
+        return status;
+    }
+    for (int32_t i = 0; i < r->at_count; ++i) {
+        if (r->at[i] < (i > 0 ? r->at[i - 1] : 0) || r->at[i] >= r->count) {
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "line %lld: \"at\"[%d] is %d, and places ascend from 0 to %d",
+                            (long long)r->number, (int)i, (int)r->at[i], (int)r->count - 1);
+        }
+    }
+    return EET_OK;
+}
+
+/* Where the tokens of "at" are when those that the mask leaves out are gone. */
+static eet_status move_at(eet_record *r, const int32_t *mask, eet_error *err) {
+    int32_t kept = 0;
+    int32_t token = 0;
+
+    for (int32_t i = 0; i < r->at_count; ++i) {
+        for (; token < r->at[i]; ++token) {
+            kept += mask[token];
+        }
+        if (mask[r->at[i]] == 0) {
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "line %lld: \"at\" names token %d, which the mask leaves out",
+                            (long long)r->number, (int)r->at[i]);
+        }
+        r->at[i] = kept;
+    }
+    return EET_OK;
+}
+
 /* Takes the tokens out that the mask leaves out. Those in between keep their places: the
  * positions of what comes after are given to the model. */
 static eet_status apply_mask(const eet_record_rules *rules, eet_record *r, const int32_t *mask,
@@ -200,8 +258,14 @@ static eet_status read_line(const eet_records *records, size_t bytes, eet_record
     if (status == EET_OK) {
         status = read_array(out, "attention_mask", out->count, &mask, err);
     }
+    if (status == EET_OK && records->rules->at) {
+        status = read_at(out, err);
+    }
     if (status == EET_OK && mask != NULL) {
         status = apply_mask(records->rules, out, mask, err);
+    }
+    if (status == EET_OK && mask != NULL) {
+        status = move_at(out, mask, err);
     }
     free(mask);
     return status;
@@ -254,6 +318,16 @@ static ssize_t next_line(eet_records *records) {
     return bytes;
 }
 
+static eet_status take_last(eet_record *record, eet_error *err) {
+    record->at = calloc(1, sizeof *record->at);
+    if (record->at == NULL) {
+        return no_memory(err);
+    }
+    record->at[0] = record->count - 1;
+    record->at_count = 1;
+    return EET_OK;
+}
+
 eet_status eet_records_next(eet_records *records, eet_record *out, bool *more, eet_error *err) {
     const bool listed = records->ids->count > 0;
     eet_status status = EET_OK;
@@ -285,6 +359,9 @@ eet_status eet_records_next(eet_records *records, eet_record *out, bool *more, e
     if (status == EET_OK) {
         status = check_record(records->rules, out, listed ? "--ids number" : "line", err);
     }
+    if (status == EET_OK && records->rules->at && out->at == NULL) {
+        status = take_last(out, err);
+    }
     if (status != EET_OK) {
         eet_record_free(out);
         return status;
@@ -297,6 +374,7 @@ void eet_record_free(eet_record *record) {
     free(record->ids);
     free(record->types);
     free(record->positions);
+    free(record->at);
     eet_json_free(record->line);
     *record = (eet_record){0};
 }

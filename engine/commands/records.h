@@ -1,6 +1,7 @@
 /* records.h - what eet-run and eet-encode read: rows of ids, from --ids or as JSON Lines.
- * A line is an object with "ids", and may have "types", "attention_mask" (1 = keep) and
- * "id", which comes back with the result; other keys are the caller's own. */
+ * A line is an object with "ids", and may have "types", "attention_mask" (1 = keep), "at"
+ * (tokens that a head is asked about) and "id", which comes back with the result; other keys
+ * are the caller's own. */
 #ifndef EET_COMMANDS_RECORDS_H
 #define EET_COMMANDS_RECORDS_H
 
@@ -18,6 +19,7 @@ typedef struct eet_record_rules {
     bool skip_pad;
     int32_t pad;
     bool place; /* tokens that a mask leaves out keep their positions: the others' are given */
+    bool at;    /* "at" is read; absent it is the last token */
 } eet_record_rules;
 
 typedef struct eet_record {
@@ -25,7 +27,10 @@ typedef struct eet_record {
     int32_t count;
     int32_t *ids;
     int32_t *types, *positions; /* NULL: the model's own */
-    eet_json *line;             /* holds "id"; NULL with --ids */
+    int32_t *at; /* (at_count) indexes into ids, ascending; NULL where rules.at is false */
+    int32_t at_count;
+    bool at_listed; /* "at" was a list, not one number */
+    eet_json *line; /* holds "id"; NULL with --ids */
 } eet_record;
 
 typedef struct eet_records {

@@ -127,6 +127,45 @@ true_of "the pooler" 'all(-1 <= v <= 1 for v in rows[0]["embedding"])' \
     encode "--pooling pooler" '{"ids": [1, 2]}'
 true_of "the pooler by name" 'len(rows[0]["values"]) == 32' encode "--head pooler" '{"ids": [1, 2]}'
 
+# Heads: several at once, and tokens that one is asked about.
+for name in gpt2_double sentence_dense; do
+    eet-convert "fixtures/checkpoints/$name" -o "$work/$name.eet" >/dev/null 2>&1
+done
+# shellcheck disable=SC2317
+choose() { lines "${@:2}" | eet-encode "$work/gpt2_double.eet" ${1}; }
+true_of "two heads" 'len(rows[0]["values"]["lm"]) == 2 and len(rows[0]["values"]["lm"][1]) == 70 and
+    len(rows[0]["values"]["choice"]) == 1' choose "--head lm --head choice" '{"ids": [1, 2]}'
+true_of "given tokens" 'rows[0]["values"] == rows[1]["values"][1] == rows[2]["values"] and
+    rows[0]["values"] != rows[1]["values"][0] and rows[3]["values"] == []' choose "--head choice" \
+    '{"ids": [1, 2, 3]}' '{"ids": [1, 2, 3], "at": [0, 2]}' '{"ids": [1, 2, 3], "at": 2}' \
+    '{"ids": [1, 2, 3], "at": []}'
+true_of "a given token keeps its place under a mask" 'rows[0]["values"] == rows[1]["values"]' \
+    choose "--head choice" '{"ids": [1, 2, 9, 9], "at": 1, "attention_mask": [1, 1, 0, 0]}' \
+    '{"ids": [1, 2], "at": 1}'
+true_of "who asks no head may use the key" 'len(rows) == 1' \
+    choose "--head lm" '{"ids": [1, 2], "at": "home"}'
+fails "a given token behind the row" 2 '"at" is 2, and the row has tokens 0 to 1' \
+    choose "--head choice" '{"ids": [1, 2], "at": 2}'
+fails "given tokens that do not ascend" 2 '"at"[1] is 0' \
+    choose "--head choice" '{"ids": [1, 2], "at": [1, 0]}'
+fails "a given token that is masked out" 2 '"at" names token 1' \
+    choose "--head choice" '{"ids": [1, 2], "at": 1, "attention_mask": [1, 0]}'
+fails "words for a place" 2 '"at" is not a list' choose "--head choice" '{"ids": [1], "at": "x"}'
+fails "a head twice" 2 "--head lm is given twice" choose "--head lm --head lm" '{"ids": [1]}'
+fails "two heads in one npy" 2 "one --head" \
+    choose "--head lm --head choice --format npy -o $work/two.npy" '{"ids": [1]}'
+# shellcheck disable=SC2317
+embed() { lines "${@:2}" | eet-encode "$work/sentence_dense.eet" ${1}; }
+true_of "a model's own vector is the default" 'len(rows[0]["embedding"]) == 20' \
+    embed "" '{"ids": [1, 2]}'
+embed "" '{"ids": [1, 2]}' >"$work/own"
+true_of "and has a name" 'rows[0]["values"] == json.load(open(sys.argv[1][:-5] + "own"))["embedding"]' \
+    embed "--head sentence" '{"ids": [1, 2]}'
+true_of "--pooling goes before it" 'len(rows[0]["embedding"]) == 24' \
+    embed "--pooling mean" '{"ids": [1, 2]}'
+true_of "the last token's vector" 'rows[0]["embedding"] == rows[1]["hidden"][-1]' sh -c \
+    "for how in last none; do eet-encode $work/sentence_dense.eet --ids 3,1,4 --pooling \$how; done"
+
 encode "--format npy -o $work/out.npy" '{"ids": [1, 2, 3]}' '{"ids": [4]}'
 encode "" '{"ids": [1, 2, 3]}' '{"ids": [4]}' >"$work/lines"
 "${EET_PYTHON:-/usr/bin/python3}" -c 'import json, numpy, sys

@@ -1,10 +1,12 @@
 /* test_takes.c - which of a call's tokens a head reads: the same in a step and an encoding. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "tests/engine/play.h"
 #include "tests/support/suite.h"
+#include "tests/support/tmpfile.h"
 
 enum { ROWS = 5, TOKENS = 25, HIDDEN = 16, PAD = 7, AT_ONCE = 8, GIVEN = 4 };
 
@@ -156,12 +158,54 @@ START_TEST(the_last_token_of_a_head_that_skips_pads_is_no_pad)
 }
 END_TEST
 
+/* A model without a position table has no longest text: the command makes its session for
+ * the rows that come. */
+START_TEST(the_command_encodes_rows_of_any_length_where_positions_set_no_bound)
+{
+    enum { LONG = 5000 };
+    const eet_tmp file = eet_tmp_path("unbound.eet");
+    const eet_tmp rows = eet_tmp_path("rows.jsonl");
+    const eet_tmp out = eet_tmp_path("out.jsonl");
+    eet_sample_model sample = eet_sample_encoder();
+    eet_stack_facts *facts = &sample.facts.stack[EET_ENC];
+    FILE *stream = fopen(rows.path, "w");
+    char line[2048];
+    size_t bytes = 0;
+
+    facts->pos_table = false;
+    facts->pos_rows = 0;
+    facts->layers = 1;
+    eet_sample_write(file.path, &sample);
+    ck_assert_ptr_nonnull(stream);
+    for (int row = 0; row < 3; ++row) { /* a short one, a long one, a short one again */
+        (void)fprintf(stream, "{\"ids\": [1");
+        for (int i = 1; i < (row == 1 ? LONG : 3); ++i) {
+            (void)fprintf(stream, ", %d", i % 40);
+        }
+        (void)fprintf(stream, "]}\n");
+    }
+    ck_assert_int_eq(fclose(stream), 0);
+    (void)snprintf(line, sizeof line, "%s/eet-encode %s --batch 1 <%s >%s", EET_BIN, file.path,
+                   rows.path, out.path);
+    ck_assert_int_eq(system(line), 0);
+    unsigned char *text = eet_file_slurp(out.path, &bytes);
+    int lines = 0;
+
+    for (size_t i = 0; i < bytes; ++i) {
+        lines += text[i] == '\n' ? 1 : 0;
+    }
+    free(text);
+    ck_assert_int_eq(lines, 3);
+}
+END_TEST
+
 int main(void) {
     const eet_claim claims[] = {
         {.test = a_step_gives_what_an_encoding_gives, .rows = 10},
         {.test = the_means_of_two_steps_make_the_mean_of_the_text},
         {.test = a_mean_over_more_than_a_pass_is_refused_and_leaves_the_sequence},
         {.test = the_last_token_of_a_head_that_skips_pads_is_no_pad},
+        {.test = the_command_encodes_rows_of_any_length_where_positions_set_no_bound},
     };
 
     return eet_suite_run("takes", claims, sizeof claims / sizeof *claims);

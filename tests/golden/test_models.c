@@ -41,6 +41,10 @@ static const struct {
     {"bert_token", {"token"}},
     {"bert_choice", {"pooler", "choice"}},
     {"bert_qa", {"qa"}},
+    {"sentence_mean", {"pooler", "sentence"}},
+    {"sentence_cls", {"sentence"}},
+    {"sentence_last", {"sentence"}},
+    {"sentence_dense", {"pooler", "sentence"}},
 };
 enum { GOLDEN_COUNT = sizeof goldens / sizeof *goldens };
 
