@@ -93,6 +93,94 @@ true_of "events" '[r["position"] for r in rows if r["id"] == 1] == [3, 4] and
 eet-run "$work/gpt2.eet" --ids 5,10 --timings 2>&1 >/dev/null | grep -q 'decode: .* tokens/s' ||
     { echo "no timings on standard error"; failed=1; }
 
+drawn=$(eet-run "$work/gpt2.eet" --ids 5,10 --ids 7 --ids 1,2,3 --temperature 8 --seed 3 -n 9)
+gives "the same draw with other threads and batches" "$drawn" \
+    eet-run "$work/gpt2.eet" --ids 5,10 --ids 7 --ids 1,2,3 --temperature 8 --seed 3 -n 9 \
+    --threads 2 --batch 2
+gives "the same draw, streamed" "$drawn" \
+    eet-run "$work/gpt2.eet" --ids 5,10 --ids 7 --ids 1,2,3 --temperature 8 --seed 3 -n 9 --stream
+[ "$(eet-run "$work/gpt2.eet" --ids 5,10 --ids 5,10 --temperature 8 -n 9 | sort -u | wc -l)" = 2 ] ||
+    { echo "rows share their random numbers"; failed=1; }
+[ "$(eet-run "$work/gpt2.eet" --ids 5,10 --ids 7 --ids 1,2,3 --temperature 8 --seed 4 -n 9)" \
+    != "$drawn" ] || { echo "the seed has no effect"; failed=1; }
+gives "a draw among one" "$counted" \
+    eet-run "$work/gpt2.eet" --ids 5,10,15 --temperature 2 --top-k 1
+gives "a draw among hardly any" "$counted" \
+    eet-run "$work/gpt2.eet" --ids 5,10,15 --temperature 1 --top-p 1e-9
+gives "no draw" 20,25 eet-run "$work/gpt2.eet" --ids 5,10,15 -n 2 --top-k 3
+eet-run "$work/gpt2.eet" --ids 5 -n 1 --top-k 3 2>&1 >/dev/null | grep -q 'note: without --temp' ||
+    { echo "nobody says that --top-k has no effect"; failed=1; }
+true_of "a minimum" 'len(rows[0]["ids"]) == 8 and 100 not in rows[0]["ids"]' \
+    eet-run "$work/gpt2.eet" --ids 85,90,95 --min-new-tokens 8 -n 8 --json
+true_of "a penalty" 'len(set(rows[0]["ids"])) == 20' \
+    eet-run "$work/gpt2.eet" --ids 1,2,3 --repetition-penalty 100 -n 20 --json --ignore-eos
+true_of "the likeliest" '[t[0][0] for t in rows[0]["top"]] == rows[0]["ids"] == [20, 25] and
+    all(len(t) == 3 and t[0][1] >= t[1][1] >= t[2][1] for t in rows[0]["top"]) and
+    [t[0][1] for t in rows[0]["top"]] == rows[0]["log_probs"]' \
+    eet-run "$work/gpt2.eet" --ids 5,10,15 -n 2 --json --logprobs 3
+true_of "more of the likeliest than there are" 'len(rows[0]["top"]) == 101 and
+    abs(sum(math.exp(p) for _, p in rows[0]["top"]) - 1) < 1e-5' \
+    eet-run "$work/gpt2.eet" --ids 5 -n 1 --json --stream --logprobs 256
+true_of "scores" 'rows[0]["tokens"] == 4 and rows[0]["log_probs"][0] is None and
+    abs(sum(rows[0]["log_probs"][1:]) - rows[0]["log_prob"]) < 1e-9 and rows[0]["id"] == "x" and
+    rows[0]["log_prob"] > rows[1]["log_prob"] and rows[0]["top"][0] is None and
+    rows[0]["top"][4][0][0] == 25 and rows[2]["tokens"] == 0 == rows[2]["log_prob"]' \
+    run "--json --score --logprobs 2" '{"id": "x", "ids": [5, 10, 15, 20, 25]}' \
+    '{"ids": [5, 10, 15, 20, 26]}' '{"ids": [7]}'
+true_of "sums of scores" 'len(rows) == 2 and 0 > rows[0] > rows[1]' \
+    run --score '{"ids": [5, 10, 15, 20, 25]}' '{"ids": [5, 10, 15, 20, 26]}'
+true_of "beams" 'len(rows[0]["beams"]) == 2 and rows[0]["beams"][0]["ids"] == rows[0]["ids"] and
+    rows[0]["beams"][0]["score"] >= rows[0]["beams"][1]["score"]' \
+    eet-run "$work/gpt2.eet" --ids 5,10,15 -n 3 --json --num-beams 3 --num-return 2
+[ "$(eet-run "$work/gpt2.eet" --ids 5,10 --ids 7 -n 3 --num-beams 3 --num-return 2 | wc -l)" = 4 ] ||
+    { echo "--num-return gives no line a beam"; failed=1; }
+
+# interrupted SIGNAL OPTION...: what came is whole, the code is 130.
+interrupted() {
+    local signal=$1 code=0
+    shift
+    seq -f '{"ids": [%g, 3]}' 0 1 99 | awk '{for (i = 0; i < 3000; i++) print}' >"$work/many"
+    eet-run "$work/gpt2.eet" --json "$@" <"$work/many" >"$work/lines" 2>"$work/stderr" &
+    local pid=$!
+    for _ in $(seq 200); do
+        [ -s "$work/lines" ] && break
+        sleep 0.05
+    done
+    kill -s "$signal" "$pid"
+    wait "$pid" || code=$?
+    [ "$code" = 130 ] || { echo "after SIG$signal: exit $code, $(cat "$work/stderr")"; failed=1; }
+    python3 -c 'import json, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+assert rows and all("error" not in row for row in rows)' "$work/lines" ||
+        { echo "after SIG$signal: no JSON Lines"; failed=1; }
+}
+interrupted TERM --ignore-eos
+interrupted HUP --score
+# While it waits for input there is nothing to finish.
+mkfifo "$work/input"
+exec 3<>"$work/input"
+eet-run "$work/gpt2.eet" <"$work/input" &
+waiting=$!
+sleep 0.5
+code=0
+kill -s TERM "$waiting"
+wait "$waiting" || code=$?
+exec 3>&-
+[ "$code" = 130 ] || { echo "a signal while it waits: exit $code"; failed=1; }
+
+fails "likeliest tokens without JSON" 2 "goes with --json" \
+    eet-run "$work/gpt2.eet" --ids 1 --logprobs 3
+fails "scores in a stream" 2 "--score continues no row" \
+    eet-run "$work/gpt2.eet" --ids 1 --score --stream
+fails "more beams to print than there are" 2 "--num-return is more" \
+    eet-run "$work/gpt2.eet" --ids 1 --num-return 2
+fails "a minimum above the maximum" 2 "min_new_tokens is 9, outside 0 to 8" \
+    eet-run "$work/gpt2.eet" --ids 1 -n 8 --min-new-tokens 9
+fails "a probability above 1" 2 "--top-p takes a number from 0 to 1" \
+    eet-run "$work/gpt2.eet" --ids 1 --top-p 1.5
+fails "a temperature below 0" 2 "--temperature takes a number from 0" \
+    eet-run "$work/gpt2.eet" --ids 1 --temperature -1
+fails "scores of an encoder" 3 "no decoder" eet-run "$work/bert.eet" --ids 1 --score
 fails "an id too high" 2 "line 2: token id 101 is outside the vocabulary of 101" \
     run "" '{"ids": [1]}' '{"ids": [101]}'
 fails "no JSON" 2 "line 1: " run "" 'hello'
