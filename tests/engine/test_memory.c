@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/engine/every_call.h"
 #include "tests/engine/play.h"
 #include "tests/support/suite.h"
 #include "tests/support/tmpfile.h"
@@ -64,133 +65,15 @@ void *__wrap_mmap(void *at, size_t bytes, int access, int flags, int fd, off_t o
 
 /* ---- sessions ------------------------------------------------------------------------ */
 
-enum { SLOTS = 3, TOKENS = 30, MOST = 4096 };
-
-static const int32_t starts[] = {0, 3, 17, TOKENS};
-
 static eet_sample_model sample_of(int kind) {
     return kind == 0 ? eet_sample_decoder() : eet_sample_encoder();
 }
 
 static eet_session_options options_of(int threads) {
-    return (eet_session_options){
-        .threads = threads, .max_sequences = SLOTS, .max_batch_tokens = 20, .max_outputs = 2};
-}
-
-/* Outputs of every kind. */
-static int32_t fill_outputs(eet_output *outputs, float *data, bool whole) {
-    static const int32_t takes[] = {EET_TAKE_EVERY, EET_TAKE_FIRST, EET_TAKE_LAST, EET_TAKE_GIVEN,
-                                    EET_TAKE_MEAN};
-    static const int32_t dtypes[] = {EET_F32, EET_F16, EET_BF16};
-    static const int32_t at[] = {2, 18};
-    int32_t count = 0;
-
-    for (int32_t i = 0; i < (whole ? 5 : 4); ++i) {
-        for (int32_t head = EET_HIDDEN; head <= 0; ++head) {
-            outputs[count] = play_output(head, data, MOST);
-            outputs[count].take = takes[i];
-            outputs[count].dtype = dtypes[count % 3];
-            outputs[count].at = at;
-            outputs[count].count = takes[i] == EET_TAKE_GIVEN ? 2 : 0;
-            count += 1;
-        }
-    }
-    return count;
-}
-
-/* Check itself allocates: what goes wrong is kept for later. */
-typedef struct verdict {
-    const char *wrong; /* the first call with another status than it should have */
-    eet_error err;
-} verdict;
-
-#define CALL(v, call, wanted)                           \
-    do {                                                \
-        if ((call) != (wanted) && (v)->wrong == NULL) { \
-            (v)->wrong = #call;                         \
-        }                                               \
-    } while (0)
-
-static void use_generation(eet_session *session, const eet_batch *batch, float *data,
-                           const eet_generate_options *how, verdict *v) {
-    eet_generation *generation = NULL;
-    eet_event event;
-    int32_t count = 0, top = 0;
-
-    CALL(v, eet_generate_begin(session, batch, how, &generation, &v->err), EET_OK);
-    do {
-        CALL(v, eet_generate_next(generation, &event, 1, &count, &v->err), EET_OK);
-        CALL(v,
-             count == 0 ? EET_OK
-                        : eet_generate_top(generation, &event, &top, data, 1, &top, &v->err),
-             EET_OK);
-    } while (count > 0);
-    eet_generate_end(generation);
-}
-
-/* A fork that writes, and a search that forks. */
-static void use_forks(eet_session *session, const int32_t *ids, verdict *v) {
-    const int32_t start[] = {0, 3};
-    const int32_t to = 1;
-    eet_batch batch = {.size = sizeof batch, .rows = 1, .start = start, .tokens = ids};
-    const eet_generate_options how = {.size = sizeof how,
-                                      .beams = 2,
-                                      .max_new_tokens = 5,
-                                      .min_new_tokens = 2,
-                                      .repetition_penalty = 1.2};
-    eet_generation *generation = NULL;
-    eet_beam beam = {.size = sizeof beam};
-    eet_event event;
-    int32_t count = 0;
-
-    CALL(v, eet_step(session, &batch, NULL, 0, &v->err), EET_OK);
-    CALL(v, eet_sequence_fork(session, 0, to, &v->err), EET_OK);
-    batch.sequence = &to;
-    CALL(v, eet_step(session, &batch, NULL, 0, &v->err), EET_OK);
-    CALL(v, eet_sequence_trim(session, 0, 0, &v->err), EET_OK);
-    CALL(v, eet_sequence_trim(session, to, 0, &v->err), EET_OK);
-    CALL(v, eet_generate_begin(session, &batch, &how, &generation, &v->err), EET_OK);
-    do {
-        CALL(v, eet_generate_next(generation, &event, 1, &count, &v->err), EET_OK);
-    } while (count > 0);
-    CALL(v, eet_generate_beam(generation, 0, 1, &beam, &v->err), EET_OK);
-    eet_generate_end(generation);
-    CALL(v, eet_sequence_trim(session, to, 0, &v->err), EET_OK);
-}
-
-/* Every call that a session has; refused ones too. */
-static void use_session(eet_session *session, const int32_t *ids, float *data, bool decoder,
-                        verdict *v) {
-    const eet_batch batch = {.size = sizeof batch, .rows = SLOTS, .start = starts, .tokens = ids};
-    const eet_scores scores = {.size = sizeof scores, .log_prob = data};
-    const eet_generate_options how = {
-        .size = sizeof how, .temperature = 1, .top_p = 0.9, .repetition_penalty = 1.2, .top_n = 1};
-    eet_output outputs[10];
-    int32_t count = fill_outputs(outputs, data, true);
-
-    CALL(v, eet_encode(session, &batch, outputs, count, &v->err), EET_OK);
-    CALL(v, eet_score(session, &batch, ids, &scores, &v->err), EET_OK);
-    if (!decoder) {
-        CALL(v, eet_step(session, &batch, outputs, 1, &v->err), EET_E_UNSUPPORTED);
-        return;
-    }
-    for (int32_t i = 0; i < SLOTS; ++i) {
-        CALL(v, eet_sequence_trim(session, i, 0, &v->err), EET_OK);
-    }
-    count = fill_outputs(outputs, data, false);
-    CALL(v, eet_step(session, &batch, outputs, count, &v->err), EET_OK);
-    CALL(v, eet_step(session, &batch, outputs, count, &v->err), EET_OK);
-    CALL(v, eet_step(session, &batch, outputs, count, &v->err), EET_E_LIMIT);
-    for (int32_t i = 0; i < SLOTS; ++i) {
-        CALL(v, eet_sequence_trim(session, i, i, &v->err), EET_OK);
-    }
-    use_generation(session, &batch, data, &how, v);
-    for (int32_t i = 0; i < SLOTS; ++i) {
-        CALL(v, eet_sequence_trim(session, i, 0, &v->err), EET_OK);
-    }
-    use_forks(session, ids, v);
-    eet_session_cancel(session);
-    CALL(v, eet_step(session, &batch, outputs, 1, &v->err), EET_E_CANCELLED);
+    return (eet_session_options){.threads = threads,
+                                 .max_sequences = EVERY_SEQUENCES,
+                                 .max_batch_tokens = 20,
+                                 .max_outputs = 2};
 }
 
 START_TEST(nothing_is_allocated_after_a_session_is_made)
@@ -198,14 +81,14 @@ START_TEST(nothing_is_allocated_after_a_session_is_made)
     const eet_sample_model sample = sample_of(_i % 2);
     eet_model *model = play_model(&sample);
     uint64_t random = 3;
-    int32_t *ids = play_ids(&random, 40, TOKENS);
-    float *data = play_alloc(MOST, sizeof *data);
-    verdict v = {0};
+    int32_t *ids = play_ids(&random, 40, EVERY_TOKENS);
+    float *data = play_alloc(EVERY_VALUES, sizeof *data);
+    every_verdict v = {0};
     const int64_t before = allocations;
     eet_session *session = play_session(model, options_of(1 + _i / 2));
     const int64_t made = allocations;
 
-    use_session(session, ids, data, _i % 2 == 0, &v);
+    every_call(session, ids, data, _i % 2 == 0, &v);
     const int64_t after = allocations;
 
     ck_assert_int_ge(made - before, 3); /* the count counts */
