@@ -1,4 +1,5 @@
-/* torch_internal.h - inside source_torch.c and torch_*.c: one open archive of torch.save. */
+/* torch_internal.h - inside source_torch.c, source_legacy.c and torch_*.c: one open checkpoint
+ * of torch.save. */
 #ifndef EET_CONVERTER_TORCH_INTERNAL_H
 #define EET_CONVERTER_TORCH_INTERNAL_H
 
@@ -59,6 +60,9 @@ int32_t eet_torch_find_storage(const eet_torch *torch, uint64_t key); /* -1: non
 bool eet_torch_parse_key(const char *text, uint64_t bytes, uint64_t *key);
 uint64_t eet_torch_storage_bytes(const eet_source *source, int32_t storage);
 eet_status eet_torch_storage_read(eet_source *source, int32_t index, void *data, eet_error *err);
+
+/* torch_map.c: adds the tensors of the map in the pickle to the source. */
+eet_status eet_torch_list(eet_source *source, const eet_pickle *pickle, eet_error *err);
 
 /* torch_tensors.c. Would torch make a tensor of it? */
 bool eet_torch_is_tensor(const eet_pickle_node *value);
