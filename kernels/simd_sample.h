@@ -162,32 +162,48 @@ static inline void challenge(leader *best, double sum, int32_t id) {
     }
 }
 
-/* The first two words of Philox for ids [first, first + TAKEN_AT_ONCE), side by side. */
+/* The first two words of Philox for ids [first, first + TAKEN_AT_ONCE). A word is the lower half
+ * of a lane; what is above it does not matter. Groups of lanes go side by side: a product takes
+ * longer than it keeps others waiting. */
 static inline void draw_words(const eet_sampler *s, int32_t first, uint32_t high[TAKEN_AT_ONCE],
                               uint32_t low[TAKEN_AT_ONCE]) {
-    uint32_t c2[TAKEN_AT_ONCE];
-    uint32_t c3[TAKEN_AT_ONCE];
-    uint32_t key0 = (uint32_t)s->seed;
-    uint32_t key1 = (uint32_t)(s->seed >> 32);
+    enum { GROUPS = 2 };
+    const wide m0 = wide_all(EET_PHILOX_M0);
+    const wide m1 = wide_all(EET_PHILOX_M1);
+    uint64_t words[2][TAKEN_AT_ONCE];
 
-    for (int32_t i = 0; i < TAKEN_AT_ONCE; ++i) {
-        high[i] = (uint32_t)s->stream;
-        low[i] = (uint32_t)(s->stream >> 32);
-        c2[i] = (uint32_t)s->position;
-        c3[i] = (uint32_t)(first + i);
-    }
-    for (int32_t round = 0; round < EET_PHILOX_ROUNDS; ++round) {
-        for (int32_t i = 0; i < TAKEN_AT_ONCE; ++i) {
-            const uint64_t a = (uint64_t)EET_PHILOX_M0 * high[i];
-            const uint64_t b = (uint64_t)EET_PHILOX_M1 * c2[i];
+    for (int32_t i = 0; i < TAKEN_AT_ONCE; i += GROUPS * WIDE_LANES) {
+        wide x[GROUPS][4];
+        uint32_t key0 = (uint32_t)s->seed;
+        uint32_t key1 = (uint32_t)(s->seed >> 32);
 
-            high[i] = (uint32_t)(b >> 32) ^ low[i] ^ key0;
-            low[i] = (uint32_t)b;
-            c2[i] = (uint32_t)(a >> 32) ^ c3[i] ^ key1;
-            c3[i] = (uint32_t)a;
+        for (int32_t g = 0; g < GROUPS; ++g) {
+            x[g][0] = wide_all(s->stream);
+            x[g][1] = wide_all(s->stream >> 32);
+            x[g][2] = wide_all((uint32_t)s->position);
+            x[g][3] = wide_from((uint64_t)first + (uint64_t)(i + g * WIDE_LANES));
         }
-        key0 += EET_PHILOX_W0;
-        key1 += EET_PHILOX_W1;
+        for (int32_t round = 0; round < EET_PHILOX_ROUNDS; ++round) {
+            for (int32_t g = 0; g < GROUPS; ++g) {
+                const wide a = wide_mul(x[g][0], m0);
+                const wide b = wide_mul(x[g][2], m1);
+
+                x[g][0] = wide_xor(wide_xor(wide_high(b), x[g][1]), wide_all(key0));
+                x[g][1] = b;
+                x[g][2] = wide_xor(wide_xor(wide_high(a), x[g][3]), wide_all(key1));
+                x[g][3] = a;
+            }
+            key0 += EET_PHILOX_W0;
+            key1 += EET_PHILOX_W1;
+        }
+        for (int32_t g = 0; g < GROUPS; ++g) {
+            wide_store(words[0] + i + g * WIDE_LANES, x[g][0]);
+            wide_store(words[1] + i + g * WIDE_LANES, x[g][1]);
+        }
+    }
+    for (int32_t i = 0; i < TAKEN_AT_ONCE; ++i) {
+        high[i] = (uint32_t)words[0][i];
+        low[i] = (uint32_t)words[1][i];
     }
 }
 

@@ -175,4 +175,32 @@ static inline __m128 vec_sum4(vec a, vec b, vec c, vec d) {
     return _mm_add_ps(_mm256_castps256_ps128(sums), _mm256_extractf128_ps(sums, 1));
 }
 
+/* Integers of 64 bits, of whose lower halves the products are. */
+enum { WIDE_LANES = 4 };
+typedef __m256i wide;
+
+static inline wide wide_all(uint64_t x) {
+    return _mm256_set1_epi64x((int64_t)x);
+}
+
+static inline wide wide_from(uint64_t x) {
+    return _mm256_add_epi64(wide_all(x), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+
+static inline wide wide_mul(wide a, wide b) {
+    return _mm256_mul_epu32(a, b);
+}
+
+static inline wide wide_xor(wide a, wide b) {
+    return _mm256_xor_si256(a, b);
+}
+
+static inline wide wide_high(wide x) {
+    return _mm256_srli_epi64(x, 32);
+}
+
+static inline void wide_store(uint64_t *to, wide x) {
+    _mm256_storeu_si256((__m256i *)(void *)to, x);
+}
+
 #endif

@@ -166,4 +166,32 @@ static inline __m128 vec_sum4(vec a, vec b, vec c, vec d) {
     return _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, sums));
 }
 
+/* Integers of 64 bits, of whose lower halves the products are. */
+enum { WIDE_LANES = 8 };
+typedef __m512i wide;
+
+static inline wide wide_all(uint64_t x) {
+    return _mm512_set1_epi64((int64_t)x);
+}
+
+static inline wide wide_from(uint64_t x) {
+    return _mm512_add_epi64(wide_all(x), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+static inline wide wide_mul(wide a, wide b) {
+    return _mm512_mul_epu32(a, b);
+}
+
+static inline wide wide_xor(wide a, wide b) {
+    return _mm512_xor_si512(a, b);
+}
+
+static inline wide wide_high(wide x) {
+    return _mm512_srli_epi64(x, 32);
+}
+
+static inline void wide_store(uint64_t *to, wide x) {
+    _mm512_storeu_si512(to, x);
+}
+
 #endif
