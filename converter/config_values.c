@@ -1,0 +1,293 @@
+/* config_values.c - reads the value of one key, by its row in a family's table. */
+#include <string.h>
+
+#include "converter/config_internal.h"
+
+bool eet_config_is_absent(const eet_json *value) {
+    return value == NULL || eet_json_kind_of(value) == EET_JSON_NULL;
+}
+
+eet_status eet_config_corrupt_kind(const eet_config_reading *r, const char *key,
+                                   const eet_json *value, const char *expected) {
+    return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE, "\"%s\" is %s, expected %s", key,
+                    eet_json_kind_name(eet_json_kind_of(value)), expected);
+}
+
+static eet_status refuse(const eet_config_reading *r, const eet_key_row *row) {
+    return eet_fail(r->err, EET_E_UNSUPPORTED, EET_NOWHERE, "%s (\"%s\") is not supported",
+                    row->why, row->key);
+}
+
+/* The value under the row's key or its alias; both may be there when they agree. */
+static eet_status look_up(const eet_config_reading *r, const eet_key_row *row,
+                          const eet_json **value) {
+    const eet_json *other = row->alias != NULL ? eet_json_get(r->root, row->alias) : NULL;
+    int64_t a = 0;
+    int64_t b = 0;
+
+    *value = eet_json_get(r->root, row->key);
+    if (eet_config_is_absent(*value) && !eet_config_is_absent(other)) {
+        *value = other;
+    }
+    if (eet_config_is_absent(*value)) {
+        if (row->required) {
+            return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE, "\"%s\" is missing", row->key);
+        }
+        *value = NULL;
+        return EET_OK;
+    }
+    if (!row->alias_yields && !eet_config_is_absent(other) && eet_json_as_integer(*value, &a) &&
+        eet_json_as_integer(other, &b) && a != b) {
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE,
+                        "\"%s\" is %lld, and its other name \"%s\" is %lld", row->key, (long long)a,
+                        row->alias, (long long)b);
+    }
+    return EET_OK;
+}
+
+const eet_fact_row *eet_config_fact_row(uint32_t offset) {
+    int count = 0;
+    const eet_fact_row *rows = eet_fact_rows(&count);
+
+    for (int i = 0; i < count; i++) {
+        if (rows[i].offset == offset) {
+            return &rows[i];
+        }
+    }
+    return NULL;
+}
+
+static void *fact_of(const eet_config_reading *r, const eet_key_row *row) {
+    return (char *)&r->out->facts.stack[row->stack] + row->fact;
+}
+
+static eet_status read_integer(const eet_config_reading *r, const eet_key_row *row,
+                               const eet_json *value) {
+    const eet_fact_row *bounds = eet_config_fact_row(row->fact);
+    int64_t n = (int64_t)row->fallback;
+
+    if (value == NULL && row->fallback_of != EET_SYM_NONE) {
+        const char *stack = (const char *)&r->out->facts.stack[row->stack];
+
+        n *= *(const int32_t *)(const void *)(stack + eet_symbol_fact(row->fallback_of));
+    }
+    if (value != NULL && !eet_json_as_integer(value, &n)) {
+        return eet_config_corrupt_kind(r, row->key, value, "an integer");
+    }
+    const double least = (bounds->low < 1 ? 1 : bounds->low) - row->plus; /* 0 would be unknown */
+    const double most = bounds->high - row->plus;
+
+    if ((double)n < least || (double)n > most) {
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE, "\"%s\" is %lld, expected %.0f to %.0f",
+                        row->key, (long long)n, least, most);
+    }
+    *(int32_t *)fact_of(r, row) = (int32_t)(n + row->plus);
+    return EET_OK;
+}
+
+static eet_status read_real(const eet_config_reading *r, const eet_key_row *row,
+                            const eet_json *value) {
+    const eet_fact_row *bounds = eet_config_fact_row(row->fact);
+    double x = row->fallback;
+
+    if (value != NULL && !eet_json_as_real(value, &x)) {
+        return eet_config_corrupt_kind(r, row->key, value, "a number");
+    }
+    if (!(x >= bounds->low && x <= bounds->high)) {
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE, "\"%s\" is %g, expected %g to %g",
+                        row->key, x, bounds->low, bounds->high);
+    }
+    *(double *)fact_of(r, row) = x;
+    return EET_OK;
+}
+
+static eet_status read_bool(const eet_config_reading *r, const eet_key_row *row,
+                            const eet_json *value, bool *out) {
+    *out = row->fallback != 0;
+    if (value != NULL && !eet_json_as_bool(value, out)) {
+        return eet_config_corrupt_kind(r, row->key, value, "true or false");
+    }
+    return EET_OK;
+}
+
+static eet_status read_act(const eet_config_reading *r, const eet_key_row *row,
+                           const eet_json *value) {
+    const char *name = value != NULL ? eet_json_as_string(value, NULL) : row->text;
+
+    if (name == NULL) {
+        return eet_config_corrupt_kind(r, row->key, value, "a string");
+    }
+    if (!eet_act_named(name, fact_of(r, row))) {
+        eet_shown shown;
+
+        return eet_fail(r->err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                        "activation \"%s\" (\"%s\") is not supported",
+                        eet_show(&shown, name, strlen(name)), row->key);
+    }
+    return EET_OK;
+}
+
+/* Some models end with any of several tokens; a fact is one, the others are said. */
+static const eet_json *first_token(const eet_config_reading *r, const eet_key_row *row,
+                                   const eet_json *value) {
+    const uint64_t count = eet_json_length(value);
+    int64_t id = 0;
+
+    if (value == NULL || eet_json_kind_of(value) != EET_JSON_ARRAY) {
+        return value;
+    }
+    const eet_json *first = eet_json_item(value, 0);
+
+    if (count > 1 && eet_json_as_integer(first, &id)) {
+        eet_notes_add(r->notes, "\"%s\" names %llu tokens; the first, %lld, is kept", row->key,
+                      (unsigned long long)count, (long long)id);
+    }
+    return first;
+}
+
+/* Ids only name tokens, so one that the model does not have is left out. */
+static eet_status read_token(const eet_config_reading *r, const eet_key_row *row,
+                             const eet_json *value) {
+    const int32_t vocab = r->out->facts.stack[row->stack].vocab_size;
+    int64_t id = (int64_t)row->fallback;
+
+    value = first_token(r, row, value);
+    if (value != NULL && !eet_json_as_integer(value, &id)) {
+        return eet_config_corrupt_kind(r, row->key, value, "an integer");
+    }
+    const bool inside = id >= 0 && id < vocab;
+
+    if (value != NULL && !inside && id != -1) {
+        eet_notes_add(r->notes, "\"%s\" %lld is outside of the vocabulary of %d and is left out",
+                      row->key, (long long)id, (int)vocab);
+    }
+    *(int32_t *)fact_of(r, row) = inside ? (int32_t)id : -1;
+    return EET_OK;
+}
+
+static eet_head_choice *head_of(const eet_config_reading *r, const eet_key_row *row) {
+    return &r->out->head[row->head];
+}
+
+/* Whether it matters is known when the heads are. */
+static void refuse_later(const eet_config_reading *r, const eet_key_row *row, const char *value) {
+    eet_head_choice *head = head_of(r, row);
+
+    head->refused = row;
+    (void)eet_show(&head->value, value, strlen(value));
+}
+
+static eet_status read_head_take(const eet_config_reading *r, const eet_key_row *row,
+                                 const eet_json *value) {
+    const char *name = value != NULL ? eet_json_as_string(value, NULL) : row->text;
+    const eet_take_row *take = eet_take_rows;
+
+    if (name == NULL) {
+        return eet_config_corrupt_kind(r, row->key, value, "a string");
+    }
+    while (take->name != NULL && strcmp(take->name, name) != 0) {
+        take++;
+    }
+    head_of(r, row)->take = take->take;
+    if (take->name == NULL) {
+        refuse_later(r, row, name);
+    }
+    return EET_OK;
+}
+
+static eet_status read_head_act(const eet_config_reading *r, const eet_key_row *row,
+                                const eet_json *value) {
+    const char *name = value != NULL ? eet_json_as_string(value, NULL) : "";
+    eet_head_choice *head = head_of(r, row);
+
+    if (name == NULL) {
+        return eet_config_corrupt_kind(r, row->key, value, "a string");
+    }
+    head->has_act = true;
+    head->act = EET_ACT_LINEAR;
+    if (name[0] != '\0' && !eet_act_named(name, &head->act)) {
+        refuse_later(r, row, name);
+    }
+    return EET_OK;
+}
+
+/* The two keys of a head that are true or false. */
+static eet_status read_head_bool(const eet_config_reading *r, const eet_key_row *row,
+                                 const eet_json *value) {
+    bool flag = false;
+    const eet_status status = read_bool(r, row, value, &flag);
+
+    if (row->kind == EET_KEY_HEAD_DENSE) {
+        head_of(r, row)->bare = !flag;
+    } else {
+        r->out->symbol[EET_SYM_SUMMARY] = flag ? 1 : r->out->facts.stack[row->stack].hidden;
+    }
+    return status;
+}
+
+static eet_status must_be_text(const eet_config_reading *r, const eet_key_row *row,
+                               const eet_json *value) {
+    const char *text = eet_json_as_string(value, NULL);
+    eet_shown shown;
+
+    if (text == NULL) {
+        return eet_config_corrupt_kind(r, row->key, value, "a string");
+    }
+    if (strcmp(text, row->text) == 0) {
+        return EET_OK;
+    }
+    return eet_fail(r->err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                    "%s (\"%s\" is \"%s\") are not supported", row->why, row->key,
+                    eet_show(&shown, text, strlen(text)));
+}
+
+static eet_status must_be_empty(const eet_config_reading *r, const eet_key_row *row,
+                                const eet_json *value) {
+    const eet_json_kind kind = eet_json_kind_of(value);
+
+    if (kind != EET_JSON_ARRAY && kind != EET_JSON_OBJECT) {
+        return eet_config_corrupt_kind(r, row->key, value, "an object");
+    }
+    return eet_json_length(value) == 0 ? EET_OK : refuse(r, row);
+}
+
+eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
+    const eet_json *value = NULL;
+    bool flag = false;
+    eet_status status = look_up(r, row, &value);
+
+    if (status != EET_OK) {
+        return status;
+    }
+    switch (row->kind) {
+    case EET_KEY_INTEGER:
+        return read_integer(r, row, value);
+    case EET_KEY_REAL:
+        return read_real(r, row, value);
+    case EET_KEY_BOOL:
+        return read_bool(r, row, value, fact_of(r, row));
+    case EET_KEY_ACT:
+        return read_act(r, row, value);
+    case EET_KEY_TOKEN:
+        return read_token(r, row, value);
+    case EET_KEY_TIED:
+        return read_bool(r, row, value, &r->out->tied);
+    case EET_KEY_SCALED:
+        return read_bool(r, row, value, &r->scaled[row->stack]);
+    case EET_KEY_HEAD_TAKE:
+        return read_head_take(r, row, value);
+    case EET_KEY_HEAD_ACT:
+        return read_head_act(r, row, value);
+    case EET_KEY_HEAD_DENSE:
+    case EET_KEY_HEAD_ONE:
+        return read_head_bool(r, row, value);
+    case EET_KEY_MUST_BE_TEXT:
+        return value == NULL ? EET_OK : must_be_text(r, row, value);
+    case EET_KEY_MUST_BE_EMPTY:
+        return value == NULL ? EET_OK : must_be_empty(r, row, value);
+    default: /* MUST_BE_FALSE, NUMERICS */
+        status = read_bool(r, row, value, &flag);
+        return status == EET_OK && flag && row->kind == EET_KEY_MUST_BE_FALSE ? refuse(r, row)
+                                                                              : status;
+    }
+}
