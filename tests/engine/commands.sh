@@ -159,9 +159,13 @@ interrupted HUP --score
 # While it waits for input there is nothing to finish.
 mkfifo "$work/input"
 exec 3<>"$work/input"
-eet-run "$work/gpt2.eet" <"$work/input" &
+eet-run "$work/gpt2.eet" --batch 1 -n 1 <"$work/input" >"$work/first" &
 waiting=$!
-sleep 0.5
+echo '{"ids": [5, 10, 15]}' >&3
+for _ in $(seq 200); do
+    [ -s "$work/first" ] && break
+    sleep 0.05
+done
 code=0
 kill -s TERM "$waiting"
 wait "$waiting" || code=$?
