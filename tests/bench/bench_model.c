@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "format/facts.h"
+#include "format/half.h"
 #include "format/slots.h"
 #include "format/writer.h"
-#include "format/half.h"
 
 enum { LAYERS = 12, HIDDEN = 768, FFN = 3072, VOCAB = 50257, POSITIONS = 1024, MAX_TENSORS = 256 };
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/slots.h"
 #include "format/half.h"
+#include "format/slots.h"
 #include "tests/engine/play.h"
 
 /* A place of the model: its tensors are made by eet_sample_value. */

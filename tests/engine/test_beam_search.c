@@ -397,7 +397,7 @@ START_TEST(a_search_goes_on_from_a_fork_and_leaves_the_other_alone)
     const eet_batch once = play_row(start, t.ids + 69, 1, &third);
 
     ck_assert_int_eq(eet_step(s.session, &once, &output, 1, &s.err), EET_OK);
-    t.start[1] = 70; /* positions of the events */
+    t.start[1] = 70;                    /* positions of the events */
     t.options.repetition_penalty = 1.3; /* of all that the sequence holds */
     ck_assert_int_eq(eet_generate_begin(s.session, &tail, &t.options, &generation, &s.err), EET_OK);
     listen(&s, generation, &t, 9, best);

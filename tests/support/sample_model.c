@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/slots.h"
 #include "format/half.h"
+#include "format/slots.h"
 
 static eet_stack_facts small_stack(void) {
     eet_stack_facts s = eet_stack_facts_default();
