@@ -35,9 +35,7 @@ static const known table[] = {
     SIGN(0, "Rar!\x1A\x07", "a rar archive" UNPACK),
     SIGN(0, "PYTORCH1",
          "an archive of a PyTorch preview of 2018; save it again with a newer torch"),
-    SIGN(257, "ustar",
-         "a tar archive, perhaps a checkpoint of PyTorch 0.1; unpack it, or save it "
-         "again with a newer torch"),
+    SIGN(257, "ustar", "a tar archive" UNPACK),
     SIGN(0, "\x89HDF\r\n\x1A\n", "an HDF5 file (TensorFlow or Keras), which is not read yet"),
     SIGN(512, "\x89HDF\r\n\x1A\n", "an HDF5 file (TensorFlow or Keras), which is not read yet"),
     SIGN(1024, "\x89HDF\r\n\x1A\n", "an HDF5 file (TensorFlow or Keras), which is not read yet"),
@@ -53,14 +51,35 @@ static const known table[] = {
          "ELF",
          "a program (ELF)"),
     SIGN(0, "MZ", "a program of Windows"),
+    SIGN(0, "L119547037146038801333356L\n.",
+         "a checkpoint of torch before 1.6 by a pickle of protocol 0 or 1; load it and save it "
+         "again with protocol 2"),
     SIGN(4, "TFL3", "a TensorFlow Lite model"),
 };
 
-/* A pickle that begins with torch's magic number is a checkpoint of before 1.6. */
-static bool is_legacy_torch(const uint8_t *head) {
-    static const char number[] = "\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20\x6A\xA8\x50\x19.";
+/* A first pickle that is an integer of ten bytes alone: torch's magic number, or what a
+ * damaged file has in its place. */
+static bool is_torch_stream(const uint8_t *head) {
+    enum { PROTO = 0x80, FRAME = 0x95, FRAME_BYTES = 9, LONG1 = 0x8A, NUMBER_BYTES = 10 };
+    const uint8_t *at = head + 2;
 
-    return memmem(head, 32, number, sizeof number - 1) != NULL;
+    if (head[0] != PROTO || head[1] < 2 || head[1] > 5) {
+        return false;
+    }
+    at += *at == FRAME ? FRAME_BYTES : 0;
+    return at[0] == LONG1 && at[1] == NUMBER_BYTES && at[2 + NUMBER_BYTES] == '.';
+}
+
+/* The members of a checkpoint of before torch 0.1.10. */
+static bool is_torch_tar(const uint8_t *head) {
+    static const char *const members[] = {"sys_info", "pickle", "tensors", "storages"};
+
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        if (strcmp((const char *)head, members[i]) == 0) {
+            return memcmp(head + 257, "ustar", 5) == 0;
+        }
+    }
+    return false;
 }
 
 static bool begins(const char *text, const char *word) {
@@ -111,6 +130,9 @@ static bool is_onnx(const uint8_t *head) {
 }
 
 static const char *foreign_name(const uint8_t *head, uint64_t have) {
+    if (is_torch_tar(head)) {
+        return "a checkpoint of torch 0.1.9 or older; load it and save it again with a newer torch";
+    }
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         if (eet_within_u64(table[i].at, table[i].bytes, have) &&
             memcmp(head + table[i].at, table[i].magic, table[i].bytes) == 0) {
@@ -118,13 +140,7 @@ static const char *foreign_name(const uint8_t *head, uint64_t have) {
         }
     }
     if (head[0] == 0x80 && head[1] <= 5) {
-        return is_legacy_torch(head)
-                   ? "a checkpoint written by torch before 1.6, which is not read yet; load it "
-                     "and save it again with a newer torch"
-                   : "a bare pickle, not a checkpoint; save the state dict with torch.save";
-    }
-    if (memcmp(head, "\x8A\x0A\x6C\xFC\x9C\x46\xF9\x20", 8) == 0) {
-        return "a checkpoint written by torch before 1.6 with protocol 1, which is not read";
+        return "a bare pickle, not a checkpoint; save the state dict with torch.save";
     }
     if (is_onnx(head)) {
         return "an ONNX model; give the checkpoint it was made from";
@@ -158,6 +174,10 @@ eet_status eet_magic_of(int fd, uint64_t bytes, eet_magic *out, eet_error *err) 
         *out = memcmp(head, "PK\3\4", 4) == 0 ? EET_MAGIC_ZIP : EET_MAGIC_SAFETENSORS;
         return EET_OK;
     }
+    if (is_torch_stream(head)) {
+        *out = EET_MAGIC_TORCH_STREAM;
+        return EET_OK;
+    }
     if (is_index(head)) {
         *out = EET_MAGIC_INDEX;
         return EET_OK;
@@ -179,7 +199,7 @@ eet_status eet_magic_of(int fd, uint64_t bytes, eet_magic *out, eet_error *err) 
         return EET_OK;
     }
     return eet_fail(err, EET_E_CORRUPT, 0,
-                    "no checkpoint: neither a zip archive of torch.save nor safetensors");
+                    "no checkpoint: neither of torch.save nor safetensors nor HDF5");
 }
 
 static bool ends_with(const char *name, const char *end) {

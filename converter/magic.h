@@ -6,6 +6,7 @@
 
 typedef enum eet_magic {
     EET_MAGIC_ZIP,
+    EET_MAGIC_TORCH_STREAM, /* torch before 1.6 */
     EET_MAGIC_SAFETENSORS,
     EET_MAGIC_INDEX /* of a checkpoint in several files */
 } eet_magic;

@@ -33,6 +33,7 @@ eet_status eet_pickle_corrupt(eet_machine *m, const char *fmt, ...) {
 static eet_status run_one(eet_machine *m) {
     if (m->at == m->bytes) {
         m->op = m->at;
+        m->lacks = m->whole > m->bytes;
         return eet_pickle_corrupt(m, "it ends without STOP");
     }
     m->op = m->at;
@@ -55,37 +56,63 @@ static eet_status run(eet_machine *m) {
     while (status == EET_OK && !m->stopped) {
         status = run_one(m);
     }
-    if (status == EET_OK && m->at != m->bytes) {
-        m->op = m->at;
-        return eet_pickle_corrupt(m, "%llu bytes follow its end",
-                                  (unsigned long long)(m->bytes - m->at));
+    return status;
+}
+
+/* Evaluates what the machine's data begins with. */
+static eet_status evaluate(eet_machine *m) {
+    m->pickle = calloc(1, sizeof *m->pickle);
+    if (m->pickle == NULL) {
+        return eet_pickle_no_memory(m);
     }
+    m->pickle->none.kind = EET_PICKLE_NONE;
+    m->pickle->no.kind = m->pickle->yes.kind = EET_PICKLE_BOOL;
+    m->pickle->yes.a.integer = 1;
+    const eet_status status = run(m);
+
+    free(m->stack);
+    free(m->mark);
+    free(m->memo);
     return status;
 }
 
 eet_status eet_pickle_read(const void *data, uint64_t bytes, const eet_pickle_limits *limits,
                            eet_pickle **out, eet_error *err) {
-    eet_machine m = {.data = data, .bytes = bytes, .protocol = -1, .err = err};
+    eet_machine m = {.data = data, .bytes = bytes, .whole = bytes, .protocol = -1, .err = err};
 
     m.limits = limits == NULL ? &eet_pickle_default_limits : limits;
-    m.pickle = calloc(1, sizeof *m.pickle);
-    if (m.pickle == NULL) {
-        return eet_pickle_no_memory(&m);
-    }
-    m.pickle->none.kind = EET_PICKLE_NONE;
-    m.pickle->no.kind = m.pickle->yes.kind = EET_PICKLE_BOOL;
-    m.pickle->yes.a.integer = 1;
-    eet_status status = run(&m);
+    eet_status status = evaluate(&m);
 
-    free(m.stack);
-    free(m.mark);
-    free(m.memo);
+    if (status == EET_OK && m.at != m.bytes) {
+        m.op = m.at;
+        status = eet_pickle_corrupt(&m, "%llu bytes follow its end",
+                                    (unsigned long long)(m.bytes - m.at));
+    }
     if (status != EET_OK) {
         eet_pickle_free(m.pickle);
         return status;
     }
     *out = m.pickle;
     return EET_OK;
+}
+
+eet_status eet_pickle_read_first(const void *data, uint64_t bytes, uint64_t whole, eet_pickle **out,
+                                 uint64_t *used, eet_error *err) {
+    eet_machine m = {.data = data, .bytes = bytes, .whole = whole, .protocol = -1, .err = err};
+
+    m.limits = &eet_pickle_default_limits;
+    const eet_status status = evaluate(&m);
+
+    *used = status == EET_OK ? m.at : 0;
+    if (status == EET_OK) {
+        *out = m.pickle;
+        return EET_OK;
+    }
+    eet_pickle_free(m.pickle);
+    if (m.lacks) {
+        eet_error_clear(err);
+    }
+    return m.lacks ? EET_OK : status;
 }
 
 void eet_pickle_free(eet_pickle *pickle) {
@@ -127,9 +154,9 @@ eet_status eet_pickle_op_frame(eet_machine *m) {
     uint64_t bytes = 0;
     eet_status status = eet_pickle_take_number(m, 8, &bytes);
 
-    if (status == EET_OK && bytes > m->bytes - m->at) {
+    if (status == EET_OK && bytes > m->whole - m->at) {
         return eet_pickle_corrupt(m, "FRAME of %llu bytes, %llu remain", (unsigned long long)bytes,
-                                  (unsigned long long)(m->bytes - m->at));
+                                  (unsigned long long)(m->whole - m->at));
     }
     return status;
 }

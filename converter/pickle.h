@@ -49,6 +49,10 @@ extern const eet_pickle_limits eet_pickle_default_limits;
  * that runs programs), E_LIMIT, E_MEMORY; the sentence names the byte. */
 eet_status eet_pickle_read(const void *data, uint64_t bytes, const eet_pickle_limits *limits,
                            eet_pickle **out, eet_error *err);
+/* The same of a pickle that something may follow: `data` is the beginning of `whole` bytes.
+ * *used: its bytes; 0, and no pickle, when it goes on behind `bytes`: call again with more. */
+eet_status eet_pickle_read_first(const void *data, uint64_t bytes, uint64_t whole, eet_pickle **out,
+                                 uint64_t *used, eet_error *err);
 void eet_pickle_free(eet_pickle *pickle); /* NULL is fine; no recursion */
 
 const eet_pickle_node *eet_pickle_root(const eet_pickle *pickle);

@@ -310,6 +310,10 @@ eet_status eet_pickle_op_binpersid(eet_machine *m) {
     if (status != EET_OK) {
         return status;
     }
+    if (id->kind == EET_PICKLE_TUPLE && id->count == 4 &&
+        eet_pickle_is_text(id->a.items[0], "module")) {
+        return eet_pickle_push(m, id->a.items[1]); /* a class, and its source behind it */
+    }
     if (id->kind != EET_PICKLE_TUPLE || id->count == 0 ||
         !eet_pickle_is_text(id->a.items[0], "storage")) {
         return eet_pickle_corrupt(m, "BINPERSID of %s that is no storage",

@@ -72,6 +72,8 @@ typedef struct eet_machine {
     uint64_t memo_count, memo_room;
     int protocol; /* -1: no PROTO seen */
     bool stopped;
+    uint64_t whole; /* bytes there are, of which data has the first */
+    bool lacks;     /* it failed because data ends before them */
     eet_error *err;
 } eet_machine;
 
@@ -105,6 +107,7 @@ eet_status eet_pickle_extend(eet_machine *m, eet_pickle_node *node, eet_pickle_n
                              uint64_t count);
 
 /* Input: fails when fewer bytes remain. */
+eet_status eet_pickle_short(eet_machine *m, uint64_t bytes);
 eet_status eet_pickle_take(eet_machine *m, uint64_t bytes, const uint8_t **out);
 eet_status eet_pickle_take_number(eet_machine *m, unsigned bytes,
                                   uint64_t *out); /* little-endian */

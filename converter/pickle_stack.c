@@ -107,11 +107,15 @@ eet_status eet_pickle_extend(eet_machine *m, eet_pickle_node *node, eet_pickle_n
     return status;
 }
 
+eet_status eet_pickle_short(eet_machine *m, uint64_t bytes) {
+    m->lacks = bytes <= m->whole - m->at;
+    return eet_pickle_corrupt(m, "%s needs %llu bytes, %llu remain", m->op_name,
+                              (unsigned long long)bytes, (unsigned long long)(m->whole - m->at));
+}
+
 eet_status eet_pickle_take(eet_machine *m, uint64_t bytes, const uint8_t **out) {
     if (bytes > m->bytes - m->at) {
-        return eet_pickle_corrupt(m, "%s needs %llu bytes, %llu remain", m->op_name,
-                                  (unsigned long long)bytes,
-                                  (unsigned long long)(m->bytes - m->at));
+        return eet_pickle_short(m, bytes);
     }
     *out = m->data + m->at;
     m->at += bytes;
@@ -137,6 +141,7 @@ eet_status eet_pickle_take_line(eet_machine *m, const char **text, uint64_t *byt
     const uint8_t *end = m->at < m->bytes ? memchr(from, '\n', (size_t)(m->bytes - m->at)) : NULL;
 
     if (end == NULL) {
+        m->lacks = m->whole > m->bytes;
         return eet_pickle_corrupt(m, "%s has no end of line", m->op_name);
     }
     *text = (const char *)from;

@@ -65,14 +65,14 @@ typedef struct eet_source eet_source;
 /* One file a source was read from, for provenance. */
 typedef struct eet_source_file {
     const char *name; /* base name */
-    const char *kind; /* torch_zip | safetensors | index */
+    const char *kind; /* torch_zip | torch_stream | safetensors | h5 | index */
     uint64_t bytes;
     const char *serialization_id; /* torch's, or NULL */
     bool crcless;                 /* a zip whose storages carry no checksum */
 } eet_source_file;
 
 /* Opens the checkpoint in `path` (a regular file), by its first bytes: a torch
- * zip, safetensors, or the index of a checkpoint in several of them, which lie
+ * zip or stream, safetensors, or the index of a checkpoint in several of them, which lie
  * beside it; everything else is refused by name. Follows symbolic links only as
  * eet_open_input does (E_AMBIGUOUS). Fails with E_IO, E_UNSUPPORTED, E_CORRUPT,
  * E_SUSPICIOUS, E_LIMIT, E_MEMORY. */

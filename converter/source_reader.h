@@ -1,6 +1,6 @@
-/* source_reader.h - what a container's reader (source_torch.c, source_safetensors.c,
- * source_shards.c) gives to source.c, which owns the rest: the table of tensors, the look-up by
- * name, the cache of one storage, the copy by strides. */
+/* source_reader.h - what a container's reader (source_torch.c, source_legacy.c,
+ * source_safetensors.c, source_h5.c, source_shards.c) gives to source.c, which owns the rest: the
+ * table of tensors, the look-up by name, the cache of one storage, the copy by strides. */
 #ifndef EET_CONVERTER_SOURCE_READER_H
 #define EET_CONVERTER_SOURCE_READER_H
 
@@ -8,7 +8,7 @@
 #include "converter/source.h"
 
 typedef struct eet_source_reader {
-    const char *kind; /* "torch_zip", "safetensors", "index" */
+    const char *kind; /* "torch_zip", "torch_stream", "safetensors", "h5", "index" */
     /* Reads everything but the storages: calls eet_source_add for each tensor and
      * eet_source_warn, sets source->state. On failure close is called too. */
     eet_status (*open)(eet_source *source, eet_error *err);
@@ -22,6 +22,7 @@ typedef struct eet_source_reader {
 } eet_source_reader;
 
 extern const eet_source_reader eet_source_reader_torch;
+extern const eet_source_reader eet_source_reader_legacy;
 extern const eet_source_reader eet_source_reader_safetensors;
 extern const eet_source_reader eet_source_reader_shards;
 

@@ -29,6 +29,7 @@ static eet_status torch_open(eet_source *source, eet_error *err) {
     if (torch == NULL) {
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a checkpoint");
     }
+    torch->box = &eet_torch_archive;
     eet_status status = eet_archive_open(source->fd, source->bytes, &torch->archive, err);
 
     if (status == EET_OK) {
@@ -40,7 +41,7 @@ static eet_status torch_open(eet_source *source, eet_error *err) {
     return status == EET_OK ? read_pickle(source, err) : status;
 }
 
-static void torch_close(eet_source *source) {
+void eet_torch_close(eet_source *source) {
     eet_torch *torch = source->state;
 
     if (torch == NULL) {
@@ -65,8 +66,8 @@ static eet_status torch_use(eet_source *source, eet_error *err) {
 const eet_source_reader eet_source_reader_torch = {
     .kind = "torch_zip",
     .open = torch_open,
-    .close = torch_close,
+    .close = eet_torch_close,
     .storage_bytes = eet_torch_storage_bytes,
-    .storage_read = eet_torch_storage_read,
+    .storage_read = eet_torch_record_read,
     .use = torch_use,
 };

@@ -1,5 +1,4 @@
-/* torch_storages.c - the storages that a checkpoint's pickle names, and their records. */
-#include <stdio.h>
+/* torch_storages.c - the storages that a checkpoint's pickle names, whatever holds them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,58 +68,16 @@ static eet_status make_room(eet_torch *torch, eet_error *err) {
     return EET_OK;
 }
 
-static int64_t find_record(const eet_torch *torch, uint64_t key) {
-    char member[sizeof "data/" + MAX_DIGITS + 2];
-
-    (void)snprintf(member, sizeof member, "data/%llu", (unsigned long long)key);
-    return eet_torch_find_member(torch, member);
-}
-
-/* A record has exactly the bytes of its storage: torch reads on behind a short one. */
-static eet_status check_record(const eet_torch *torch, const eet_source *source,
-                               eet_torch_storage *storage, uint64_t bytes, eet_error *err) {
-    const unsigned long long key = storage->key;
-
-    storage->bytes = bytes;
-    if (storage->entry < 0) {
-        if (bytes > source->bytes) {
-            return eet_fail(
-                err, EET_E_CORRUPT, EET_NOWHERE,
-                "the record data/%llu is missing, and its %llu bytes would be more than "
-                "the whole file",
-                key, (unsigned long long)bytes);
-        }
-        return EET_OK;
-    }
-    const uint64_t there = eet_archive_at(torch->archive, storage->entry)->bytes;
-
-    if (storage->type->item == 0) {
-        storage->bytes = there;
-    } else if (there != bytes) {
-        return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
-                        "the record data/%llu has %llu bytes; its storage has %llu", key,
-                        (unsigned long long)there, (unsigned long long)bytes);
-    }
-    return EET_OK;
-}
-
-static eet_status add_storage(eet_torch *torch, eet_source *source, uint64_t key,
-                              const eet_torch_type *type, uint64_t bytes, eet_error *err) {
-    eet_torch_storage added = {
-        .key = key, .type = type, .is_bool = type->dtype == EET_SRC_BOOL, .entry = -1};
+static eet_status add_storage(eet_torch *torch, eet_source *source,
+                              const eet_torch_storage *storage, eet_error *err) {
+    eet_torch_storage added = *storage;
     eet_status status = make_room(torch, err);
 
-    if (status != EET_OK) {
-        return status;
-    }
-    added.entry = find_record(torch, key);
-    status = check_record(torch, source, &added, bytes, err);
-    if (status == EET_OK && added.entry < 0 && bytes > 0) {
-        status = eet_source_warn(source, err, "the record data/%llu is missing",
-                                 (unsigned long long)key);
+    if (status == EET_OK) {
+        status = torch->box->locate(torch, source, &added, err);
     }
     if (status == EET_OK) {
-        torch->slot[slot_of(torch, key)] = torch->storages;
+        torch->slot[slot_of(torch, added.key)] = torch->storages;
         torch->storage[torch->storages++] = added;
     }
     return status;
@@ -147,104 +104,44 @@ static eet_status check_again(eet_torch_storage *known, const eet_torch_type *ty
     return EET_OK;
 }
 
-/* ('storage', class, key, location, elements) */
+/* ('storage', class, key, location, elements), and before torch 1.6 a view or None. */
 static eet_status add_id(eet_torch *torch, eet_source *source, const eet_pickle_node *id,
                          eet_error *err) {
     int64_t elements = 0;
-    uint64_t key = 0;
-    uint64_t bytes = 0;
     uint32_t length = 0;
+    eet_torch_storage found = {.entry = -1};
 
-    if (eet_pickle_count(id) != 5 ||
+    if (eet_pickle_count(id) != torch->box->id_items ||
         eet_pickle_kind_of(eet_pickle_item(id, 2)) != EET_PICKLE_TEXT ||
         eet_pickle_kind_of(eet_pickle_item(id, 3)) != EET_PICKLE_TEXT ||
         !eet_pickle_int(eet_pickle_item(id, 4), &elements) || elements < 0) {
-        return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
-                        "a storage in data.pkl is not (class, key, place, elements)");
+        return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "a storage in %s is not %s",
+                        torch->box->pickle, torch->box->id_form);
     }
     const char *text = eet_pickle_text(eet_pickle_item(id, 2), &length);
-    const eet_torch_type *type = eet_torch_storage_type(eet_pickle_item(id, 1));
     eet_pickle_label label;
     eet_shown shown;
 
-    if (!eet_torch_parse_key(text, length, &key)) {
+    found.type = eet_torch_storage_type(eet_pickle_item(id, 1));
+    found.elements = (uint64_t)elements;
+    if (!eet_torch_parse_key(text, length, &found.key)) {
         return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "the key \"%s\" of a storage is no number",
                         eet_show(&shown, text, length));
     }
-    if (type == NULL) {
+    const unsigned long long key = found.key;
+
+    if (found.type == NULL) {
         return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "storage %llu is of %s, no storage class",
-                        (unsigned long long)key,
-                        eet_pickle_describe(eet_pickle_item(id, 1), &label));
+                        key, eet_pickle_describe(eet_pickle_item(id, 1), &label));
     }
-    if (!eet_mul_u64((uint64_t)elements, type->item, &bytes)) {
-        return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "storage %llu has too many elements",
-                        (unsigned long long)key);
+    if (!eet_mul_u64(found.elements, found.type->item, &found.bytes)) {
+        return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "storage %llu has too many elements", key);
     }
-    const int32_t known = eet_torch_find_storage(torch, key);
+    found.is_bool = found.type->dtype == EET_SRC_BOOL;
+    const int32_t known = eet_torch_find_storage(torch, found.key);
 
-    return known >= 0 ? check_again(&torch->storage[known], type, bytes, err)
-                      : add_storage(torch, source, key, type, bytes, err);
-}
-
-static eet_status warn_of_the_rest(const eet_torch *torch, eet_source *source, eet_error *err) {
-    unsigned long long unnamed = 0;
-    const char *first = NULL;
-
-    for (int64_t i = 0; i < eet_archive_count(torch->archive); i++) {
-        const char *member = eet_torch_member(torch, i);
-        uint64_t key = 0;
-
-        if (strncmp(member, "data/", 5) != 0 || member[5] == '\0' ||
-            (eet_torch_parse_key(member + 5, strlen(member + 5), &key) &&
-             eet_torch_find_storage(torch, key) >= 0)) {
-            continue;
-        }
-        first = first == NULL ? member : first;
-        unnamed++;
-    }
-    if (unnamed == 1) {
-        return eet_source_warn(source, err, "nothing refers to the record %s", first);
-    }
-    return unnamed == 0 ? EET_OK
-                        : eet_source_warn(source, err,
-                                          "nothing refers to %llu records, the first of them %s",
-                                          unnamed, first);
-}
-
-static bool is_zero(const uint8_t *data, uint64_t bytes) {
-    return bytes == 0 || (data[0] == 0 && memcmp(data, data + 1, (size_t)bytes - 1) == 0);
-}
-
-/* torch's skip_data() reserves the space of storages, without checksums, for somebody to
- * fill. Were they filled? The first byte that is not zero answers. */
-static eet_status check_filled(eet_torch *torch, eet_source *source, eet_error *err) {
-    bool empty = true;
-    bool any = false;
-    eet_status status = EET_OK;
-
-    for (int32_t i = 0; status == EET_OK && empty && i < torch->storages; i++) {
-        const eet_torch_storage *storage = &torch->storage[i];
-
-        if (storage->entry < 0 || storage->bytes == 0) {
-            continue;
-        }
-        void *data = calloc(1, (size_t)storage->bytes);
-
-        if (data == NULL) {
-            return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes of data/%llu",
-                            (unsigned long long)storage->bytes, (unsigned long long)storage->key);
-        }
-        any = true;
-        status = eet_torch_storage_read(source, i, data, err);
-        empty = status == EET_OK && is_zero(data, storage->bytes);
-        free(data);
-    }
-    if (status == EET_OK && any && empty) {
-        return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
-                        "all storages are zero and carry no checksum; the file was written with "
-                        "skip_data(), which reserves space, and never filled");
-    }
-    return status;
+    return known >= 0 ? check_again(&torch->storage[known], found.type, found.bytes, err)
+                      : add_storage(torch, source, &found, err);
 }
 
 eet_status eet_torch_collect(eet_torch *torch, eet_source *source, const eet_pickle *pickle,
@@ -255,19 +152,7 @@ eet_status eet_torch_collect(eet_torch *torch, eet_source *source, const eet_pic
          status == EET_OK && id != NULL; id = eet_pickle_next_storage(id)) {
         status = add_id(torch, source, id, err);
     }
-    if (status == EET_OK) {
-        status = warn_of_the_rest(torch, source, err);
-    }
-    if (status == EET_OK && torch->storages_unchecked) {
-        source->file.crcless = true;
-        status = eet_source_warn(source, err,
-                                 "the storages carry no checksum (CRC 0); damage to "
-                                 "them cannot be noticed");
-        if (status == EET_OK) {
-            status = check_filled(torch, source, err);
-        }
-    }
-    return status;
+    return status == EET_OK ? torch->box->collected(torch, source, err) : status;
 }
 
 uint64_t eet_torch_storage_bytes(const eet_source *source, int32_t storage) {
@@ -287,29 +172,16 @@ static void swap_items(uint8_t *data, uint64_t bytes, uint32_t size) {
     }
 }
 
-eet_status eet_torch_storage_read(eet_source *source, int32_t index, void *data, eet_error *err) {
-    const eet_torch *torch = source->state;
-    const eet_torch_storage *storage = &torch->storage[index];
-    const unsigned long long key = storage->key;
+eet_status eet_torch_storage_finish(const eet_torch *torch, const eet_torch_storage *storage,
+                                    void *data, eet_error *err) {
     uint8_t *bytes = data;
-    bool matches = false;
 
-    if (storage->entry < 0) {
-        return storage->bytes == 0 ? EET_OK
-                                   : eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
-                                              "the record data/%llu is missing", key);
-    }
-    eet_status status = eet_archive_read(torch->archive, storage->entry, data,
-                                         torch->storages_unchecked ? &matches : NULL, err);
-
-    if (status != EET_OK) {
-        return status;
-    }
     for (uint64_t i = 0; storage->is_bool && i < storage->bytes; i++) {
         if (bytes[i] > 1) {
             return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
-                            "byte %llu of data/%llu is %u; booleans are 0 and 1",
-                            (unsigned long long)i, key, bytes[i]);
+                            "byte %llu of %s%llu is %u; booleans are 0 and 1",
+                            (unsigned long long)i, torch->box->record,
+                            (unsigned long long)storage->key, bytes[i]);
         }
     }
     if (torch->swapped && storage->type->swap > 1) {

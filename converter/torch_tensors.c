@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "converter/torch_internal.h"
+#include "format/checked.h"
 
 enum { MAX_WRAPPED = 64 };
 
@@ -145,6 +146,54 @@ static const char *refusal_of(const eet_torch *torch, const eet_torch_type *type
     return NULL;
 }
 
+/* Does a tensor end within `room` elements from its offset? */
+static bool fits(const eet_source_tensor *tensor, uint64_t room) {
+    uint64_t last = tensor->offset;
+    uint64_t step = 0;
+
+    for (int32_t i = 0; i < tensor->rank; i++) {
+        if (tensor->shape[i] == 0) {
+            return true;
+        }
+        if (!eet_mul_u64(tensor->shape[i] - 1, tensor->stride[i], &step) ||
+            !eet_add_u64(last, step, &last)) {
+            return false;
+        }
+    }
+    return last < room;
+}
+
+/* A storage of before torch 1.6 may be a part of another one, (key, offset, elements): the
+ * tensor's offset is in the part. */
+static eet_status move_into_view(const eet_pickle_node *id, uint64_t offset, eet_source_tensor *out,
+                                 eet_error *err) {
+    const eet_pickle_node *view = eet_pickle_count(id) > 5 ? eet_pickle_item(id, 5) : NULL;
+    int64_t start = 0;
+    int64_t length = 0;
+    int64_t elements = 0;
+    uint64_t end = 0;
+
+    out->offset = offset;
+    if (view == NULL || eet_pickle_kind_of(view) == EET_PICKLE_NONE) {
+        return EET_OK;
+    }
+    if (!is_container(view) || eet_pickle_count(view) != 3 ||
+        eet_pickle_kind_of(eet_pickle_item(view, 0)) != EET_PICKLE_TEXT ||
+        !eet_pickle_int(eet_pickle_item(view, 1), &start) || start < 0 ||
+        !eet_pickle_int(eet_pickle_item(view, 2), &length) || length < 0) {
+        return malformed(err, "its storage is a view that is not (key, offset, elements)");
+    }
+    (void)eet_pickle_int(eet_pickle_item(id, 4), &elements); /* eet_torch_collect has checked it */
+    if (!eet_add_u64((uint64_t)start, (uint64_t)length, &end) || end > (uint64_t)elements) {
+        return malformed(err, "its storage is a view that reaches past the end of its base");
+    }
+    if (!fits(out, (uint64_t)length)) {
+        return malformed(err, "it reaches past the end of its view of a storage");
+    }
+    out->offset += (uint64_t)start; /* below 2^63 each */
+    return EET_OK;
+}
+
 /* (storage, offset, size, stride, requires_grad, hooks[, dtype][, metadata]) */
 static eet_status rebuild_plain(eet_torch *torch, const rebuild *r,
                                 const eet_pickle_node *arguments, eet_source_tensor *out,
@@ -172,10 +221,13 @@ static eet_status rebuild_plain(eet_torch *torch, const rebuild *r,
     if (strides != out->rank) {
         return malformed(err, "its size and its stride are not equally long");
     }
+    status = move_into_view(id, (uint64_t)offset, out, err);
+    if (status != EET_OK) {
+        return status;
+    }
     const char *text = eet_pickle_text(eet_pickle_item(id, 2), &bytes);
 
     (void)eet_torch_parse_key(text, bytes, &key); /* eet_torch_collect has checked it */
-    out->offset = (uint64_t)offset;
     out->storage = eet_torch_find_storage(torch, key);
     const eet_torch_storage *storage = &torch->storage[out->storage];
     const eet_torch_type *type = type_of(r, arguments);

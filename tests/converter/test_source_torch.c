@@ -79,7 +79,7 @@ static void expect(eet_source *source, const char *name, eet_source_dtype dtype,
 static const double ramp[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
 
 static const char *const same_content[] = {"zip_p2.pt", "zip_p3.pt",    "zip_p4.pt", "zip_p5.pt",
-                                           "fobj.pt",   "align4096.pt", "crcoff.pt"};
+                                           "fobj.pt",   "align4096.pt", "crcoff.pt", "legacy.pt"};
 enum { SAME = sizeof same_content / sizeof same_content[0] };
 
 START_TEST(every_protocol_and_layout_gives_the_same_tensors)
@@ -131,6 +131,16 @@ START_TEST(a_big_endian_file_gives_the_same_numbers)
     eet_source *source = open_good("bigendian.pt");
 
     expect(source, "a", EET_SRC_F32, 12, ramp);
+    eet_source_close(source);
+}
+END_TEST
+
+START_TEST(a_stream_of_before_1_6_is_told_from_an_archive)
+{
+    eet_source *source = open_good("legacy.pt");
+
+    ck_assert_str_eq(eet_source_file_at(source, 0)->kind, "torch_stream");
+    ck_assert_int_eq(eet_source_warnings(source), 0);
     eet_source_close(source);
 }
 END_TEST
@@ -230,7 +240,6 @@ START_TEST(other_files_of_torch_are_refused_by_name)
         {"module.pt", "a whole model (torch.nn.modules.linear.Linear), not its weights; save "
                       "model.state_dict()"},
         {"script.pt", "TorchScript"},
-        {"legacy.pt", "before 1.6"},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -275,6 +284,7 @@ int main(void) {
         {.test = every_protocol_and_layout_gives_the_same_tensors, .rows = SAME},
         {.test = a_file_without_checksums_is_marked},
         {.test = a_big_endian_file_gives_the_same_numbers},
+        {.test = a_stream_of_before_1_6_is_told_from_an_archive},
         {.test = storages_are_numbered_beyond_nine},
         {.test = a_parameter_is_its_tensor_and_the_rest_is_skipped},
         {.test = numpy_values_are_skipped},

@@ -114,7 +114,7 @@ FOREIGN = [
     refuse(4, "xz", raw(xz(GOOD)), 3, "unpack it first"),
     refuse(4, "7z", raw(b"7z\xBC\xAF\x27\x1C\0\4" + GOOD), 3, "unpack it first"),
     refuse(4, "zstd", raw(b"\x28\xB5\x2F\xFD\x04" + GOOD), 3, "unpack it first"),
-    refuse(34, "tar", raw(tar(b"pickle")), 3, "tar archive"),
+    refuse(34, "tar", raw(tar(b"pickle")), 3, "torch 0.1.9 or older"),
 ]
 
 # --- the archive around the entries (5-8, 10, 11, 20-22, 24) -------------------------------------

@@ -95,6 +95,7 @@ class Storage:
     location: str = "cpu"
     untyped: bool = False
     persistent_id: object = None    # the whole tuple instead
+    view: object = None             # of another storage, as torch before 1.6 had it
 
 
 @dataclasses.dataclass(eq=False)
@@ -148,9 +149,10 @@ class TorchPickler(pickle._Pickler):
 
     dispatch = dict(pickle._Pickler.dispatch)
 
-    def __init__(self, file, protocol):
+    def __init__(self, file, protocol, stream=False):
         super().__init__(file, protocol)
         self.storages = {}
+        self.stream = stream
 
     def save_global_as_told(self, value):
         if self.proto >= 4:
@@ -175,7 +177,8 @@ class TorchPickler(pickle._Pickler):
         untyped = obj.untyped or name is None
         count = len(obj.data or b"") // (1 if untyped else size) if obj.numel is None else obj.numel
         where = "torch.storage.UntypedStorage" if untyped else f"torch.{name}"
-        return ("storage", Global(where), obj.key, obj.location, count)
+        plain = ("storage", Global(where), obj.key, obj.location, count)
+        return plain + (obj.view,) if self.stream else plain
 
 
 def as_call(value, shared: dict):
@@ -198,7 +201,7 @@ def as_call(value, shared: dict):
     return Call(f"torch._utils._rebuild_tensor_v{version}", args)
 
 
-def write_pickle(tensors, protocol=2):
+def write_pickle(tensors, protocol=2, stream=False):
     """data.pkl of a state dict: (bytes, storages by key). Values beside tensors may be anything
     that pickles, and so may `tensors` itself when it is no dict."""
     shared = {}
@@ -207,7 +210,7 @@ def write_pickle(tensors, protocol=2):
         graph = collections.OrderedDict(
             (name, as_call(value, shared)) for name, value in tensors.items())
     file = io.BytesIO()
-    pickler = TorchPickler(file, protocol)
+    pickler = TorchPickler(file, protocol, stream)
     pickler.dump(graph)
     return file.getvalue(), pickler.storages
 
@@ -330,6 +333,58 @@ def write_zip(path: Path, tensors, protocol=2, change=None, archive=None, **quir
     if change is not None:
         entries = change(entries) or entries
     path.write_bytes(zip_bytes(entries, **(archive or {})))
+    return path
+
+
+# --- streams of before torch 1.6 -----------------------------------------------------------------
+
+MAGIC = 0x1950A86A20F9469CFC6C
+SYSTEM = {"protocol_version": 1001, "little_endian": True,
+          "type_sizes": {"short": 2, "int": 4, "long": 4}}
+
+
+@dataclasses.dataclass
+class Stream:
+    """The parts of a stream, to be changed before bytes() puts them together. `big` writes
+    numbers of elements and data as a big-endian machine would."""
+
+    tensors: object
+    protocol: int = 2
+    magic: object = MAGIC
+    version: object = 1001
+    system: object = dataclasses.field(default_factory=lambda: dict(SYSTEM))
+    objects: bytes | None = None    # this pickle instead
+    keys: object = None             # None: sorted, as torch does
+    counts: dict = dataclasses.field(default_factory=dict)  # by key, instead of the right ones
+    big: bool = False
+    tail: bytes = b""
+
+    def pickles(self) -> list:
+        made, self.storages = write_pickle(self.tensors, self.protocol, stream=True)
+        keys = sorted(self.storages) if self.keys is None else self.keys
+        return [*(pickle.dumps(value, self.protocol)
+                  for value in (self.magic, self.version, self.system)),
+                made if self.objects is None else self.objects, pickle.dumps(keys, self.protocol)]
+
+    def data(self) -> list:
+        out = []
+        for key in sorted(self.storages):
+            storage = self.storages[key]
+            size = DTYPES[storage.dtype][0] if not storage.untyped else 1
+            count = self.counts.get(key, len(storage.data) // size)
+            out.append(count.to_bytes(8, "big" if self.big else "little"))
+            data = storage.data
+            if self.big:
+                data = b"".join(data[i:i + size][::-1] for i in range(0, len(data), size))
+            out.append(data)
+        return out
+
+    def bytes(self) -> bytes:
+        return b"".join(self.pickles() + self.data()) + self.tail
+
+
+def write_stream(path: Path, tensors, **parts) -> Path:
+    path.write_bytes(Stream(tensors, **parts).bytes())
     return path
 
 
