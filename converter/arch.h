@@ -28,6 +28,7 @@
     X(EET_SYM_EMB, "the embedding's width", offsetof(eet_stack_facts, emb_dim))  \
     X(EET_SYM_CROSS, "the source's width", offsetof(eet_stack_facts, cross_dim)) \
     X(EET_SYM_INNER, "heads x head size", EET_NO_FACT)                           \
+    X(EET_SYM_OUTPUT, "the output's width", EET_NO_FACT)                         \
     X(EET_SYM_LABELS, "labels", EET_NO_FACT)                                     \
     X(EET_SYM_SUMMARY, "the summary's width", EET_NO_FACT)                       \
     X(EET_SYM_ONE, "one", EET_NO_FACT)                                           \
@@ -64,9 +65,12 @@ typedef struct eet_rule {
     eet_dim shape[EET_RULE_RANK]; /* as the checkpoint has it, after drop_rows */
     uint8_t part, parts;          /* part 0.. of `parts` stacked along the rows; 0 parts: all */
     uint8_t drop_rows;            /* leading rows that are not used */
+    uint8_t slice, slice_count;   /* of the tensor's rows these alone, */
+    uint8_t slices;               /* ... if they are cut into so many equal slices; 0: all */
     bool plain;                   /* the pattern is outside the base model's prefix */
     bool transpose;               /* the checkpoint has [in, out] */
     bool optional;                /* the place may stay empty, or another rule fills it */
+    bool also; /* the row before has this pattern too: a tensor of several places */
 } eet_rule;
 
 /* A buffer that is no weight: its name, and its rank (0: any). */
@@ -82,16 +86,27 @@ typedef struct eet_share {
     bool when_tied; /* only where the configuration ties word embeddings */
 } eet_share;
 
+/* Where the checkpoint fills a place, the fact (a bool) is true. */
+typedef struct eet_trait {
+    eet_spot spot; /* of a stack; slot 0 ends the table */
+    uint32_t fact; /* offset in eet_stack_facts */
+} eet_trait;
+
 typedef enum eet_key_kind {
     EET_KEY_END,
     /* Honoured: the fact takes the value. */
     EET_KEY_INTEGER,
     EET_KEY_REAL,
     EET_KEY_BOOL,
-    EET_KEY_ACT,    /* a name of eet_act_rows */
-    EET_KEY_TOKEN,  /* an id or null; one outside of the vocabulary is left out */
-    EET_KEY_TIED,   /* bool: are word embeddings tied */
-    EET_KEY_SCALED, /* bool: is attention scaled by head_dim^-0.5 */
+    EET_KEY_ACT,          /* a name of eet_act_rows */
+    EET_KEY_TOKEN,        /* an id or null; one outside of the vocabulary is left out */
+    EET_KEY_TIED,         /* bool: are word embeddings tied */
+    EET_KEY_SCALED,       /* bool: is attention scaled by head_dim^-0.5 */
+    EET_KEY_SYMBOL,       /* the value of EET_KEY_SYMBOL's `symbol`, which is no fact */
+    EET_KEY_UNSCALED_EMB, /* bool: else embeddings are scaled by hidden^0.5; hidden stands before */
+    EET_KEY_LEARNED,      /* bool: is the table of positions in the file, or is it sinusoidal */
+    EET_KEY_SINES,        /* rows of the table if it is sinusoidal */
+    EET_KEY_KEPT_LAYERS,  /* "0,2,4": these layers of the file alone; null, "": all */
     /* Honoured where the model has the row's head. */
     EET_KEY_HEAD_TAKE,  /* a name of eet_take_rows */
     EET_KEY_HEAD_ACT,   /* a name of eet_act_rows; null or "": none */
@@ -100,7 +115,8 @@ typedef enum eet_key_kind {
     /* Accepted with one value alone, else refused by name. */
     EET_KEY_MUST_BE_FALSE,
     EET_KEY_MUST_BE_TEXT,  /* `text` */
-    EET_KEY_MUST_BE_EMPTY, /* null, {} or [] */
+    EET_KEY_MUST_BE_EMPTY, /* null, {}, [] or "" */
+    EET_KEY_MUST_BE_ZERO,  /* null, 0 or false */
     /* Known to change how exact the arithmetic is, not what it computes. */
     EET_KEY_NUMERICS
 } eet_key_kind;
@@ -114,6 +130,7 @@ typedef struct eet_key_row {
     bool required;
     bool alias_yields;   /* the alias is an older key: read where `key` is absent, else ignored */
     uint8_t fallback_of; /* eet_symbol: absent or null is fallback x this fact */
+    uint8_t symbol;      /* of EET_KEY_SYMBOL */
     int16_t plus;        /* fact = value + plus */
     uint32_t fact;       /* offset in eet_stack_facts */
     double fallback;     /* absent or null; of EET_KEY_TOKEN: -1 none */
@@ -149,6 +166,7 @@ typedef struct eet_family {
     const eet_stack_facts *stack[EET_STACKS]; /* facts that hold for all, NULL: no such stack */
     const eet_rule *rules;
     const eet_buffer *buffers;
+    const eet_trait *traits; /* or NULL */
     const eet_share *shares;
     int32_t share_count;
     const eet_key_row *keys;

@@ -8,6 +8,14 @@
 #include "converter/notes.h"
 #include "format/cli/json.h"
 
+enum { EET_MAX_KEPT = 1024 };
+
+/* A stack's layers of which only some are kept: LayerDrop. */
+typedef struct eet_kept_layers {
+    int16_t layer[EET_MAX_KEPT];
+    int32_t count; /* 0: all */
+} eet_kept_layers;
+
 /* What the configuration says of a row in the family's heads. */
 typedef struct eet_head_choice {
     int32_t take; /* eet_take; 0: the row's own */
@@ -20,10 +28,13 @@ typedef struct eet_head_choice {
 
 typedef struct eet_config {
     const eet_family *family;
-    const eet_class *class;      /* NULL: the configuration does not say, the tensors do */
-    eet_facts facts;             /* without heads */
-    bool tied;                   /* word embeddings */
-    bool by_flag;                /* --arch decided */
+    const eet_class *class;    /* NULL: the configuration does not say, the tensors do */
+    eet_facts facts;           /* without heads */
+    bool tied;                 /* word embeddings */
+    bool by_flag;              /* --arch decided */
+    bool learned[EET_STACKS];  /* positions are in the file */
+    int32_t sines[EET_STACKS]; /* rows of a sinusoidal table */
+    eet_kept_layers kept[EET_STACKS];
     int32_t symbol[EET_SYMBOLS]; /* values of symbols that are no facts; 0: not said */
     eet_head_choice head[EET_FAMILY_HEADS];
     eet_labels labels;

@@ -1,4 +1,6 @@
 /* config_values.c - reads the value of one key, by its row in a family's table. */
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "converter/config_internal.h"
@@ -244,11 +246,104 @@ static eet_status must_be_text(const eet_config_reading *r, const eet_key_row *r
 static eet_status must_be_empty(const eet_config_reading *r, const eet_key_row *row,
                                 const eet_json *value) {
     const eet_json_kind kind = eet_json_kind_of(value);
+    const char *text = eet_json_as_string(value, NULL);
 
+    if (text != NULL) {
+        return text[0] == '\0' ? EET_OK : refuse(r, row);
+    }
     if (kind != EET_JSON_ARRAY && kind != EET_JSON_OBJECT) {
         return eet_config_corrupt_kind(r, row->key, value, "an object");
     }
     return eet_json_length(value) == 0 ? EET_OK : refuse(r, row);
+}
+
+/* A number, or true and false as 1 and 0. */
+static eet_status must_be_zero(const eet_config_reading *r, const eet_key_row *row,
+                               const eet_json *value) {
+    double x = 0;
+    bool flag = false;
+
+    if (!eet_json_as_real(value, &x) && !eet_json_as_bool(value, &flag)) {
+        return eet_config_corrupt_kind(r, row->key, value, "a number");
+    }
+    return x == 0 && !flag ? EET_OK : refuse(r, row);
+}
+
+static eet_status read_unscaled(const eet_config_reading *r, const eet_key_row *row,
+                                const eet_json *value) {
+    eet_stack_facts *facts = &r->out->facts.stack[row->stack];
+    bool flag = false;
+    const eet_status status = read_bool(r, row, value, &flag);
+
+    if (status == EET_OK) {
+        facts->emb_scale = flag ? 1.0 : sqrt((double)facts->hidden);
+    }
+    return status;
+}
+
+/* A count that is no fact. */
+static eet_status read_count(const eet_config_reading *r, const eet_key_row *row,
+                             const eet_json *value, int32_t *out) {
+    enum { MOST = 1 << 24 };
+    int64_t n = (int64_t)row->fallback;
+
+    if (value != NULL && !eet_json_as_integer(value, &n)) {
+        return eet_config_corrupt_kind(r, row->key, value, "an integer");
+    }
+    if (value != NULL && (n < 1 || n > MOST)) {
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE, "\"%s\" is %lld, expected 1 to %d",
+                        row->key, (long long)n, MOST);
+    }
+    *out = (int32_t)n;
+    return EET_OK;
+}
+
+static int by_number(const void *a, const void *b) {
+    return *(const int16_t *)a - *(const int16_t *)b;
+}
+
+/* "0,2,4"; false: it is not of that form. */
+static bool parse_layers(const char *text, eet_kept_layers *out) {
+    while (out->count < EET_MAX_KEPT) {
+        char *end = NULL;
+        const long layer = *text >= '0' && *text <= '9' ? strtol(text, &end, 10) : -1;
+
+        if (layer < 0 || layer >= EET_MAX_KEPT) {
+            return false;
+        }
+        out->layer[out->count++] = (int16_t)layer;
+        if (*end == '\0') {
+            return true;
+        }
+        if (*end != ',') {
+            return false;
+        }
+        text = end + 1;
+    }
+    return false;
+}
+
+static eet_status read_kept(const eet_config_reading *r, const eet_key_row *row,
+                            const eet_json *value) {
+    eet_kept_layers *kept = &r->out->kept[row->stack];
+    const char *text = value != NULL ? eet_json_as_string(value, NULL) : "";
+
+    if (text == NULL) {
+        return eet_config_corrupt_kind(r, row->key, value, "a string");
+    }
+    if (text[0] == '\0') {
+        return EET_OK;
+    }
+    if (!parse_layers(text, kept)) {
+        eet_shown shown;
+
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE,
+                        "\"%s\" is \"%s\", expected layers as in \"0,2,4\"", row->key,
+                        eet_show(&shown, text, strlen(text)));
+    }
+    qsort(kept->layer, (size_t)kept->count, sizeof kept->layer[0], by_number);
+    r->out->facts.stack[row->stack].layers = kept->count;
+    return EET_OK;
 }
 
 eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
@@ -274,6 +369,16 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
         return read_bool(r, row, value, &r->out->tied);
     case EET_KEY_SCALED:
         return read_bool(r, row, value, &r->scaled[row->stack]);
+    case EET_KEY_SYMBOL:
+        return read_count(r, row, value, &r->out->symbol[row->symbol]);
+    case EET_KEY_UNSCALED_EMB:
+        return read_unscaled(r, row, value);
+    case EET_KEY_LEARNED:
+        return read_bool(r, row, value, &r->out->learned[row->stack]);
+    case EET_KEY_SINES:
+        return read_count(r, row, value, &r->out->sines[row->stack]);
+    case EET_KEY_KEPT_LAYERS:
+        return read_kept(r, row, value);
     case EET_KEY_HEAD_TAKE:
         return read_head_take(r, row, value);
     case EET_KEY_HEAD_ACT:
@@ -285,6 +390,8 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
         return value == NULL ? EET_OK : must_be_text(r, row, value);
     case EET_KEY_MUST_BE_EMPTY:
         return value == NULL ? EET_OK : must_be_empty(r, row, value);
+    case EET_KEY_MUST_BE_ZERO:
+        return value == NULL ? EET_OK : must_be_zero(r, row, value);
     default: /* MUST_BE_FALSE, NUMERICS */
         status = read_bool(r, row, value, &flag);
         return status == EET_OK && flag && row->kind == EET_KEY_MUST_BE_FALSE ? refuse(r, row)

@@ -13,15 +13,36 @@ enum { MAX_CONFIG = 16 << 20, MAX_ASSET = 256 << 20 };
 
 /* ---- opening ------------------------------------------------------------ */
 
-static eet_status read_config(eet_conversion *c, eet_error *err) {
-    eet_json *root = NULL;
+const char *eet_conversion_config_name(const eet_conversion *c) {
+    return c->inputs.config != NULL ? eet_base_name(c->inputs.config)
+                                    : eet_base_name(c->inputs.weights);
+}
 
+/* The checkpoint's own goes before a config.json that happens to lie beside it. */
+static eet_status load_config(eet_conversion *c, eet_error *err) {
+    const char *own = eet_source_config(c->source, &c->config_bytes);
+
+    if (own != NULL && c->options.config == NULL) {
+        free(c->inputs.config);
+        c->inputs.config = NULL;
+        c->config_text = malloc((size_t)c->config_bytes + 1);
+        if (c->config_text == NULL) {
+            return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for the configuration");
+        }
+        memcpy(c->config_text, own, (size_t)c->config_bytes + 1);
+        return EET_OK;
+    }
     if (c->inputs.config == NULL) {
         return eet_fail(err, EET_E_AMBIGUOUS, EET_NOWHERE,
                         "there is no config.json beside it; --config FILE names one");
     }
-    eet_status status = eet_read_small(c->inputs.config, c->options.follow_symlinks, MAX_CONFIG,
-                                       &c->config_text, &c->config_bytes, err);
+    return eet_read_small(c->inputs.config, c->options.follow_symlinks, MAX_CONFIG, &c->config_text,
+                          &c->config_bytes, err);
+}
+
+static eet_status read_config(eet_conversion *c, eet_error *err) {
+    eet_json *root = NULL;
+    eet_status status = load_config(c, err);
 
     if (status == EET_OK) {
         status = eet_json_parse(c->config_text, c->config_bytes, &root, err);
@@ -30,7 +51,7 @@ static eet_status read_config(eet_conversion *c, eet_error *err) {
         status = eet_config_read(root, c->options.arch, &c->config, &c->notes, err);
     }
     eet_json_free(root);
-    eet_error_prefix(err, eet_base_name(c->inputs.config));
+    eet_error_prefix(err, eet_conversion_config_name(c));
     return status;
 }
 
@@ -214,6 +235,7 @@ static eet_status declare_place(eet_conversion *c, eet_writer *writer, int32_t p
                                       .dtype = (int32_t)dtype,
                                       .rank = place->rank,
                                       .dims = {place->dims[0], place->dims[1]},
+                                      .synth = place->sines >= 0,
                                       .alias_of = place->share >= 0 ? c->number[place->share] : -1};
 
     if (place->share < 0) {

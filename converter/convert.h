@@ -48,6 +48,9 @@ eet_status eet_conversion_open(const char *operand, const eet_convert_options *o
                                eet_conversion *out, eet_error *err);
 void eet_conversion_free(eet_conversion *c);
 
+/* The base name of the file that the configuration was read from. */
+const char *eet_conversion_config_name(const eet_conversion *c);
+
 /* Declares facts, assets, provenance and tensors, and fixes the plan. */
 eet_status eet_conversion_declare(eet_conversion *c, eet_writer *writer, eet_error *err);
 

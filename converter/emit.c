@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "converter/sines.h"
+
 enum { PIECE = 1 << 20 }; /* stays in a cache from the first step to the last */
 
 static eet_dtype kept_dtype(eet_source_dtype from) {
@@ -23,6 +25,7 @@ eet_status eet_emit_dtype(eet_source *source, const eet_plan *plan, int32_t plac
                           const eet_emit_options *options, eet_dtype *out, eet_error *err) {
     const eet_place *p = &plan->place[place];
 
+    p = p->sines >= 0 ? &plan->place[p->sines] : p;
     p = p->share >= 0 ? &plan->place[p->share] : p;
     *out = options->dtype;
     if (options->dtype != EET_DTYPE_NONE) {
@@ -166,7 +169,9 @@ static eet_status carry(carrying *c, const eet_rule *rule, eet_error *err) {
     const eet_source_tensor *t = c->tensor;
     const shape2 shape = {t->shape[0], t->rank > 1 ? t->shape[1] : 1};
     const void *data = NULL;
-    const uint64_t drop = rule->drop_rows * shape.columns;
+    const uint64_t slice = rule->slices > 0 ? t->elements / rule->slices : 0;
+    const uint64_t drop = rule->drop_rows * shape.columns + rule->slice * slice;
+    const uint64_t count = rule->slices > 0 ? rule->slice_count * slice : t->elements - drop;
     eet_status status = eet_source_view(c->source, t, &data, err);
 
     if (status != EET_OK) {
@@ -177,9 +182,24 @@ static eet_status carry(carrying *c, const eet_rule *rule, eet_error *err) {
     } else {
         const char *start = (const char *)data + drop * eet_source_dtype_bytes(t->dtype);
 
-        status = carry_rows(c, start, t->elements - drop, err);
+        status = carry_rows(c, start, count, err);
     }
     return status == EET_OK ? check_values(c, err) : status;
+}
+
+/* A table that no tensor holds. */
+static eet_status emit_sines(eet_emitter *e, const eet_place *place, eet_dtype dtype,
+                             int32_t number, eet_error *err) {
+    carrying c = {e, NULL, NULL, {EET_SRC_F32, dtype, false}, number, {0}};
+    const uint64_t width = place->dims[1];
+    eet_status status = room_for(&e->turned, &e->turned_bytes, width * sizeof(float), err);
+
+    for (uint64_t row = 0; status == EET_OK && row < place->dims[0]; row++) {
+        eet_sines_row(row, width, e->turned);
+        status = append_cast(&c, e->turned, width, err);
+    }
+    add_stats(&e->total, &c.stats);
+    return status;
 }
 
 eet_status eet_emit_place(eet_emitter *e, int32_t place, int32_t number, eet_error *err) {
@@ -187,6 +207,9 @@ eet_status eet_emit_place(eet_emitter *e, int32_t place, int32_t number, eet_err
     eet_dtype dtype = EET_DTYPE_NONE;
     eet_status status = eet_emit_dtype(e->source, e->plan, place, e->options, &dtype, err);
 
+    if (status == EET_OK && p->sines >= 0) {
+        return emit_sines(e, p, dtype, number, err);
+    }
     for (int32_t k = 0; status == EET_OK && k < parts_of(p); k++) {
         eet_source *source = eet_place_source(p, e->source);
         const eet_source_tensor *t = eet_source_at(source, p->tensor[k]);

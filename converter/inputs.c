@@ -23,6 +23,9 @@ static const weights_row weights_rows[] = {
     {"model.safetensors.index.json", NULL},
     {"pytorch_model.bin", NULL},
     {"pytorch_model.bin.index.json", NULL},
+    {"checkpoint_best.pt", NULL}, /* Fairseq's */
+    {"checkpoint_last.pt", NULL},
+    {"model.pt", NULL},
     {"adapter_config.json", "an adapter (PEFT) is not a model; merge it into its base first"},
     {"tf_model.h5", "TensorFlow weights are not supported"},
     {"flax_model.msgpack", "Flax weights are not supported"},

@@ -130,8 +130,8 @@ static eet_status check_inputs(const eet_conversion *c, const char *target, eet_
     if (stat(target, &about) != 0) {
         return EET_OK;
     }
-    bool is_input = stat(c->inputs.config, &config) == 0 && config.st_dev == about.st_dev &&
-                    config.st_ino == about.st_ino;
+    bool is_input = c->inputs.config != NULL && stat(c->inputs.config, &config) == 0 &&
+                    config.st_dev == about.st_dev && config.st_ino == about.st_ino;
 
     for (int32_t i = -1; i < c->sentence.denses; i++) {
         const eet_source *source = i < 0 ? c->source : c->sentence.dense[i].source;

@@ -16,6 +16,13 @@ bool eet_matching_has(const eet_matching *m, const eet_rule *rule) {
            (spot->slot != EET_SLOT_HEAD_DENSE || !m->config->head[spot->head].bare);
 }
 
+int eet_matching_stack(const eet_matching *m, const eet_rule *rule) {
+    if (rule->spot.group == EET_GROUP_HEAD) {
+        return m->family->heads[rule->spot.head].stack;
+    }
+    return rule->spot.group == EET_GROUP_ENC ? EET_ENC : EET_DEC;
+}
+
 static eet_hit find_rule(const eet_matching *m, const char *prefix, const char *name) {
     const eet_rule *rules = m->family->rules;
 
@@ -159,6 +166,56 @@ static const eet_class *choose_class(const eet_matching *m) {
     return m->family->classes;
 }
 
+/* Where only some layers are kept, and the file has more: they are numbered anew, and the rest
+ * is left out. */
+static void keep_layers(const eet_matching *m, int stack) {
+    const eet_kept_layers *kept = &m->config->kept[stack];
+    int32_t last = -1;
+
+    for (int32_t i = 0; i < m->count; i++) {
+        const bool is_here = m->hit[i].rule >= 0 &&
+                             eet_matching_stack(m, &m->family->rules[m->hit[i].rule]) == stack;
+
+        last = is_here && m->hit[i].layer > last ? m->hit[i].layer : last;
+    }
+    for (int32_t i = 0; last >= kept->count && i < m->count; i++) {
+        eet_hit *hit = &m->hit[i];
+        int32_t number = 0;
+
+        if (hit->rule < 0 || hit->layer < 0 ||
+            eet_matching_stack(m, &m->family->rules[hit->rule]) != stack) {
+            continue;
+        }
+        while (number < kept->count && kept->layer[number] != hit->layer) {
+            number++;
+        }
+        *hit = number < kept->count ? (eet_hit){hit->rule, number} : (eet_hit){EET_IS_BUFFER, -1};
+    }
+}
+
+static bool is_filled(const eet_matching *m, const eet_spot *spot) {
+    for (int32_t i = 0; i < m->count; i++) {
+        const eet_rule *rule = m->hit[i].rule >= 0 ? &m->family->rules[m->hit[i].rule] : NULL;
+
+        if (rule != NULL && rule->spot.group == spot->group && rule->spot.slot == spot->slot) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Facts that the tensors tell. */
+static void find_traits(const eet_matching *m) {
+    for (const eet_trait *t = m->family->traits; t != NULL && t->spot.slot != 0; t++) {
+        const int stack = t->spot.group == EET_GROUP_ENC ? EET_ENC : EET_DEC;
+        char *facts = (char *)&m->plan->facts.stack[stack];
+
+        if (is_filled(m, &t->spot)) {
+            *(bool *)(void *)(facts + t->fact) = true;
+        }
+    }
+}
+
 static eet_status find_rules(eet_matching *m) {
     const char *prefix = "";
 
@@ -177,6 +234,12 @@ static eet_status find_rules(eet_matching *m) {
             m->hit[i].rule = EET_IS_BUFFER;
         }
     }
+    for (int stack = 0; stack < EET_STACKS; stack++) {
+        if (m->config->kept[stack].count > 0) {
+            keep_layers(m, stack);
+        }
+    }
+    find_traits(m);
     return check_wrappers(m);
 }
 

@@ -15,6 +15,7 @@ typedef struct eet_place {
     const eet_rule *rule;          /* what happens on the way; NULL: nothing fills it */
     int32_t tensor[EET_MAX_PARTS]; /* of the source, rule->parts of them; -1 missing */
     int32_t share;                 /* place that holds its tensor, or -1 */
+    int32_t sines;                 /* it is a sinusoidal table, of the dtype of this place; or -1 */
     eet_source *source;            /* of the tensors; NULL: the checkpoint itself */
 } eet_place;
 

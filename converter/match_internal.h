@@ -31,6 +31,8 @@ typedef struct eet_matching {
 /* Does the rule hold: is it of a stack, or of a head (and a part of it) that there is? */
 bool eet_matching_has(const eet_matching *m, const eet_rule *rule);
 
+int eet_matching_stack(const eet_matching *m, const eet_rule *rule);
+
 /* Solves the symbols and checks every tensor that is used; binds facts that the
  * configuration left open. */
 eet_status eet_match_shapes(eet_matching *m);

@@ -7,7 +7,7 @@
 #include "converter/match_internal.h"
 #include "format/utf8.h"
 
-enum { NAMES_SHOWN = 4, LIST_BYTES = 320 };
+enum { NAMES_SHOWN = 4, LIST_BYTES = 320, MAX_SINES = 1 << 26 };
 
 typedef struct filling {
     eet_matching *m;
@@ -38,7 +38,8 @@ static eet_status add_place(void *context, const eet_expected *expected) {
                     .dims = {(uint64_t)expected->shape[0], (uint64_t)expected->shape[1]},
                     .head = expected->head,
                     .tensor = {-1, -1, -1},
-                    .share = -1};
+                    .share = -1,
+                    .sines = -1};
     return EET_OK;
 }
 
@@ -81,10 +82,27 @@ static const char *name_of(const eet_matching *m, int32_t tensor, eet_shown *sho
     return eet_show(shown, t->name, t->name_bytes);
 }
 
+static eet_status same_part(const eet_matching *m, int32_t a, int32_t b) {
+    eet_shown one;
+    eet_shown other;
+
+    return eet_fail(m->err, EET_E_AMBIGUOUS, EET_NOWHERE,
+                    "two tensors are the same part of the model: \"%s\" and \"%s\"",
+                    name_of(m, a, &one), name_of(m, b, &other));
+}
+
+static int32_t first_tensor(const eet_place *place) {
+    int32_t k = 0;
+
+    while (place->tensor[k] < 0) {
+        k++;
+    }
+    return place->tensor[k];
+}
+
 /* Tensor `i` goes to its place; a second one for it must be its equal. */
-static eet_status fill_place(filling *f, int32_t i, eet_place *place) {
+static eet_status fill_place(filling *f, int32_t i, const eet_rule *rule, eet_place *place) {
     const eet_matching *m = f->m;
-    const eet_rule *rule = &m->family->rules[m->hit[i].rule];
     int32_t *tensor = &place->tensor[rule->part];
     const int32_t other = *tensor;
     const uint64_t rows = eet_source_at(m->source, i)->shape[rule->transpose ? 1 : 0];
@@ -95,37 +113,74 @@ static eet_status fill_place(filling *f, int32_t i, eet_place *place) {
     } else if (place->dims[0] == UINT64_MAX) {
         place->dims[0] = rows;
     }
+    if (place->rule != NULL && place->rule->parts != rule->parts) {
+        return same_part(m, first_tensor(place), i);
+    }
     if (other < 0) {
         place->rule = place->rule == NULL || rule->part == 0 ? rule : place->rule;
         *tensor = i;
         return EET_OK;
     }
     if (m->hit[other].rule == m->hit[i].rule && m->names[i].renamed == m->names[other].renamed) {
-        eet_shown a;
-        eet_shown b;
-
-        return eet_fail(m->err, EET_E_AMBIGUOUS, EET_NOWHERE,
-                        "two tensors are the same part of the model: \"%s\" and \"%s\"",
-                        name_of(m, other, &a), name_of(m, i, &b));
+        return same_part(m, other, i);
     }
     return add_twin(f, (eet_twin){.a = other, .b = i, .tied = -1, .must = true});
 }
 
-static eet_status fill_places(filling *f) {
+/* All places of a tensor. */
+static eet_status fill_from(filling *f, int32_t i, const eet_rule *rule) {
     eet_matching *m = f->m;
     eet_status status = EET_OK;
 
-    for (int32_t i = 0; status == EET_OK && i < m->count; i++) {
-        const eet_rule *rule = m->hit[i].rule >= 0 ? &m->family->rules[m->hit[i].rule] : NULL;
-        const int32_t at = rule != NULL ? find_place(f, &rule->spot, m->hit[i].layer) : -1;
+    do {
+        const int32_t at = find_place(f, &rule->spot, m->hit[i].layer);
 
-        if (at >= 0) {
-            status = fill_place(f, i, &m->plan->place[at]);
-        } else if (rule != NULL) {
+        if (at < 0) {
             m->hit[i].rule = EET_NOT_USED;
+            return EET_OK;
+        }
+        status = fill_place(f, i, rule, &m->plan->place[at]);
+        rule++;
+    } while (status == EET_OK && rule->also);
+    return status;
+}
+
+static eet_status fill_places(filling *f) {
+    const eet_matching *m = f->m;
+    eet_status status = EET_OK;
+
+    for (int32_t i = 0; status == EET_OK && i < m->count; i++) {
+        if (m->hit[i].rule >= 0) {
+            status = fill_from(f, i, &m->family->rules[m->hit[i].rule]);
         }
     }
     return status;
+}
+
+/* Tables of positions that are computed, where no tensor is one. */
+static eet_status fill_sines(filling *f) {
+    const eet_matching *m = f->m;
+    eet_plan *plan = m->plan;
+
+    for (int stack = 0; stack < EET_STACKS; stack++) {
+        const uint8_t group = stack == EET_ENC ? EET_GROUP_ENC : EET_GROUP_DEC;
+        const eet_spot positions = {.group = group, .slot = EET_SLOT_EMB_POS};
+        const eet_spot tokens = {.group = group, .slot = EET_SLOT_EMB_TOK};
+        const int32_t at = find_place(f, &positions, -1);
+
+        if (at < 0 || plan->place[at].rule != NULL || m->config->sines[stack] == 0 ||
+            m->config->learned[stack]) {
+            continue;
+        }
+        if (plan->place[at].dims[0] * plan->place[at].dims[1] > MAX_SINES) {
+            return eet_fail(m->err, EET_E_LIMIT, EET_NOWHERE,
+                            "a sinusoidal table of %llu x %llu values; at most %d are made",
+                            (unsigned long long)plan->place[at].dims[0],
+                            (unsigned long long)plan->place[at].dims[1], MAX_SINES);
+        }
+        plan->place[at].sines = find_place(f, &tokens, -1);
+    }
+    return EET_OK;
 }
 
 /* ---- shares ------------------------------------------------------------- */
@@ -230,7 +285,7 @@ static bool rule_is_of(const eet_matching *m, const eet_rule *rule, const eet_pl
 static void list_missing(const eet_matching *m, const eet_place *place, list *missing) {
     for (const eet_rule *r = m->family->rules; r->pattern != NULL; r++) {
         if (rule_is_of(m, r, place) && eet_matching_has(m, r) && place->tensor[r->part] < 0 &&
-            (!r->optional || place->rule != NULL)) {
+            (place->rule != NULL ? place->rule->parts == r->parts : !r->optional)) {
             list_pattern(m, missing, r, place->layer);
         }
     }
@@ -241,7 +296,7 @@ static eet_status check_missing(const eet_matching *m) {
     char rest[32];
 
     for (int32_t i = 0; i < m->plan->places; i++) {
-        if (m->plan->place[i].share < 0) {
+        if (m->plan->place[i].share < 0 && m->plan->place[i].sines < 0) {
             list_missing(m, &m->plan->place[i], &missing);
         }
     }
@@ -324,8 +379,9 @@ static eet_status drop_empty(eet_plan *plan) {
         eet_place *place = &plan->place[i];
 
         now[i] = kept;
-        if (place->rule != NULL || place->share >= 0) {
+        if (place->rule != NULL || place->share >= 0 || place->sines >= 0) {
             plan->place[kept] = *place;
+            plan->place[kept].sines = place->sines >= 0 ? now[place->sines] : -1;
             plan->place[kept].share = place->share >= 0 ? now[place->share] : -1;
             kept++;
         }
@@ -344,6 +400,9 @@ eet_status eet_match_places(eet_matching *m) {
 
     if (status == EET_OK) {
         status = fill_places(&f);
+    }
+    if (status == EET_OK) {
+        status = fill_sines(&f);
     }
     if (status == EET_OK) {
         status = share_places(&f);

@@ -53,13 +53,6 @@ static int rule_rank(const eet_rule *rule) {
     return rank;
 }
 
-static int rule_stack(const eet_matching *m, const eet_rule *rule) {
-    if (rule->spot.group == EET_GROUP_HEAD) {
-        return m->family->heads[rule->spot.head].stack;
-    }
-    return rule->spot.group == EET_GROUP_ENC ? EET_ENC : EET_DEC;
-}
-
 /* "(768, 3072)" */
 static const char *shape_text(char *buffer, size_t room, const uint64_t *dims, int rank) {
     size_t at = 0;
@@ -73,7 +66,7 @@ static const char *shape_text(char *buffer, size_t room, const uint64_t *dims, i
 }
 
 static void expected_shape(const solving *s, const eet_rule *rule, uint64_t dims[EET_RULE_RANK]) {
-    const int stack = rule_stack(s->m, rule);
+    const int stack = eet_matching_stack(s->m, rule);
 
     for (int i = 0; i < rule_rank(rule); i++) {
         const eet_dim *dim = &rule->shape[i];
@@ -85,7 +78,7 @@ static void expected_shape(const solving *s, const eet_rule *rule, uint64_t dims
 
 /* A tensor binds what nothing has bound before it. */
 static void bind(solving *s, const eet_rule *rule, const eet_source_tensor *t) {
-    const int stack = rule_stack(s->m, rule);
+    const int stack = eet_matching_stack(s->m, rule);
 
     for (int i = 0; i < rule_rank(rule) && t->rank == rule_rank(rule); i++) {
         const uint64_t times = rule->shape[i].times > 1 ? rule->shape[i].times : 1;
@@ -117,7 +110,7 @@ static eet_status check_shape(const solving *s, const eet_rule *rule, const eet_
     if (wrong == rank && t->rank == rank) {
         return EET_OK;
     }
-    const solved *symbol = &s->symbol[rule_stack(s->m, rule)][rule->shape[wrong].symbol];
+    const solved *symbol = &s->symbol[eet_matching_stack(s->m, rule)][rule->shape[wrong].symbol];
 
     return eet_fail(s->m->err, EET_E_CORRUPT, EET_NOWHERE,
                     "tensor \"%s\" is %s, expected %s: %s is %lld by %s",
@@ -143,6 +136,18 @@ static eet_status check_dtype(const solving *s, const eet_source_tensor *t) {
     return EET_OK;
 }
 
+/* What neither the configuration nor a tensor says. */
+static void fill_in(const eet_matching *m, int stack) {
+    eet_stack_facts *facts = &m->plan->facts.stack[stack];
+
+    if (facts->vocab_size == 0) {
+        facts->vocab_size = facts->vocab_rows;
+    }
+    if (facts->pos_rows == 0 && !m->config->learned[stack]) {
+        facts->pos_rows = m->config->sines[stack];
+    }
+}
+
 /* Facts that the configuration left open take what the tensors say. */
 static void write_back(solving *s, int stack) {
     char *facts = (char *)&s->m->plan->facts.stack[stack];
@@ -154,6 +159,7 @@ static void write_back(solving *s, int stack) {
             *(int32_t *)(void *)(facts + fact) = (int32_t)s->symbol[stack][i].value;
         }
     }
+    fill_in(s->m, stack);
 }
 
 static eet_status solve(solving *s) {

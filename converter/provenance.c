@@ -159,7 +159,7 @@ static eet_status add_config(const eet_conversion *c, listing *l, eet_error *err
     const eet_status status = hash_memory(c->config_text, c->config_bytes, digest, err);
 
     if (status == EET_OK) {
-        add_small(l, eet_base_name(c->inputs.config), c->config_bytes, digest);
+        add_small(l, eet_conversion_config_name(c), c->config_bytes, digest);
     }
     return status;
 }

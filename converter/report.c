@@ -21,6 +21,10 @@ static void place_sources(const eet_conversion *c, const eet_place *place, char 
         (void)snprintf(text, room, "= %s", eet_place_named(&name, &c->plan.place[place->share]));
         return;
     }
+    if (place->sines >= 0) {
+        (void)snprintf(text, room, "sinusoidal, computed");
+        return;
+    }
     for (int32_t k = 0; k < EET_MAX_PARTS && at < room; k++) {
         if (place->tensor[k] >= 0) {
             const eet_source_tensor *t =

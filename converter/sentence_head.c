@@ -84,6 +84,7 @@ static eet_status add_dense(eet_sentence_dense *dense, int slot, eet_plan *plan,
         .rule = &as_it_is,
         .tensor = {-1, -1, -1},
         .share = -1,
+        .sines = -1,
         .source = dense->source,
     };
     const uint64_t rows = (uint64_t)dense->out;

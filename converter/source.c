@@ -327,6 +327,7 @@ void eet_source_close(eet_source *source) {
     free(source->warning);
     free(source->cache);
     free(source->scratch);
+    free(source->config);
     free(source->path);
     free(source);
 }
@@ -371,6 +372,11 @@ bool eet_source_same(const eet_source_tensor *a, const eet_source_tensor *b) {
         }
     }
     return true;
+}
+
+const char *eet_source_config(const eet_source *source, uint64_t *bytes) {
+    *bytes = source->config_bytes;
+    return source->config;
 }
 
 int32_t eet_source_warnings(const eet_source *source) {

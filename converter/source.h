@@ -106,6 +106,9 @@ eet_status eet_source_sha256(eet_source *source, const eet_source_tensor *tensor
 /* Do two tensors name the same elements of one storage in the same way? */
 bool eet_source_same(const eet_source_tensor *a, const eet_source_tensor *b);
 
+/* The configuration that lies in the checkpoint itself, as JSON, NUL-terminated; NULL: none. */
+const char *eet_source_config(const eet_source *source, uint64_t *bytes);
+
 /* Notes for people, each one line: an unreferenced record, an all-zero CRC,
  * tensors skipped because nothing of theirs can be read. */
 int32_t eet_source_warnings(const eet_source *source);

@@ -41,6 +41,8 @@ struct eet_source {
     eet_source_tensor *tensor; /* (count), owned with their names */
     int32_t count, room;
     int32_t *by_name; /* (count), made after open; two tensors of one name are E_CORRUPT there */
+    char *config;     /* eet_source_config */
+    uint64_t config_bytes;
     char **warning;
     int32_t warnings;
     void *cache; /* the storage read last, and its number; -1 none */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "converter/fairseq.h"
 #include "converter/torch_internal.h"
 
 enum { MAX_NAME = 512, MAX_UNWRAPPED = 4, TOLD = 8 };
@@ -102,7 +103,7 @@ static eet_status find_map(eet_source *source, const eet_pickle_node *root,
         if (status != EET_OK || inner == root) {
             break;
         }
-        if (eet_pickle_count(root) > 1) {
+        if (eet_pickle_count(root) > 1 && source->config == NULL) {
             status =
                 eet_source_warn(source, err, "only \"%s\" is read of the %u values in the file",
                                 key, eet_pickle_count(root));
@@ -235,8 +236,12 @@ static eet_status warn_of_extras(eet_source *source, eet_error *err) {
 
 eet_status eet_torch_list(eet_source *source, const eet_pickle *pickle, eet_error *err) {
     const eet_pickle_node *map = NULL;
-    eet_status status = find_map(source, eet_pickle_root(pickle), &map, err);
+    eet_status status =
+        eet_fairseq_config(eet_pickle_root(pickle), &source->config, &source->config_bytes, err);
 
+    if (status == EET_OK) {
+        status = find_map(source, eet_pickle_root(pickle), &map, err);
+    }
     if (status == EET_OK) {
         status = eet_torch_collect(source->state, source, pickle, err);
     }

@@ -4,9 +4,11 @@
 #include "converter/arch.h"
 
 extern const eet_family eet_family_bert;
+extern const eet_family eet_family_fairseq_lm;
 extern const eet_family eet_family_gpt2;
 
-const eet_family *const eet_families[] = {&eet_family_gpt2, &eet_family_bert, NULL};
+const eet_family *const eet_families[] = {&eet_family_gpt2, &eet_family_bert, &eet_family_fairseq_lm,
+                                         NULL};
 
 /* The names of Transformers' ACT2FN; those that are not here compute something else. */
 const eet_act_row eet_act_rows[] = {
@@ -19,6 +21,7 @@ const eet_act_row eet_act_rows[] = {
     {"quick_gelu", EET_ACT_QUICK_GELU},
     {"relu", EET_ACT_RELU},
     {"relu2", EET_ACT_RELU2},
+    {"relu_squared", EET_ACT_RELU2},
     {"silu", EET_ACT_SILU},
     {"swish", EET_ACT_SILU},
     {"tanh", EET_ACT_TANH},

@@ -1,4 +1,4 @@
-/* test_models.c - a converted checkpoint computes what transformers computes in float64. */
+/* test_models.c - a converted checkpoint computes what the real library computes in float64. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +45,13 @@ static const struct {
     {"sentence_cls", {"sentence"}},
     {"sentence_last", {"sentence"}},
     {"sentence_dense", {"pooler", "sentence"}},
+    {"fs062_lm", {"lm"}},
+    {"fs062_lm_out", {"lm"}},
+    {"fs090_lm", {"lm"}},
+    {"fs010_lm", {"lm"}},
+    {"fs012_lm", {"lm"}},
+    {"fs012_lm_gpt", {"lm"}},
+    {"fs012_lm_half", {"lm"}},
 };
 enum { GOLDEN_COUNT = sizeof goldens / sizeof *goldens };
 

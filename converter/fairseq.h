@@ -1,0 +1,36 @@
+/* fairseq.h - what Fairseq keeps beside the weights: its configuration, in the pickle, and the
+ * dictionaries beside the file. */
+#ifndef EET_CONVERTER_FAIRSEQ_H
+#define EET_CONVERTER_FAIRSEQ_H
+
+#include "converter/pickle.h"
+
+/* A default of an architecture. The value is a number, true, false, null, a text, or "=KEY": the
+ * value of another key. */
+typedef struct eet_fairseq_default {
+    const char *key; /* NULL ends the table */
+    const char *value;
+    bool of_null; /* also where the configuration says None */
+} eet_fairseq_default;
+
+/* An architecture as Fairseq registers it: its own defaults go before those of `base`. */
+typedef struct eet_fairseq_arch {
+    const char *name;   /* NULL ends the table */
+    const char *family; /* of eet_families; NULL: that of `base` */
+    const char *base;   /* another row, or NULL */
+    const eet_fairseq_default *defaults;
+} eet_fairseq_arch;
+
+extern const eet_fairseq_arch eet_fairseq_archs[]; /* archs/fairseq_defaults.c */
+
+/* The row, NULL: not known. */
+const eet_fairseq_arch *eet_fairseq_arch_named(const char *name);
+
+/* The configuration in a checkpoint of Fairseq ("args", else "cfg") as one flat JSON document,
+ * NUL-terminated, with the defaults of its architecture; *text NULL: it is no such checkpoint.
+ * It holds those keys that some family's table names. A chain of interpolations that does not
+ * end is E_CORRUPT, a part of a model E_UNSUPPORTED. free() the text. */
+eet_status eet_fairseq_config(const eet_pickle_node *root, char **text, uint64_t *bytes,
+                              eet_error *err);
+
+#endif
