@@ -51,7 +51,7 @@ static const struct {
     {"fs010_lm", {"lm"}},
     {"fs012_lm", {"lm"}},
     {"fs012_lm_gpt", {"lm"}},
-    {"fs012_lm_half", {"lm"}},
+    {"fs090_lm_half", {"lm"}},
 };
 enum { GOLDEN_COUNT = sizeof goldens / sizeof *goldens };
 
