@@ -12,14 +12,15 @@
 /* A sum over k is cut into parts of at most MAX_DEPTH that depend on k alone, so that the
  * rows of a tile stay in the first cache. */
 enum { BLOCK_ROWS = 48, BLOCK_COLUMNS = 64, MAX_DEPTH = 1024 };
+enum { PIECES_OF_THREAD = 4 };
 enum { PIECE_BYTES = 65536 }; /* of weights, when there are few rows */
 
 typedef struct project_work {
     pieces pieces; /* block_columns by BLOCK_ROWS each */
     const eet_project_args *a;
-    const float *x;       /* (rows, k) after the prologue */
-    const float *moments; /* (rows, 3) of a normed residual */
-    int64_t row_blocks;
+    const float *x;                 /* (rows, k) after the prologue */
+    const float *moments;           /* (rows, 3) of a normed residual */
+    int64_t row_blocks, row_pieces; /* of all rows; of one piece */
     int32_t block_columns, depth;
 } project_work;
 
@@ -111,7 +112,7 @@ static inline void finish_columns(const project_work *work, int64_t row, int32_t
 
 /* The sums of some rows, all of the block's columns, over the elements of k from `from`. */
 static inline void multiply_part(const project_work *work, int64_t row, int32_t rows, int32_t at,
-                                 int32_t columns, int32_t from, float *sums) {
+                                 int32_t columns, int32_t from, float *sums, ahead *next) {
     const eet_matrix *w = &work->a->w;
     const int64_t start = (int64_t)at * w->ld + from;
     const dot_job job = {
@@ -126,13 +127,14 @@ static inline void multiply_part(const project_work *work, int64_t row, int32_t 
         .sums = sums,
         .sums_stride = BLOCK_COLUMNS,
         .add = from > 0,
+        .ahead = next,
     };
 
     dot(&job);
 }
 
 static inline void project_block(const project_work *work, int64_t row, int32_t rows, int32_t at,
-                                 int32_t columns) {
+                                 int32_t columns, ahead *next) {
     const int32_t tiles = (rows + DOT_ROWS - 1) / DOT_ROWS;
     float sums[BLOCK_ROWS * BLOCK_COLUMNS];
 
@@ -142,7 +144,7 @@ static inline void project_block(const project_work *work, int64_t row, int32_t 
             const int32_t end = rows * (tile + 1) / tiles;
 
             multiply_part(work, row + first, end - first, at, columns, from,
-                          sums + (int64_t)first * BLOCK_COLUMNS);
+                          sums + (int64_t)first * BLOCK_COLUMNS, next);
         }
     }
     for (int32_t r = 0; r < rows; ++r) {
@@ -153,19 +155,63 @@ static inline void project_block(const project_work *work, int64_t row, int32_t 
     }
 }
 
+/* Where a piece stands. */
+typedef struct area {
+    int64_t row, rows;
+    int32_t at, columns;
+} area;
+
+static inline area area_of(const project_work *work, int64_t piece) {
+    const eet_project_args *a = work->a;
+    const int64_t across = (work->row_blocks + work->row_pieces - 1) / work->row_pieces;
+    area p = {
+        .row = piece % across * work->row_pieces * BLOCK_ROWS,
+        .rows = work->row_pieces * BLOCK_ROWS,
+        .at = (int32_t)(piece / across) * work->block_columns,
+        .columns = work->block_columns,
+    };
+
+    p.rows = a->rows - p.row < p.rows ? a->rows - p.row : p.rows;
+    p.columns = a->w.n - p.at < p.columns ? a->w.n - p.at : p.columns;
+    return p;
+}
+
+/* The weights of the thread's next piece, spread over this piece's tiles. */
+static inline ahead weights_ahead(const project_work *work, const area *now, int64_t next) {
+    const eet_matrix *w = &work->a->w;
+    const area p = area_of(work, next);
+    const int64_t line = (int64_t)w->ld * eet_float_bytes(w->dtype);
+    const char *start = (const char *)w->data + p.at * line;
+    const int64_t tiles = (now->rows + DOT_ROWS - 1) / DOT_ROWS * ((w->k - 1) / work->depth + 1) *
+                          ((now->columns + DOT_COLUMNS - 1) / DOT_COLUMNS);
+    const int64_t lines = p.columns * line / LINE_BYTES + 1;
+
+    return (ahead){.at = start,
+                   .end = p.at != now->at ? start + p.columns * line : start,
+                   .lines = (int32_t)(lines / tiles) + 1};
+}
+
 static inline void project_task(void *context, int32_t part, int32_t parts) {
     project_work *work = context;
+    int64_t piece = 0;
 
     (void)part;
     (void)parts;
-    for (int64_t piece = 0; take_piece(&work->pieces, &piece);) {
-        const int64_t row = piece % work->row_blocks * BLOCK_ROWS;
-        const int64_t rows = work->a->rows - row;
-        const int32_t at = (int32_t)(piece / work->row_blocks) * work->block_columns;
-        const int32_t columns = work->a->w.n - at;
+    for (bool more = take_piece(&work->pieces, &piece); more;) {
+        const area now = area_of(work, piece);
+        int64_t next = 0;
+        ahead weights = {0};
 
-        project_block(work, row, rows < BLOCK_ROWS ? (int32_t)rows : BLOCK_ROWS, at,
-                      columns < work->block_columns ? columns : work->block_columns);
+        more = take_piece(&work->pieces, &next);
+        if (more && work->a->rows > DOT_ROWS) {
+            weights = weights_ahead(work, &now, next);
+        }
+        for (int64_t row = 0; row < now.rows; row += BLOCK_ROWS) {
+            const int64_t rows = now.rows - row < BLOCK_ROWS ? now.rows - row : BLOCK_ROWS;
+
+            project_block(work, now.row + row, (int32_t)rows, now.at, now.columns, &weights);
+        }
+        piece = next;
     }
 }
 
@@ -199,8 +245,12 @@ static inline eet_status project_simd(eet_backend *backend, const eet_project_ar
         .block_columns = columns_of_piece(a),
         .depth = depth_of(a->w.k),
     };
+    const int64_t blocks = (a->w.n + work.block_columns - 1) / work.block_columns;
+    const int64_t enough = PIECES_OF_THREAD * (int64_t)eet_pool_threads(backend->pool);
 
-    work.pieces.count = work.row_blocks * ((a->w.n + work.block_columns - 1) / work.block_columns);
+    /* A block of weights is one thread's for all rows, where there are blocks enough. */
+    work.row_pieces = blocks >= enough ? work.row_blocks : 1;
+    work.pieces.count = blocks * ((work.row_blocks + work.row_pieces - 1) / work.row_pieces);
     run_task(backend, (double)a->rows * a->w.n * a->w.k, project_task, &work);
     return EET_OK;
 }
