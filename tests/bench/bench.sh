@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # bench.sh BUILD [WHAT] - speed and memory of this machine against their bounds (`make bench`).
-#   WHAT: ops | decode | convert; all of them without it
+#   WHAT: ops | models | peers | convert; all of them without it
 # Files go to EET_BENCH_FILES (default BUILD/bench-files: about 5 GB, removed at the end).
 set -euo pipefail
-build=$(cd "${1:?usage: bench.sh BUILD [ops|decode|convert]}" && pwd)
+build=$(cd "${1:?usage: bench.sh BUILD [ops|models|peers|convert]}" && pwd)
 what=${2:-all}
 here=$(cd "$(dirname "$0")" && pwd)
 files=${EET_BENCH_FILES:-$build/bench-files}
@@ -18,17 +18,31 @@ section() {
 machine() {
     echo "$(date -u +%Y-%m-%d), $(nproc) CPUs: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
     echo "load $(cut -d ' ' -f 1-3 /proc/loadavg), $(uname -sr), $(cc --version | head -n 1)"
-    "$build/bench/bench_bandwidth"
 }
 
-decode() {
-    local dtype
-    for dtype in f32 bf16 f16; do
-        section "GPT-2, 124 million random weights, $dtype"
-        "$build/bench/bench_model" "$files/gpt2.eet" "$dtype"
-        "$build/bench/bench_decode" "$files/gpt2.eet"
-        rm -f "$files/gpt2.eet"
-    done
+models() {
+    section "Models of random weights"
+    "$build/bin/eet-bench" --random gpt2 --dtype f32,bf16,f16 -p 512 -n 256 -d 0,512 --check
+    "$build/bin/eet-bench" --random bert-base -p 128,384 -b 1,8 --check
+}
+
+# onnxruntime and CTranslate2 in an environment of their own, which stays.
+peers() {
+    local venv=$build/bench-peers
+    section "The same weights in onnxruntime and CTranslate2"
+    if ! [ -e "$venv/made" ]; then
+        rm -rf "$venv"
+        if ! { /usr/bin/python3 -m venv "$venv" &&
+            "$venv/bin/pip" install --disable-pip-version-check --no-input -q --retries 1 --timeout 20 \
+                onnxruntime==1.32.0 ctranslate2==4.8.5 onnx==1.23.2 && touch "$venv/made"; } \
+            >"$files/pip.log" 2>&1; then
+            tail -n 3 "$files/pip.log"
+            echo "skipped: pip cannot fetch onnxruntime and ctranslate2 (no registry?); nothing is compared"
+            return
+        fi
+    fi
+    "$venv/bin/python" "$here/peers.py" "$build/bin" "$files/peers"
+    rm -rf "$files/peers"
 }
 
 # Seconds and peak memory (KiB) of a command, the fastest of three: "1.23 45678".
@@ -88,8 +102,11 @@ if [ "$what" = all ] || [ "$what" = ops ]; then
     section "Ops: the fastest of several calls; flops and compulsory bytes by the cost functions"
     "$build/bench/bench_ops"
 fi
-if [ "$what" = all ] || [ "$what" = decode ]; then
-    decode
+if [ "$what" = all ] || [ "$what" = models ]; then
+    models
+fi
+if [ "$what" = all ] || [ "$what" = peers ]; then
+    peers
 fi
 if [ "$what" = all ] || [ "$what" = convert ]; then
     convert
