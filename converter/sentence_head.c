@@ -1,4 +1,5 @@
 /* sentence_head.c - the modules of a sentence as a head: facts, and places of dense parts. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,33 +10,43 @@
 /* Nothing happens on the way. */
 static const eet_rule as_it_is = {.pattern = "linear"};
 
-static eet_status open_weights(eet_sentence *sentence, eet_sentence_dense *dense,
+/* Opens the file `name` of the folder, if it is there. */
+static eet_status open_there(const char *folder, const char *name, bool follow_symlinks,
+                             eet_source **out, eet_error *err) {
+    char *path = eet_path_join(folder, name);
+    struct stat about;
+
+    if (path == NULL) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
+    }
+    const int number = lstat(path, &about) == 0 ? 0 : errno;
+    eet_status status = EET_OK;
+
+    if (number == 0) {
+        status = eet_source_open(path, follow_symlinks, out, err);
+        eet_error_prefix(err, name);
+    } else if (number != ENOENT) { /* another file would be taken in its place */
+        status = eet_fail_errno(err, number, "%s cannot be read", name);
+    }
+    free(path);
+    return status;
+}
+
+static eet_status open_weights(const eet_sentence *sentence, eet_sentence_dense *dense,
                                bool follow_symlinks, eet_error *err) {
     static const char *const names[] = {"model.safetensors", "pytorch_model.bin"};
     char *folder = eet_path_join(sentence->folder, dense->path);
-    eet_status status = folder != NULL ? EET_E_CORRUPT : EET_E_MEMORY;
-    bool found = false;
+    eet_status status =
+        folder != NULL ? EET_OK : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
 
-    for (int i = 0; i < 2 && folder != NULL && !found; i++) {
-        char *path = eet_path_join(folder, names[i]);
-        struct stat about;
-
-        found = path == NULL || lstat(path, &about) == 0;
-        if (path != NULL && found) {
-            status = eet_source_open(path, follow_symlinks, &dense->source, err);
-            eet_error_prefix(err, names[i]);
-        } else if (path == NULL) {
-            status = EET_E_MEMORY;
-        }
-        free(path);
+    for (int i = 0; i < 2 && status == EET_OK && dense->source == NULL; i++) {
+        status = open_there(folder, names[i], follow_symlinks, &dense->source, err);
     }
     free(folder);
-    if (status == EET_E_MEMORY) {
-        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
-    }
-    return found ? status
-                 : eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
-                            "neither model.safetensors nor pytorch_model.bin is there");
+    return status != EET_OK || dense->source != NULL
+               ? status
+               : eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
+                          "neither model.safetensors nor pytorch_model.bin is there");
 }
 
 /* A tensor of this shape, readable as weights are; columns 0: a vector. */

@@ -27,4 +27,6 @@ PY
 "$EET_BIN/eet-convert" "$model" -o "$work/minilm.eet"
 "$EET_BIN/eet-verify" "$work/minilm.eet"
 "$EET_BIN/eet-encode" "$work/minilm.eet" --pooling none <"$sentences" >"$work/hidden.jsonl"
-build/oracle/bin/python tests/oracle/minilm.py "$model" "$sentences" "$work/hidden.jsonl"
+"$EET_BIN/eet-encode" "$work/minilm.eet" <"$sentences" >"$work/vectors.jsonl"
+build/oracle/bin/python tests/oracle/minilm.py "$model" "$sentences" "$work/hidden.jsonl" \
+    "$work/vectors.jsonl"
