@@ -148,7 +148,7 @@ def show(times):
 def compare(model, folder, bins, rounds):
     checkpoint = os.path.join(folder, model)
     peer_weights.save(model, checkpoint)
-    subprocess.check_call([f"{bins}/eet-convert", checkpoint, "-q", "-o", os.path.join(folder, f"{model}.eet")],
+    subprocess.check_call([f"{bins}/eet-convert", checkpoint, "-q", "--force", "-o", os.path.join(folder, f"{model}.eet")],
                           stdout=subprocess.DEVNULL)
     eet = Eet(model, folder, bins)
     peers = [Peer(name, model, folder) for name in NAMES[1:]]
