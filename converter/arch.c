@@ -85,9 +85,26 @@ int32_t eet_pattern_match(const char *pattern, const char *prefix, const char *n
             if (layer < 0) {
                 return -2;
             }
+        } else if (*pattern == '?') {
+            if (*name == '\0' || *name == '.') {
+                return -2;
+            }
+            name += strcspn(name, ".");
         } else if (*pattern != *name++) {
             return -2;
         }
     }
     return *name == '\0' ? layer : -2;
+}
+
+const char *eet_pattern_named(const char *pattern, const char *prefix, const char *name,
+                              size_t *bytes) {
+    const char *hole = strchr(pattern, '?');
+
+    if (hole == NULL) {
+        return NULL;
+    }
+    name += strlen(prefix) + (size_t)(hole - pattern);
+    *bytes = strcspn(name, ".");
+    return name;
 }

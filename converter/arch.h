@@ -31,6 +31,7 @@
     X(EET_SYM_OUTPUT, "the output's width", EET_NO_FACT)                         \
     X(EET_SYM_LABELS, "labels", EET_NO_FACT)                                     \
     X(EET_SYM_SUMMARY, "the summary's width", EET_NO_FACT)                       \
+    X(EET_SYM_ANY, "any number", EET_NO_FACT)                                    \
     X(EET_SYM_ONE, "one", EET_NO_FACT)                                           \
     X(EET_SYM_PAIR, "two", EET_NO_FACT)
 
@@ -60,7 +61,8 @@ typedef struct eet_spot {
 } eet_spot;
 
 typedef struct eet_rule {
-    const char *pattern; /* matched by whole components; "*" is the layer; NULL ends the table */
+    const char *pattern; /* matched by whole components; "*" is the layer, "?" (before a layer) the
+                            name of a head that is `named`; NULL ends the table */
     eet_spot spot;
     eet_dim shape[EET_RULE_RANK]; /* as the checkpoint has it, after drop_rows */
     uint8_t part, parts;          /* part 0.. of `parts` stacked along the rows; 0 parts: all */
@@ -80,10 +82,16 @@ typedef struct eet_buffer {
     bool plain;
 } eet_buffer;
 
+typedef enum eet_share_when {
+    EET_SHARE_ALWAYS,
+    EET_SHARE_TIED,  /* only where the configuration ties word embeddings */
+    EET_SHARE_EQUAL, /* only where the checkpoint has both, and they are equal */
+} eet_share_when;
+
 /* `place` holds the tensor of `of`. */
 typedef struct eet_share {
     eet_spot place, of;
-    bool when_tied; /* only where the configuration ties word embeddings */
+    uint8_t when; /* eet_share_when */
 } eet_share;
 
 /* Where the checkpoint fills a place, the fact (a bool) is true. */
@@ -102,6 +110,8 @@ typedef enum eet_key_kind {
     EET_KEY_TOKEN,        /* an id or null; one outside of the vocabulary is left out */
     EET_KEY_TIED,         /* bool: are word embeddings tied */
     EET_KEY_SCALED,       /* bool: is attention scaled by head_dim^-0.5 */
+    EET_KEY_UNTIED,       /* bool: ... are they not */
+    EET_KEY_TIED_TOO,     /* bool: ... they are where another key says so, or this one */
     EET_KEY_SYMBOL,       /* the value of EET_KEY_SYMBOL's `symbol`, which is no fact */
     EET_KEY_UNSCALED_EMB, /* bool: else embeddings are scaled by hidden^0.5; hidden stands before */
     EET_KEY_LEARNED,      /* bool: is the table of positions in the file, or is it sinusoidal */
@@ -145,6 +155,7 @@ typedef struct eet_head_row {
     uint8_t stack, take;
     int8_t act;    /* eet_act, or EET_ACT_OF_STACK */
     bool labels;   /* its outputs are the configuration's labels */
+    bool named;    /* the checkpoint names it; the next name there is, in the order of tensors */
     bool skip_pad; /* the last token is the last that is no pad */
 } eet_head_row;
 
@@ -208,6 +219,10 @@ const eet_family *eet_family_named(const char *name);
 bool eet_act_named(const char *name, int32_t *act);
 const char *eet_symbol_name(eet_symbol symbol);
 uint32_t eet_symbol_fact(eet_symbol symbol); /* offset, or EET_NO_FACT */
+
+/* What stands for the "?" of the pattern in a name that it matches; NULL: it has none. */
+const char *eet_pattern_named(const char *pattern, const char *prefix, const char *name,
+                              size_t *bytes);
 
 /* The layer where `name` is `prefix` followed by `pattern`; -1 where the pattern
  * has no layer; -2 where it is something else. A layer is digits without a

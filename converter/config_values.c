@@ -367,6 +367,14 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
         return read_token(r, row, value);
     case EET_KEY_TIED:
         return read_bool(r, row, value, &r->out->tied);
+    case EET_KEY_UNTIED:
+        status = read_bool(r, row, value, &flag);
+        r->out->tied = !flag;
+        return status;
+    case EET_KEY_TIED_TOO:
+        status = read_bool(r, row, value, &flag);
+        r->out->tied = r->out->tied || flag;
+        return status;
     case EET_KEY_SCALED:
         return read_bool(r, row, value, &r->scaled[row->stack]);
     case EET_KEY_SYMBOL:

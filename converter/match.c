@@ -23,12 +23,67 @@ int eet_matching_stack(const eet_matching *m, const eet_rule *rule) {
     return rule->spot.group == EET_GROUP_ENC ? EET_ENC : EET_DEC;
 }
 
+static bool is_named(const eet_head_named *named, const char *text, size_t bytes) {
+    return named->text != NULL && named->bytes == bytes && memcmp(named->text, text, bytes) == 0;
+}
+
+/* As eet_pattern_match; a rule of a head that the checkpoint names is of that head alone. */
+static int32_t match_rule(const eet_matching *m, const eet_rule *rule, const char *prefix,
+                          const char *name) {
+    const char *before = rule->plain ? "" : prefix;
+    const int32_t layer = eet_pattern_match(rule->pattern, before, name);
+    size_t bytes = 0;
+    const char *text = layer >= -1 ? eet_pattern_named(rule->pattern, before, name, &bytes) : NULL;
+
+    return text == NULL || is_named(&m->named[rule->spot.head], text, bytes) ? layer : -2;
+}
+
+/* Gives a name to the first head that has none; whoever has it already keeps it. */
+static eet_status name_head(eet_matching *m, const char *text, size_t bytes) {
+    const eet_head_row *heads = m->family->heads;
+    eet_shown shown;
+
+    for (int32_t h = 0; heads[h].name != NULL; h++) {
+        if (heads[h].named && m->named[h].text == NULL) {
+            m->named[h] = (eet_head_named){text, bytes};
+            return EET_OK;
+        }
+        if (heads[h].named && is_named(&m->named[h], text, bytes)) {
+            return EET_OK;
+        }
+    }
+    return eet_fail(m->err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                    "it has too many heads of its own names; \"%s\" is one too many",
+                    eet_show(&shown, text, bytes));
+}
+
+/* The names that the checkpoint gives to heads. */
+static eet_status name_heads(eet_matching *m) {
+    eet_status status = EET_OK;
+
+    for (const eet_rule *r = m->family->rules; r->pattern != NULL; r++) {
+        const char *prefix = r->plain ? "" : m->prefix;
+
+        for (int32_t i = 0; strchr(r->pattern, '?') != NULL && status == EET_OK && i < m->count;
+             i++) {
+            const char *name = m->names[i].text;
+            size_t bytes = 0;
+
+            if (eet_pattern_match(r->pattern, prefix, name) >= -1) {
+                const char *text = eet_pattern_named(r->pattern, prefix, name, &bytes);
+
+                status = name_head(m, text, bytes);
+            }
+        }
+    }
+    return status;
+}
+
 static eet_hit find_rule(const eet_matching *m, const char *prefix, const char *name) {
     const eet_rule *rules = m->family->rules;
 
     for (int32_t r = 0; rules[r].pattern != NULL; r++) {
-        const int32_t layer =
-            eet_pattern_match(rules[r].pattern, rules[r].plain ? "" : prefix, name);
+        const int32_t layer = match_rule(m, &rules[r], prefix, name);
 
         if (layer >= -1 && eet_matching_has(m, &rules[r])) {
             return (eet_hit){r, layer};
@@ -124,7 +179,7 @@ static bool has_tensors_of(const eet_matching *m, int32_t head) {
             continue;
         }
         for (int32_t i = 0; i < m->count; i++) {
-            if (eet_pattern_match(r->pattern, r->plain ? "" : m->prefix, m->names[i].text) >= -1) {
+            if (match_rule(m, r, m->prefix, m->names[i].text) >= -1) {
                 return true;
             }
         }
@@ -220,12 +275,15 @@ static eet_status find_rules(eet_matching *m) {
     const char *prefix = "";
 
     m->heads = UINT32_MAX;
-    const eet_status status = choose_prefix(m, &prefix);
+    eet_status status = choose_prefix(m, &prefix);
 
+    m->prefix = prefix;
+    if (status == EET_OK) {
+        status = name_heads(m);
+    }
     if (status != EET_OK) {
         return status;
     }
-    m->prefix = prefix;
     m->plan->class = choose_class(m);
     m->heads = m->plan->class->must | heads_here(m, m->plan->class->may);
     for (int32_t i = 0; i < m->count; i++) {
@@ -265,13 +323,33 @@ static eet_status check_choice(const eet_matching *m, const eet_head_row *row,
     return EET_OK;
 }
 
+/* A name of the checkpoint's own in the letters that a head's name may have. */
+static void set_name(char out[EET_HEAD_NAME], const eet_head_named *named) {
+    size_t used = 0;
+
+    for (; used < named->bytes && used + 1 < EET_HEAD_NAME; used++) {
+        const char c = named->text[used];
+        const char low = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        const bool is_letter = low >= 'a' && low <= 'z';
+        const bool is_digit = low >= '0' && low <= '9';
+        const char other = used == 0 ? 'x' : '_';
+
+        out[used] = is_letter || (used > 0 && is_digit) ? low : other;
+    }
+    out[used] = '\0';
+}
+
 static eet_status add_head(eet_matching *m, int32_t index) {
     eet_facts *facts = &m->plan->facts;
     const eet_head_row *row = &m->family->heads[index];
     const eet_head_choice *choice = &m->config->head[index];
     eet_head_facts *head = &facts->head[facts->heads];
 
-    (void)strncpy(head->name, row->name, sizeof head->name - 1);
+    if (m->named[index].text != NULL) {
+        set_name(head->name, &m->named[index]);
+    } else {
+        (void)strncpy(head->name, row->name, sizeof head->name - 1);
+    }
     head->stack = row->stack;
     head->take = choice->take != 0 ? choice->take : row->take;
     head->act = row->act == EET_ACT_OF_STACK ? facts->stack[row->stack].act : row->act;

@@ -13,6 +13,12 @@ typedef struct eet_hit {
     int32_t layer; /* -1 none */
 } eet_hit;
 
+/* The name of a head in the names of its tensors. */
+typedef struct eet_head_named {
+    const char *text; /* NULL: there is none */
+    size_t bytes;
+} eet_head_named;
+
 typedef struct eet_matching {
     const eet_source *source;
     const eet_config *config;
@@ -23,7 +29,8 @@ typedef struct eet_matching {
     eet_plain_name *names;
     eet_hit *hit; /* a tensor each */
     int32_t count;
-    int32_t head_number[EET_FAMILY_HEADS]; /* of a family's head row in the facts, or -1 */
+    eet_head_named named[EET_FAMILY_HEADS]; /* what the checkpoint calls its `named` heads */
+    int32_t head_number[EET_FAMILY_HEADS];  /* of a family's head row in the facts, or -1 */
     eet_plan *plan;
     eet_error *err;
 } eet_matching;

@@ -190,14 +190,17 @@ static eet_status share(filling *f, const eet_share *row, int32_t layer) {
     const int32_t at = find_place(f, &row->place, layer);
     const int32_t of = find_place(f, &row->of, layer);
 
-    if (at >= 0 && of < 0 && !row->when_tied) {
+    if (row->when == EET_SHARE_EQUAL && (at < 0 || of < 0 || plan->place[at].rule == NULL)) {
+        return EET_OK;
+    }
+    if (at >= 0 && of < 0 && row->when != EET_SHARE_TIED) {
         return eet_fail(f->m->err, EET_E_CORRUPT, EET_NOWHERE,
                         "the tensors of head \"%s\", which head \"%s\" is built on, are missing",
                         f->m->family->heads[row->of.head].name,
                         f->m->family->heads[row->place.head].name);
     }
     if (at < 0 || of < 0 ||
-        (row->when_tied && !f->m->config->tied && plan->place[at].rule == NULL)) {
+        (row->when == EET_SHARE_TIED && !f->m->config->tied && plan->place[at].rule == NULL)) {
         return EET_OK;
     }
     eet_place *place = &plan->place[at];
@@ -213,7 +216,8 @@ static eet_status share(filling *f, const eet_share *row, int32_t layer) {
     return add_twin(f, (eet_twin){.a = plan->place[of].tensor[0],
                                   .b = place->tensor[0],
                                   .tied = at,
-                                  .must = f->m->config->tied || !row->when_tied});
+                                  .must = row->when != EET_SHARE_EQUAL &&
+                                          (f->m->config->tied || row->when != EET_SHARE_TIED)});
 }
 
 static eet_status share_places(filling *f) {

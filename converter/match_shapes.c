@@ -86,8 +86,8 @@ static void bind(solving *s, const eet_rule *rule, const eet_source_tensor *t) {
         solved *symbol = &s->symbol[stack][rule->shape[i].symbol];
         eet_shown shown;
 
-        if (symbol->value == 0 && t->shape[i] > drop && (t->shape[i] - drop) % times == 0 &&
-            t->shape[i] <= INT32_MAX) {
+        if (symbol->value == 0 && rule->shape[i].symbol != EET_SYM_ANY && t->shape[i] > drop &&
+            (t->shape[i] - drop) % times == 0 && t->shape[i] <= INT32_MAX) {
             symbol->value = (int64_t)((t->shape[i] - drop) / times);
             (void)snprintf(symbol->origin, ORIGIN_BYTES, "\"%s\"",
                            eet_show(&shown, t->name, t->name_bytes));
@@ -104,7 +104,8 @@ static eet_status check_shape(const solving *s, const eet_rule *rule, const eet_
     int wrong = 0;
 
     expected_shape(s, rule, dims);
-    while (wrong < rank && t->rank == rank && t->shape[wrong] == dims[wrong]) {
+    while (wrong < rank && t->rank == rank &&
+           (t->shape[wrong] == dims[wrong] || rule->shape[wrong].symbol == EET_SYM_ANY)) {
         wrong++;
     }
     if (wrong == rank && t->rank == rank) {

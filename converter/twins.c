@@ -10,7 +10,9 @@ static eet_status are_equal(eet_source *source, const eet_twin *twin, bool *equa
     uint8_t digest[2][32];
 
     *equal = eet_source_same(a, b);
-    if (*equal || a->dtype != b->dtype || a->elements != b->elements) {
+    if (*equal || a->rank != b->rank ||
+        memcmp(a->shape, b->shape, (size_t)a->rank * sizeof a->shape[0]) != 0 ||
+        a->dtype != b->dtype || a->elements != b->elements) {
         return EET_OK;
     }
     eet_status status = eet_source_sha256(source, a, digest[0], err);
@@ -41,6 +43,28 @@ static eet_status complain(const eet_source *source, const eet_twin *twin, eet_e
                     second);
 }
 
+static void share_with(eet_plan *plan, const eet_twin *twin) {
+    for (int32_t p = 0; p < twin->tied; p++) {
+        const eet_place *of = &plan->place[p];
+
+        if ((of->rule != NULL || of->share >= 0) && of->tensor[0] == twin->a) {
+            plan->place[twin->tied].share = p;
+            plan->place[twin->tied].rule = NULL;
+        }
+    }
+}
+
+/* Who shares with a place that shares with a third shares with the third. */
+static void follow_shares(eet_plan *plan) {
+    for (int32_t p = 0; p < plan->places; p++) {
+        eet_place *place = &plan->place[p];
+
+        if (place->share >= 0 && plan->place[place->share].share >= 0) {
+            place->share = plan->place[place->share].share;
+        }
+    }
+}
+
 eet_status eet_settle_twins(eet_source *source, eet_plan *plan, eet_error *err) {
     for (int32_t i = 0; i < plan->twins; i++) {
         const eet_twin *twin = &plan->twin[i];
@@ -53,12 +77,10 @@ eet_status eet_settle_twins(eet_source *source, eet_plan *plan, eet_error *err) 
         if (!equal && twin->must) {
             return complain(source, twin, err);
         }
-        for (int32_t p = 0; equal && twin->tied >= 0 && p < twin->tied; p++) {
-            if (plan->place[p].rule != NULL && plan->place[p].tensor[0] == twin->a) {
-                plan->place[twin->tied].share = p;
-                plan->place[twin->tied].rule = NULL;
-            }
+        if (equal && twin->tied >= 0) {
+            share_with(plan, twin);
         }
     }
+    follow_shares(plan);
     return EET_OK;
 }

@@ -91,13 +91,14 @@ static const eet_buffer buffers[] = {
     {0},
 };
 
-#define SHARES(S)                                                                              \
-    {HEAD(MLM, OUT), PLACE(S, EMB_TOK), true}, {HEAD(NSP, DENSE), HEAD(POOLER, DENSE), false}, \
-        {HEAD_BIAS(NSP, DENSE), HEAD_BIAS(POOLER, DENSE), false},                              \
-        {HEAD(SEQUENCE, DENSE), HEAD(POOLER, DENSE), false},                                   \
-        {HEAD_BIAS(SEQUENCE, DENSE), HEAD_BIAS(POOLER, DENSE), false},                         \
-        {HEAD(CHOICE, DENSE), HEAD(POOLER, DENSE), false},                                     \
-        {HEAD_BIAS(CHOICE, DENSE), HEAD_BIAS(POOLER, DENSE), false},
+#define SHARES(S)                                                                 \
+    {HEAD(MLM, OUT), PLACE(S, EMB_TOK), EET_SHARE_TIED},                          \
+        {HEAD(NSP, DENSE), HEAD(POOLER, DENSE), EET_SHARE_ALWAYS},                \
+        {HEAD_BIAS(NSP, DENSE), HEAD_BIAS(POOLER, DENSE), EET_SHARE_ALWAYS},      \
+        {HEAD(SEQUENCE, DENSE), HEAD(POOLER, DENSE), EET_SHARE_ALWAYS},           \
+        {HEAD_BIAS(SEQUENCE, DENSE), HEAD_BIAS(POOLER, DENSE), EET_SHARE_ALWAYS}, \
+        {HEAD(CHOICE, DENSE), HEAD(POOLER, DENSE), EET_SHARE_ALWAYS},             \
+        {HEAD_BIAS(CHOICE, DENSE), HEAD_BIAS(POOLER, DENSE), EET_SHARE_ALWAYS},
 
 static const eet_share shares[] = {SHARES(ENC)};
 static const eet_share decoder_shares[] = {SHARES(DEC)};

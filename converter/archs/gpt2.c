@@ -74,8 +74,8 @@ static const eet_buffer buffers[] = {
 };
 
 static const eet_share shares[] = {
-    {DEC(EMB_TYPE), DEC(EMB_TOK), false}, /* token types are words */
-    {HEAD(LM, OUT), DEC(EMB_TOK), true},
+    {DEC(EMB_TYPE), DEC(EMB_TOK), EET_SHARE_ALWAYS}, /* token types are words */
+    {HEAD(LM, OUT), DEC(EMB_TOK), EET_SHARE_TIED},
 };
 
 static const eet_key_row keys[] = {

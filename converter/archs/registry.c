@@ -5,10 +5,22 @@
 
 extern const eet_family eet_family_bert;
 extern const eet_family eet_family_fairseq_lm;
+extern const eet_family eet_family_fairseq_bart;
+extern const eet_family eet_family_fairseq_masked_lm;
+extern const eet_family eet_family_fairseq_nmt;
+extern const eet_family eet_family_fairseq_roberta;
 extern const eet_family eet_family_gpt2;
 
-const eet_family *const eet_families[] = {&eet_family_gpt2, &eet_family_bert,
-                                          &eet_family_fairseq_lm, NULL};
+const eet_family *const eet_families[] = {
+    &eet_family_gpt2,
+    &eet_family_bert,
+    &eet_family_fairseq_lm,
+    &eet_family_fairseq_nmt,
+    &eet_family_fairseq_bart,
+    &eet_family_fairseq_roberta,
+    &eet_family_fairseq_masked_lm,
+    NULL,
+};
 
 /* The names of Transformers' ACT2FN; those that are not here compute something else. */
 const eet_act_row eet_act_rows[] = {

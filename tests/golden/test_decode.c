@@ -15,6 +15,7 @@ static const char *const goldens[] = {
     "bert_decoder", "bert_decoder.types", "fs062_lm",
     "fs062_lm_out", "fs090_lm",           "fs010_lm",
     "fs012_lm",     "fs012_lm_gpt",       "fs090_lm_half",
+    "fs012_lm_cfg",
 };
 enum { GOLDEN_COUNT = sizeof goldens / sizeof *goldens, GREEDY_TOKENS = 8 };
 

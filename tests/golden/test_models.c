@@ -52,6 +52,12 @@ static const struct {
     {"fs012_lm", {"lm"}},
     {"fs012_lm_gpt", {"lm"}},
     {"fs090_lm_half", {"lm"}},
+    {"fs012_lm_cfg", {"lm"}},
+    {"fs080_roberta", {"mlm", "sentence_classification_head"}},
+    {"fs012_roberta", {"mlm", "mnli_2"}},
+    {"fs012_roberta_pre", {"mlm"}},
+    {"fs080_bert", {"mlm", "pooler", "nsp"}},
+    {"fs012_xlm", {"mlm", "pooler"}},
 };
 enum { GOLDEN_COUNT = sizeof goldens / sizeof *goldens };
 
@@ -100,7 +106,7 @@ static double relative_error(const float *ours, const double *truth, int count) 
 
 static void compare_output(const eet_trial *trial, const char *head, const precision *wanted) {
     char what[128];
-    char dataset[32];
+    char dataset[64];
     int32_t width = 0;
     int rows = 0;
     int columns = 0;

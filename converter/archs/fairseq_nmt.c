@@ -1,0 +1,41 @@
+/* fairseq_nmt.c - Fairseq's transformer: an encoder, and a decoder that attends to it. */
+#include "converter/archs/fairseq_rows.h"
+
+enum { LM };
+
+static const char *const prefixes[] = {"", NULL};
+static const eet_rule rules[] = {FAIRSEQ_PAIR_RULES, {0}};
+static const eet_buffer buffers[] = {FAIRSEQ_PAIR_BUFFERS, {0}};
+static const eet_trait traits[] = {FAIRSEQ_TRAITS(ENC), FAIRSEQ_TRAITS(DEC), {{0}, 0}};
+static const eet_share shares[] = {FAIRSEQ_PAIR_SHARES};
+static const eet_key_row keys[] = {FAIRSEQ_PAIR_KEYS, {0}};
+
+static const eet_head_row heads[] = {
+    [LM] = {.name = "lm", .stack = EET_DEC, .take = EET_TAKE_EVERY},
+    {0},
+};
+
+static const eet_class classes[] = {
+    {.name = "TransformerModel", .must = 1U << LM, .about = "translation"},
+    {0},
+};
+
+static const eet_stack_facts encoder = FAIRSEQ_PAIR_ENCODER;
+static const eet_stack_facts decoder = FAIRSEQ_PAIR_DECODER;
+
+extern const eet_family eet_family_fairseq_nmt;
+const eet_family eet_family_fairseq_nmt = {
+    .name = "fairseq_nmt",
+    .title = "Fairseq's transformer",
+    .config_sign = "encoder_embed_dim",
+    .prefixes = prefixes,
+    .stack = {&encoder, &decoder},
+    .rules = rules,
+    .buffers = buffers,
+    .traits = traits,
+    .shares = shares,
+    .share_count = sizeof shares / sizeof shares[0],
+    .keys = keys,
+    .heads = heads,
+    .classes = classes,
+};
