@@ -26,8 +26,11 @@ static const weights_row weights_rows[] = {
     {"checkpoint_best.pt", NULL}, /* Fairseq's */
     {"checkpoint_last.pt", NULL},
     {"model.pt", NULL},
+    {"tf_model.h5", NULL},
     {"adapter_config.json", "an adapter (PEFT) is not a model; merge it into its base first"},
-    {"tf_model.h5", "TensorFlow weights are not supported"},
+    {"tf_model.h5.index.json",
+     "TensorFlow weights in several files are not supported; load and save them "
+     "again in one"},
     {"flax_model.msgpack", "Flax weights are not supported"},
     {"rust_model.ot", "weights of rust-bert are not supported"},
 };

@@ -36,10 +36,6 @@ static const known table[] = {
     SIGN(0, "PYTORCH1",
          "an archive of a PyTorch preview of 2018; save it again with a newer torch"),
     SIGN(257, "ustar", "a tar archive" UNPACK),
-    SIGN(0, "\x89HDF\r\n\x1A\n", "an HDF5 file (TensorFlow or Keras), which is not read yet"),
-    SIGN(512, "\x89HDF\r\n\x1A\n", "an HDF5 file (TensorFlow or Keras), which is not read yet"),
-    SIGN(1024, "\x89HDF\r\n\x1A\n", "an HDF5 file (TensorFlow or Keras), which is not read yet"),
-    SIGN(2048, "\x89HDF\r\n\x1A\n", "an HDF5 file (TensorFlow or Keras), which is not read yet"),
     SIGN(0, "GGUF", "a GGUF file of llama.cpp; give the checkpoint it was made from"),
     SIGN(0,
          "\x89"
@@ -56,6 +52,17 @@ static const known table[] = {
          "again with protocol 2"),
     SIGN(4, "TFL3", "a TensorFlow Lite model"),
 };
+
+/* HDF5 may stand behind a block of the user's: at 512 bytes, 1024, 2048 ... */
+static bool is_h5(const uint8_t *head) {
+    static const char sign[] = "\x89HDF\r\n\x1A\n";
+    bool found = memcmp(head, sign, sizeof sign - 1) == 0;
+
+    for (size_t at = 512; !found && at + sizeof sign - 1 <= HEAD; at *= 2) {
+        found = memcmp(head + at, sign, sizeof sign - 1) == 0;
+    }
+    return found;
+}
 
 /* A first pickle that is an integer of ten bytes alone: torch's magic number, or what a
  * damaged file has in its place. */
@@ -174,8 +181,8 @@ eet_status eet_magic_of(int fd, uint64_t bytes, eet_magic *out, eet_error *err) 
         *out = memcmp(head, "PK\3\4", 4) == 0 ? EET_MAGIC_ZIP : EET_MAGIC_SAFETENSORS;
         return EET_OK;
     }
-    if (is_torch_stream(head)) {
-        *out = EET_MAGIC_TORCH_STREAM;
+    if (is_torch_stream(head) || is_h5(head)) {
+        *out = is_h5(head) ? EET_MAGIC_H5 : EET_MAGIC_TORCH_STREAM;
         return EET_OK;
     }
     if (is_index(head)) {

@@ -7,6 +7,7 @@
 typedef enum eet_magic {
     EET_MAGIC_ZIP,
     EET_MAGIC_TORCH_STREAM, /* torch before 1.6 */
+    EET_MAGIC_H5,           /* tf_model.h5 */
     EET_MAGIC_SAFETENSORS,
     EET_MAGIC_INDEX /* of a checkpoint in several files */
 } eet_magic;

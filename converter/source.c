@@ -226,6 +226,7 @@ static eet_status open_by_magic(eet_source *source, bool is_part, eet_error *err
     static const eet_source_reader *const readers[] = {
         [EET_MAGIC_ZIP] = &eet_source_reader_torch,
         [EET_MAGIC_TORCH_STREAM] = &eet_source_reader_legacy,
+        [EET_MAGIC_H5] = &eet_source_reader_h5,
         [EET_MAGIC_SAFETENSORS] = &eet_source_reader_safetensors,
         [EET_MAGIC_INDEX] = &eet_source_reader_shards,
     };

@@ -23,6 +23,7 @@ typedef struct eet_source_reader {
 
 extern const eet_source_reader eet_source_reader_torch;
 extern const eet_source_reader eet_source_reader_legacy;
+extern const eet_source_reader eet_source_reader_h5;
 extern const eet_source_reader eet_source_reader_safetensors;
 extern const eet_source_reader eet_source_reader_shards;
 

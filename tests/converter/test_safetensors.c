@@ -268,7 +268,7 @@ static const struct {
      EET_E_CORRUPT, "the magic number in front"},
     {FILE_OF("L119547037146038801333356L\n." ZEROS), EET_E_UNSUPPORTED, "protocol 0 or 1"},
     {FILE_OF("\x80\x02}q\0." ZEROS), EET_E_UNSUPPORTED, "bare pickle"},
-    {FILE_OF("\x89HDF\r\n\x1A\n" ZEROS), EET_E_UNSUPPORTED, "HDF5"},
+    {FILE_OF("\x89HDF\r\n\x1A\n" ZEROS), EET_E_CORRUPT, "the HDF5 file cannot be opened"},
     {FILE_OF("GGUF\3\0\0\0" ZEROS), EET_E_UNSUPPORTED, "GGUF"},
     {FILE_OF("\x08\x07\x12\x07pytorch" ZEROS), EET_E_UNSUPPORTED, "ONNX"},
     {FILE_OF("\x89"

@@ -14,7 +14,7 @@ done
 
 # What a product file may include besides: ISO C, POSIX, Linux, intrinsics.
 system='(assert|ctype|dirent|errno|fcntl|float|immintrin|inttypes|limits|linux/[a-z]+|locale|math|pthread|sched|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|sys/[a-z]+|time|unistd|getopt|libgen|endian|regex|strings|poll|ftw|termios|spawn|cpuid|xmmintrin|emmintrin|dlfcn)\.h'
-known="(zip|zlib|jansson|xxhash|openssl/[a-z0-9_]*)\.h"
+known="(zip|zlib|jansson|xxhash|hdf5|openssl/[a-z0-9_]*)\.h"
 while read -r line; do
     found "${line}: a dependency that docs/architecture.md does not have"
 done < <(grep -nHE '^[[:space:]]*#[[:space:]]*include[[:space:]]*<' "${files[@]}" |
