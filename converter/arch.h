@@ -116,6 +116,8 @@ typedef enum eet_key_kind {
     EET_KEY_UNSCALED_EMB, /* bool: else embeddings are scaled by hidden^0.5; hidden stands before */
     EET_KEY_LEARNED,      /* bool: is the table of positions in the file, or is it sinusoidal */
     EET_KEY_SINES,        /* rows of the table if it is sinusoidal */
+    EET_KEY_DICTIONARY,   /* text or null: the language of the stack's dictionary */
+    EET_KEY_TASK,         /* text or null: what the model was trained for */
     EET_KEY_KEPT_LAYERS,  /* "0,2,4": these layers of the file alone; null, "": all */
     /* Honoured where the model has the row's head. */
     EET_KEY_HEAD_TAKE,  /* a name of eet_take_rows */

@@ -26,6 +26,12 @@ typedef struct eet_head_choice {
     eet_shown value;
 } eet_head_choice;
 
+/* The dictionary of a stack, beside the weights. */
+typedef struct eet_dictionary_file {
+    bool is_wanted;
+    char name[48]; /* of its language: "dict.en.txt"; "": there is "dict.txt" alone */
+} eet_dictionary_file;
+
 typedef struct eet_config {
     const eet_family *family;
     const eet_class *class;    /* NULL: the configuration does not say, the tensors do */
@@ -35,7 +41,9 @@ typedef struct eet_config {
     bool learned[EET_STACKS];  /* positions are in the file */
     int32_t sines[EET_STACKS]; /* rows of a sinusoidal table */
     eet_kept_layers kept[EET_STACKS];
-    int32_t symbol[EET_SYMBOLS]; /* values of symbols that are no facts; 0: not said */
+    eet_dictionary_file dictionary[EET_STACKS];
+    const struct eet_fairseq_task *task; /* it adds words to dictionaries; or NULL */
+    int32_t symbol[EET_SYMBOLS];         /* values of symbols that are no facts; 0: not said */
     eet_head_choice head[EET_FAMILY_HEADS];
     eet_labels labels;
 } eet_config;

@@ -1,9 +1,11 @@
 /* config_values.c - reads the value of one key, by its row in a family's table. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "converter/config_internal.h"
+#include "converter/fairseq.h"
 
 bool eet_config_is_absent(const eet_json *value) {
     return value == NULL || eet_json_kind_of(value) == EET_JSON_NULL;
@@ -346,6 +348,29 @@ static eet_status read_kept(const eet_config_reading *r, const eet_key_row *row,
     return EET_OK;
 }
 
+/* A language is part of a file's name, so it is no path. */
+static eet_status read_dictionary(const eet_config_reading *r, const eet_key_row *row,
+                                  const eet_json *value) {
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.@";
+    eet_dictionary_file *file = &r->out->dictionary[row->stack];
+    const char *name = value != NULL ? eet_json_as_string(value, NULL) : "";
+    eet_shown shown;
+
+    if (name == NULL) {
+        return eet_config_corrupt_kind(r, row->key, value, "a string");
+    }
+    if (strspn(name, letters) != strlen(name) || strlen(name) > sizeof file->name - 12) {
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE, "\"%s\" is \"%s\", no language",
+                        row->key, eet_show(&shown, name, strlen(name)));
+    }
+    file->is_wanted = true;
+    if (name[0] != '\0') {
+        (void)snprintf(file->name, sizeof file->name, "dict.%s.txt", name);
+    }
+    return EET_OK;
+}
+
 eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
     const eet_json *value = NULL;
     bool flag = false;
@@ -385,6 +410,13 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
         return read_bool(r, row, value, &r->out->learned[row->stack]);
     case EET_KEY_SINES:
         return read_count(r, row, value, &r->out->sines[row->stack]);
+    case EET_KEY_DICTIONARY:
+        return read_dictionary(r, row, value);
+    case EET_KEY_TASK:
+        if (value != NULL && eet_json_as_string(value, NULL) != NULL) {
+            r->out->task = eet_fairseq_task_named(eet_json_as_string(value, NULL));
+        }
+        return EET_OK;
     case EET_KEY_KEPT_LAYERS:
         return read_kept(r, row, value);
     case EET_KEY_HEAD_TAKE:

@@ -139,6 +139,9 @@ eet_status eet_conversion_open(const char *operand, const eet_convert_options *o
         status = make_plan(out, err);
     }
     if (status == EET_OK) {
+        status = eet_conversion_dictionaries(out, err);
+    }
+    if (status == EET_OK) {
         status = attach_sentence(out, err);
     }
     return status == EET_OK ? make_numbers(out, err) : status;
@@ -193,6 +196,32 @@ static eet_status declare_asset(eet_conversion *c, eet_writer *writer, const cha
 
 /* config.json is the one that was read, wherever it lies. Where modules put the model into
  * a folder of its own, some assets lie above it. */
+static bool is_asset_row(const char *name) {
+    for (int i = 0; eet_asset_rows[i].name != NULL; i++) {
+        if (strcmp(eet_asset_rows[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Those of languages, whose names no table has. */
+static eet_status declare_dictionaries(eet_conversion *c, eet_writer *writer, eet_error *err) {
+    const eet_dictionary_file *file = c->config.dictionary;
+    eet_status status = EET_OK;
+
+    for (int s = 0; status == EET_OK && c->inputs.folder != NULL && s < EET_STACKS; s++) {
+        const eet_asset_row row = {file[s].name, true};
+        const bool is_second = s > 0 && strcmp(file[0].name, file[s].name) == 0;
+        bool there = false;
+
+        if (row.name[0] != '\0' && !is_second && !is_asset_row(row.name)) {
+            status = declare_asset(c, writer, c->inputs.folder, &row, &there, err);
+        }
+    }
+    return status;
+}
+
 static eet_status declare_assets(eet_conversion *c, eet_writer *writer, eet_error *err) {
     const bool is_inside = c->sentence.inside != NULL && c->sentence.inside[0] != '\0';
     eet_status status =
@@ -210,7 +239,7 @@ static eet_status declare_assets(eet_conversion *c, eet_writer *writer, eet_erro
             status = declare_asset(c, writer, c->sentence.folder, row, &there, err);
         }
     }
-    return status;
+    return status == EET_OK ? declare_dictionaries(c, writer, err) : status;
 }
 
 /* Of a place as it will be written. */

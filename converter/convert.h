@@ -58,6 +58,9 @@ eet_status eet_conversion_declare(eet_conversion *c, eet_writer *writer, eet_err
 eet_status eet_conversion_write(eet_conversion *c, eet_writer *writer,
                                 eet_convert_progress progress, void *context, eet_error *err);
 
+/* dictionaries.c: a dict.txt that is malformed, or not of this model, is E_CORRUPT. */
+eet_status eet_conversion_dictionaries(eet_conversion *c, eet_error *err);
+
 /* provenance.c: section PROV as the conversion has it now. */
 eet_status eet_conversion_provenance(eet_conversion *c, eet_kv_builder *prov, eet_error *err);
 

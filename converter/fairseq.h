@@ -33,4 +33,26 @@ const eet_fairseq_arch *eet_fairseq_arch_named(const char *name);
 eet_status eet_fairseq_config(const eet_pickle_node *root, char **text, uint64_t *bytes,
                               eet_error *err);
 
+/* A task that adds words of its own to a dictionary: these in front of its lines, or "<mask>"
+ * behind them. */
+typedef struct eet_fairseq_task {
+    const char *name; /* NULL ends the table */
+    bool in_front;
+    const char *words[4]; /* ends with NULL */
+} eet_fairseq_task;
+
+extern const eet_fairseq_task eet_fairseq_tasks[];                /* archs/fairseq_defaults.c */
+const eet_fairseq_task *eet_fairseq_task_named(const char *name); /* NULL: it adds none */
+
+/* What a dict.txt says. */
+typedef struct eet_dictionary {
+    int32_t count;          /* words, with the specials */
+    int32_t mask, cls, sep; /* ids, -1: there is none */
+} eet_dictionary;
+
+/* A line that is not a word, a space and a count, a word that stands there twice without
+ * "#fairseq:overwrite", bytes that are not UTF-8 are E_CORRUPT. `task` may be NULL. */
+eet_status eet_fairseq_dictionary(const char *text, uint64_t bytes, const eet_fairseq_task *task,
+                                  eet_dictionary *out, eet_error *err);
+
 #endif

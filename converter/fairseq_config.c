@@ -10,8 +10,7 @@
 enum { MAX_TEXT = 512, MAX_KEYS = 65536, MAX_ITEMS = 256, MAX_WRAPS = 8, MAX_STEPS = 16 };
 
 /* Keys that no family reads and that say something all the same. */
-static const char *const told[] = {"task", "source_lang", "target_lang", "tokens_per_sample",
-                                   "max_positions"};
+static const char *const told[] = {"tokens_per_sample", "max_positions"};
 
 typedef struct gathering {
     const eet_pickle_node *cfg; /* where interpolations start, or NULL */
@@ -222,6 +221,15 @@ const eet_fairseq_arch *eet_fairseq_arch_named(const char *name) {
     for (const eet_fairseq_arch *a = eet_fairseq_archs; a->name != NULL; a++) {
         if (strcmp(a->name, name) == 0) {
             return a;
+        }
+    }
+    return NULL;
+}
+
+const eet_fairseq_task *eet_fairseq_task_named(const char *name) {
+    for (const eet_fairseq_task *t = eet_fairseq_tasks; t->name != NULL; t++) {
+        if (strcmp(t->name, name) == 0) {
+            return t;
         }
     }
     return NULL;

@@ -50,6 +50,7 @@ static const eet_key_row keys[] = {
     {.key = "share_encoder_input_output_embed", .kind = EET_KEY_TIED},
     {.key = "pooler_activation_fn", .kind = EET_KEY_HEAD_ACT, .head = POOLER},
     {.key = "pooler_activation_fn", .kind = EET_KEY_HEAD_ACT, .head = NSP},
+    FAIRSEQ_DICTIONARY_KEYS(ENC),
     FAIRSEQ_REFUSED,
     {0},
 };

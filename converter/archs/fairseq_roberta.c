@@ -37,6 +37,7 @@ static const eet_key_row keys[] = {
     {.key = "untie_weights_roberta", .kind = EET_KEY_UNTIED},
     REFUSED("spectral_norm_classification_head", EET_KEY_MUST_BE_FALSE, "spectral norm"),
     FAIRSEQ_ALL_CLASS_KEYS,
+    FAIRSEQ_DICTIONARY_KEYS(ENC),
     FAIRSEQ_REFUSED,
     {0},
 };

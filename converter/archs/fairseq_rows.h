@@ -175,6 +175,12 @@
         REFUSED("quant_noise_pq", EET_KEY_MUST_BE_ZERO, "quantisation noise"),                \
         REFUSED("quant_noise_scalar", EET_KEY_MUST_BE_ZERO, "quantisation noise")
 
+/* The dictionary of a model without languages. */
+#define FAIRSEQ_DICTIONARY_KEYS(S)                                         \
+    {.key = "dictionary", .kind = EET_KEY_DICTIONARY, .stack = EET_##S}, { \
+        .key = "task", .kind = EET_KEY_TASK                                \
+    }
+
 /* Ids 0 to 3 are Fairseq's <s>, <pad>, </s>, <unk>. */
 #define FAIRSEQ_STACK                                                                           \
     .present = true, .pos_table = true, .pos_skip_pad = true, .norm_eps = 1e-5, .emb_scale = 1, \
@@ -212,6 +218,9 @@
         {.key = "decoder_output_dim", .kind = EET_KEY_SYMBOL, .symbol = EET_SYM_OUTPUT},           \
         {.key = "share_decoder_input_output_embed", .kind = EET_KEY_TIED},                         \
         {.key = "share_all_embeddings", .kind = EET_KEY_TIED_TOO},                                 \
+        {.key = "source_lang", .kind = EET_KEY_DICTIONARY, .stack = EET_ENC},                      \
+        {.key = "target_lang", .kind = EET_KEY_DICTIONARY, .stack = EET_DEC},                      \
+        {.key = "task", .kind = EET_KEY_TASK},                                                     \
         REFUSED("no_cross_attention", EET_KEY_MUST_BE_FALSE, "a decoder without cross attention"), \
         REFUSED("cross_self_attention", EET_KEY_MUST_BE_FALSE,                                     \
                 "attention to source and target at once"),                                         \

@@ -1,0 +1,114 @@
+/* dictionaries.c - the dictionaries beside a checkpoint of Fairseq: are they of this model? */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "converter/convert.h"
+#include "converter/fairseq.h"
+#include "converter/input.h"
+
+enum { MAX_DICTIONARY = 256 << 20, MOST_MORE = 64 };
+
+/* *path: of the file, or NULL where there is none. */
+static eet_status look_for(const eet_conversion *c, const char *name, char **path, eet_error *err) {
+    struct stat about;
+
+    *path = eet_path_join(c->inputs.folder, name);
+    if (*path == NULL) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for paths");
+    }
+    if (lstat(*path, &about) == 0) {
+        return EET_OK;
+    }
+    const int number = errno;
+
+    free(*path);
+    *path = NULL;
+    return number == ENOENT ? EET_OK : eet_fail_errno(err, number, "%s cannot be read", name);
+}
+
+/* The dictionary of a language, else that of the model. */
+static eet_status find(const eet_conversion *c, const eet_dictionary_file *file, char **path,
+                       const char **name, eet_error *err) {
+    eet_status status = EET_OK;
+
+    *path = NULL;
+    *name = file->name;
+    if (file->name[0] != '\0') {
+        status = look_for(c, file->name, path, err);
+    }
+    if (status == EET_OK && *path == NULL) {
+        *name = "dict.txt";
+        status = look_for(c, *name, path, err);
+    }
+    return status;
+}
+
+static eet_status check_count(eet_conversion *c, const eet_dictionary *dictionary, int stack,
+                              const char *name, eet_error *err) {
+    const int32_t rows = c->plan.facts.stack[stack].vocab_rows;
+
+    if (rows == dictionary->count) {
+        return EET_OK;
+    }
+    if (rows < dictionary->count || rows > dictionary->count + MOST_MORE) {
+        return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
+                        "it makes %d words, and the model has %d; it is the dictionary of another",
+                        (int)dictionary->count, (int)rows);
+    }
+    eet_notes_add(&c->notes, "%s makes %d words, and the model has %d; the last %d have no name",
+                  name, (int)dictionary->count, (int)rows, (int)(rows - dictionary->count));
+    return EET_OK;
+}
+
+static void set_tokens(eet_stack_facts *facts, const eet_dictionary *dictionary) {
+    facts->tok_mask = dictionary->mask < facts->vocab_size ? dictionary->mask : -1;
+    facts->tok_cls = dictionary->cls < facts->vocab_size ? dictionary->cls : -1;
+    facts->tok_sep = dictionary->sep < facts->vocab_size ? dictionary->sep : -1;
+}
+
+static eet_status read_one(eet_conversion *c, int stack, const char *path, const char *name,
+                           eet_error *err) {
+    eet_dictionary dictionary;
+    char *text = NULL;
+    uint64_t bytes = 0;
+    eet_status status =
+        eet_read_small(path, c->options.follow_symlinks, MAX_DICTIONARY, &text, &bytes, err);
+
+    if (status == EET_OK) {
+        status = eet_fairseq_dictionary(text, bytes, c->config.task, &dictionary, err);
+    }
+    if (status == EET_OK) {
+        status = check_count(c, &dictionary, stack, name, err);
+    }
+    if (status == EET_OK) {
+        set_tokens(&c->plan.facts.stack[stack], &dictionary);
+    }
+    free(text);
+    eet_error_prefix(err, name);
+    return status;
+}
+
+eet_status eet_conversion_dictionaries(eet_conversion *c, eet_error *err) {
+    eet_status status = EET_OK;
+
+    for (int stack = 0; status == EET_OK && stack < EET_STACKS; stack++) {
+        const eet_dictionary_file *file = &c->config.dictionary[stack];
+        const char *name = NULL;
+        char *path = NULL;
+
+        if (!file->is_wanted || c->inputs.folder == NULL) {
+            continue;
+        }
+        status = find(c, file, &path, &name, err);
+        if (status == EET_OK && path != NULL) {
+            status = read_one(c, stack, path, name, err);
+        } else if (status == EET_OK) {
+            eet_notes_add(&c->notes, "there is no %s beside it: its words have no names",
+                          file->name[0] != '\0' ? file->name : name);
+        }
+        free(path);
+    }
+    return status;
+}
