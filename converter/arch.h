@@ -100,6 +100,14 @@ typedef struct eet_trait {
     uint32_t fact; /* offset in eet_stack_facts */
 } eet_trait;
 
+/* A stack with its norm before each part: where the number in the tensor `version` is at most
+ * last_without, the tensors of its final norm do not count. */
+typedef struct eet_version_row {
+    const char *version, *norm; /* whole names; NULL ends the table */
+    uint8_t stack;
+    double last_without;
+} eet_version_row;
+
 typedef enum eet_key_kind {
     EET_KEY_END,
     /* Honoured: the fact takes the value. */
@@ -179,7 +187,8 @@ typedef struct eet_family {
     const eet_stack_facts *stack[EET_STACKS]; /* facts that hold for all, NULL: no such stack */
     const eet_rule *rules;
     const eet_buffer *buffers;
-    const eet_trait *traits; /* or NULL */
+    const eet_trait *traits;         /* or NULL */
+    const eet_version_row *versions; /* or NULL */
     const eet_share *shares;
     int32_t share_count;
     const eet_key_row *keys;

@@ -34,12 +34,13 @@ typedef struct eet_dictionary_file {
 
 typedef struct eet_config {
     const eet_family *family;
-    const eet_class *class;    /* NULL: the configuration does not say, the tensors do */
-    eet_facts facts;           /* without heads */
-    bool tied;                 /* word embeddings */
-    bool by_flag;              /* --arch decided */
-    bool learned[EET_STACKS];  /* positions are in the file */
-    int32_t sines[EET_STACKS]; /* rows of a sinusoidal table */
+    const eet_class *class;         /* NULL: the configuration does not say, the tensors do */
+    eet_facts facts;                /* without heads */
+    bool tied;                      /* word embeddings */
+    bool by_flag;                   /* --arch decided */
+    bool no_final_norm[EET_STACKS]; /* ... though the file has one */
+    bool learned[EET_STACKS];       /* positions are in the file */
+    int32_t sines[EET_STACKS];      /* rows of a sinusoidal table */
     eet_kept_layers kept[EET_STACKS];
     eet_dictionary_file dictionary[EET_STACKS];
     const struct eet_fairseq_task *task; /* it adds words to dictionaries; or NULL */

@@ -371,10 +371,53 @@ static eet_status read_dictionary(const eet_config_reading *r, const eet_key_row
     return EET_OK;
 }
 
+static eet_status read_task(const eet_config_reading *r, const eet_json *value) {
+    const char *name = eet_json_as_string(value, NULL);
+
+    r->out->task = name != NULL ? eet_fairseq_task_named(name) : NULL;
+    return EET_OK;
+}
+
+static eet_status read_tied(const eet_config_reading *r, const eet_key_row *row,
+                            const eet_json *value) {
+    bool flag = false;
+    const eet_status status = read_bool(r, row, value, &flag);
+
+    if (row->kind == EET_KEY_TIED_TOO) {
+        r->out->tied = r->out->tied || flag;
+    } else {
+        r->out->tied = flag == (row->kind == EET_KEY_TIED);
+    }
+    return status;
+}
+
+/* A value that is accepted, or refused by name. */
+static eet_status judge(const eet_config_reading *r, const eet_key_row *row,
+                        const eet_json *value) {
+    bool flag = false;
+
+    if (value == NULL) {
+        return EET_OK;
+    }
+    switch (row->kind) {
+    case EET_KEY_MUST_BE_TEXT:
+        return must_be_text(r, row, value);
+    case EET_KEY_MUST_BE_EMPTY:
+        return must_be_empty(r, row, value);
+    case EET_KEY_MUST_BE_ZERO:
+        return must_be_zero(r, row, value);
+    default: { /* MUST_BE_FALSE, NUMERICS */
+        const eet_status status = read_bool(r, row, value, &flag);
+
+        return status == EET_OK && flag && row->kind == EET_KEY_MUST_BE_FALSE ? refuse(r, row)
+                                                                              : status;
+    }
+    }
+}
+
 eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
     const eet_json *value = NULL;
-    bool flag = false;
-    eet_status status = look_up(r, row, &value);
+    const eet_status status = look_up(r, row, &value);
 
     if (status != EET_OK) {
         return status;
@@ -391,15 +434,9 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
     case EET_KEY_TOKEN:
         return read_token(r, row, value);
     case EET_KEY_TIED:
-        return read_bool(r, row, value, &r->out->tied);
     case EET_KEY_UNTIED:
-        status = read_bool(r, row, value, &flag);
-        r->out->tied = !flag;
-        return status;
     case EET_KEY_TIED_TOO:
-        status = read_bool(r, row, value, &flag);
-        r->out->tied = r->out->tied || flag;
-        return status;
+        return read_tied(r, row, value);
     case EET_KEY_SCALED:
         return read_bool(r, row, value, &r->scaled[row->stack]);
     case EET_KEY_SYMBOL:
@@ -413,10 +450,7 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
     case EET_KEY_DICTIONARY:
         return read_dictionary(r, row, value);
     case EET_KEY_TASK:
-        if (value != NULL && eet_json_as_string(value, NULL) != NULL) {
-            r->out->task = eet_fairseq_task_named(eet_json_as_string(value, NULL));
-        }
-        return EET_OK;
+        return read_task(r, value);
     case EET_KEY_KEPT_LAYERS:
         return read_kept(r, row, value);
     case EET_KEY_HEAD_TAKE:
@@ -426,15 +460,7 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
     case EET_KEY_HEAD_DENSE:
     case EET_KEY_HEAD_ONE:
         return read_head_bool(r, row, value);
-    case EET_KEY_MUST_BE_TEXT:
-        return value == NULL ? EET_OK : must_be_text(r, row, value);
-    case EET_KEY_MUST_BE_EMPTY:
-        return value == NULL ? EET_OK : must_be_empty(r, row, value);
-    case EET_KEY_MUST_BE_ZERO:
-        return value == NULL ? EET_OK : must_be_zero(r, row, value);
-    default: /* MUST_BE_FALSE, NUMERICS */
-        status = read_bool(r, row, value, &flag);
-        return status == EET_OK && flag && row->kind == EET_KEY_MUST_BE_FALSE ? refuse(r, row)
-                                                                              : status;
+    default:
+        return judge(r, row, value);
     }
 }

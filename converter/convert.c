@@ -77,8 +77,11 @@ static eet_status open_source(eet_conversion *c, eet_error *err) {
 }
 
 static eet_status make_plan(eet_conversion *c, eet_error *err) {
-    eet_status status = eet_match(c->source, &c->config, c->options.allow_unused, &c->plan, err);
+    eet_status status = eet_conversion_versions(c, err);
 
+    if (status == EET_OK) {
+        status = eet_match(c->source, &c->config, c->options.allow_unused, &c->plan, err);
+    }
     if (status == EET_OK) {
         status = eet_settle_twins(c->source, &c->plan, err);
     }

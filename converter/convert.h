@@ -12,6 +12,7 @@
 
 typedef struct eet_convert_options {
     const char *config, *weights, *arch, *allow_unused; /* NULL: not given */
+    const char *final_norm;                             /* "keep", "drop" or NULL */
     eet_emit_options emit;
     bool hash_source, follow_symlinks, no_sentence_head;
     const char *const *metadata; /* "KEY=VALUE", metadata_count of them */
@@ -57,6 +58,9 @@ eet_status eet_conversion_declare(eet_conversion *c, eet_writer *writer, eet_err
 /* Streams every tensor. The writer has begun. */
 eet_status eet_conversion_write(eet_conversion *c, eet_writer *writer,
                                 eet_convert_progress progress, void *context, eet_error *err);
+
+/* versions.c: whether final norms count; E_AMBIGUOUS where nothing says it. */
+eet_status eet_conversion_versions(eet_conversion *c, eet_error *err);
 
 /* dictionaries.c: a dict.txt that is malformed, or not of this model, is E_CORRUPT. */
 eet_status eet_conversion_dictionaries(eet_conversion *c, eet_error *err);

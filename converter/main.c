@@ -12,7 +12,7 @@
 #include "format/cli/text.h"
 
 typedef struct settings {
-    const char *output, *config, *weights, *arch, *dtype, *allow_unused;
+    const char *output, *config, *weights, *arch, *dtype, *allow_unused, *final_norm;
     bool dry_run, json, force, hash_source, clamp, allow_nonfinite, follow_symlinks, quiet;
     bool no_sentence_head;
     bool print_supported_models;
@@ -59,6 +59,13 @@ static const eet_option options[] = {
      .value = "KEY=VALUE",
      .help = "a note to keep in the file, repeatable",
      .offset = offsetof(settings, metadata)},
+    {.name = "final-norm",
+     .kind = EET_OPTION_CHOICE,
+     .value = "WHAT",
+     .brief = true,
+     .help = "keep or drop a Fairseq norm whose version is not known",
+     .choices = "keep|drop",
+     .offset = offsetof(settings, final_norm)},
     BRIEF(no_sentence_head, "no-sentence-head", "leave out what modules.json adds to the model"),
     BRIEF(hash_source, "hash-source", "keep the SHA-256 of the checkpoint too"),
     FLAG(follow_symlinks, "follow-symlinks", "follow any symbolic link"),
@@ -249,6 +256,7 @@ static int run(const settings *s, const char *operand) {
         .emit = {wanted_dtype(s), s->clamp, s->allow_nonfinite},
         .hash_source = s->hash_source,
         .follow_symlinks = s->follow_symlinks,
+        .final_norm = s->final_norm,
         .no_sentence_head = s->no_sentence_head,
         .metadata = s->metadata.items,
         .metadata_count = s->metadata.count,

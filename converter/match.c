@@ -248,6 +248,17 @@ static void keep_layers(const eet_matching *m, int stack) {
     }
 }
 
+static void drop_final_norm(const eet_matching *m, int stack) {
+    for (int32_t i = 0; i < m->count; i++) {
+        const eet_rule *rule = m->hit[i].rule >= 0 ? &m->family->rules[m->hit[i].rule] : NULL;
+
+        if (rule != NULL && rule->spot.group != EET_GROUP_HEAD &&
+            rule->spot.slot == EET_SLOT_NORM && eet_matching_stack(m, rule) == stack) {
+            m->hit[i].rule = EET_IS_BUFFER;
+        }
+    }
+}
+
 static bool is_filled(const eet_matching *m, const eet_spot *spot) {
     for (int32_t i = 0; i < m->count; i++) {
         const eet_rule *rule = m->hit[i].rule >= 0 ? &m->family->rules[m->hit[i].rule] : NULL;
@@ -293,6 +304,9 @@ static eet_status find_rules(eet_matching *m) {
         }
     }
     for (int stack = 0; stack < EET_STACKS; stack++) {
+        if (m->config->no_final_norm[stack]) {
+            drop_final_norm(m, stack);
+        }
         if (m->config->kept[stack].count > 0) {
             keep_layers(m, stack);
         }

@@ -19,6 +19,11 @@ static const eet_buffer buffers[] = {FAIRSEQ_MARKS(""), {0}};
 
 static const eet_trait traits[] = {FAIRSEQ_TRAITS(DEC), {{0}, 0}};
 
+static const eet_version_row versions[] = {
+    {"decoder.version", "decoder.layer_norm.weight", EET_DEC, 2},
+    {0},
+};
+
 static const eet_share shares[] = {{HEAD(LM, OUT), PLACE(DEC, EMB_TOK), EET_SHARE_TIED}};
 
 static const eet_key_row keys[] = {
@@ -58,6 +63,7 @@ const eet_family eet_family_fairseq_lm = {
     .rules = rules,
     .buffers = buffers,
     .traits = traits,
+    .versions = versions,
     .shares = shares,
     .share_count = sizeof shares / sizeof shares[0],
     .keys = keys,

@@ -7,6 +7,11 @@ static const char *const prefixes[] = {"", NULL};
 static const eet_rule rules[] = {FAIRSEQ_PAIR_RULES, {0}};
 static const eet_buffer buffers[] = {FAIRSEQ_PAIR_BUFFERS, {0}};
 static const eet_trait traits[] = {FAIRSEQ_TRAITS(ENC), FAIRSEQ_TRAITS(DEC), {{0}, 0}};
+static const eet_version_row versions[] = {
+    FAIRSEQ_PAIR_VERSIONS,
+    {0},
+};
+
 static const eet_share shares[] = {FAIRSEQ_PAIR_SHARES};
 static const eet_key_row keys[] = {FAIRSEQ_PAIR_KEYS, {0}};
 
@@ -33,6 +38,7 @@ const eet_family eet_family_fairseq_nmt = {
     .rules = rules,
     .buffers = buffers,
     .traits = traits,
+    .versions = versions,
     .shares = shares,
     .share_count = sizeof shares / sizeof shares[0],
     .keys = keys,

@@ -29,6 +29,11 @@ static const eet_buffer buffers[] = {
 
 static const eet_trait traits[] = {FAIRSEQ_TRAITS(ENC), {{0}, 0}};
 
+static const eet_version_row versions[] = {
+    {"encoder.sentence_encoder.version", "encoder.sentence_encoder.layer_norm.weight", EET_ENC, 1},
+    {0},
+};
+
 static const eet_share shares[] = {{HEAD(MLM, OUT), PLACE(ENC, EMB_TOK), EET_SHARE_TIED}};
 
 static const eet_key_row keys[] = {
@@ -68,6 +73,7 @@ const eet_family eet_family_fairseq_roberta = {
     .rules = rules,
     .buffers = buffers,
     .traits = traits,
+    .versions = versions,
     .shares = shares,
     .share_count = sizeof shares / sizeof shares[0],
     .keys = keys,

@@ -200,6 +200,11 @@
 #define FAIRSEQ_PAIR_BUFFERS \
     FAIRSEQ_MARKS("encoder."), FAIRSEQ_MARKS("decoder."), FAIRSEQ_STALE("encoder.layers.*.")
 
+#define FAIRSEQ_PAIR_VERSIONS                                       \
+    {"encoder.version", "encoder.layer_norm.weight", EET_ENC, 1}, { \
+        "decoder.version", "decoder.layer_norm.weight", EET_DEC, 2  \
+    }
+
 /* One dictionary may serve both sides; then both tables are saved. */
 #define FAIRSEQ_PAIR_SHARES                                        \
     {PLACE(DEC, EMB_TOK), PLACE(ENC, EMB_TOK), EET_SHARE_EQUAL}, { \
