@@ -94,6 +94,12 @@ typedef struct eet_share {
     uint8_t when; /* eet_share_when */
 } eet_share;
 
+/* A tensor that is part of something that is not supported. */
+typedef struct eet_refused {
+    const char *pattern; /* NULL ends the table */
+    const char *why;
+} eet_refused;
+
 /* Where the checkpoint fills a place, the fact (a bool) is true. */
 typedef struct eet_trait {
     eet_spot spot; /* of a stack; slot 0 ends the table */
@@ -187,6 +193,7 @@ typedef struct eet_family {
     const eet_stack_facts *stack[EET_STACKS]; /* facts that hold for all, NULL: no such stack */
     const eet_rule *rules;
     const eet_buffer *buffers;
+    const eet_refused *refused;      /* or NULL */
     const eet_trait *traits;         /* or NULL */
     const eet_version_row *versions; /* or NULL */
     const eet_share *shares;

@@ -282,6 +282,25 @@ static void find_traits(const eet_matching *m) {
     }
 }
 
+/* Says what a tensor that goes nowhere is, where that is known. */
+static eet_status check_refused(const eet_matching *m) {
+    const eet_refused *row = m->family->refused;
+
+    for (; row != NULL && row->pattern != NULL; row++) {
+        for (int32_t i = 0; i < m->count; i++) {
+            eet_shown shown;
+
+            if (m->hit[i].rule == EET_NOT_USED &&
+                eet_pattern_match(row->pattern, m->prefix, m->names[i].text) >= -1) {
+                return eet_fail(m->err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                                "%s (tensor \"%s\") is not supported", row->why,
+                                eet_show(&shown, m->names[i].text, strlen(m->names[i].text)));
+            }
+        }
+    }
+    return EET_OK;
+}
+
 static eet_status find_rules(eet_matching *m) {
     const char *prefix = "";
 
@@ -312,7 +331,8 @@ static eet_status find_rules(eet_matching *m) {
         }
     }
     find_traits(m);
-    return check_wrappers(m);
+    status = check_refused(m);
+    return status == EET_OK ? check_wrappers(m) : status;
 }
 
 /* What the configuration makes of a head: not all of it is a head of ours. */

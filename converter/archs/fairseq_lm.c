@@ -17,6 +17,11 @@ static const eet_rule rules[] = {
 
 static const eet_buffer buffers[] = {FAIRSEQ_MARKS(""), {0}};
 
+static const eet_refused refused[] = {
+    FAIRSEQ_REFUSED_TENSORS("layers.*."),
+    {0},
+};
+
 static const eet_trait traits[] = {FAIRSEQ_TRAITS(DEC), {{0}, 0}};
 
 static const eet_version_row versions[] = {
@@ -62,6 +67,7 @@ const eet_family eet_family_fairseq_lm = {
     .stack = {NULL, &decoder},
     .rules = rules,
     .buffers = buffers,
+    .refused = refused,
     .traits = traits,
     .versions = versions,
     .shares = shares,

@@ -28,6 +28,11 @@ static const eet_rule rules[] = {
 
 static const eet_buffer buffers[] = {FAIRSEQ_MARKS("sentence_encoder."), {0}};
 
+static const eet_refused refused[] = {
+    FAIRSEQ_REFUSED_TENSORS("sentence_encoder.layers.*."),
+    {0},
+};
+
 static const eet_trait traits[] = {
     {PLACE(ENC, EMB_NORM), offsetof(eet_stack_facts, emb_norm)},
     {{0}, 0},
@@ -81,6 +86,7 @@ const eet_family eet_family_fairseq_masked_lm = {
     .stack = {&encoder, NULL},
     .rules = rules,
     .buffers = buffers,
+    .refused = refused,
     .traits = traits,
     .shares = shares,
     .share_count = sizeof shares / sizeof shares[0],

@@ -6,6 +6,12 @@ enum { LM };
 static const char *const prefixes[] = {"", NULL};
 static const eet_rule rules[] = {FAIRSEQ_PAIR_RULES, {0}};
 static const eet_buffer buffers[] = {FAIRSEQ_PAIR_BUFFERS, {0}};
+static const eet_refused refused[] = {
+    FAIRSEQ_REFUSED_TENSORS("encoder.layers.*."),
+    FAIRSEQ_REFUSED_TENSORS("decoder.layers.*."),
+    {0},
+};
+
 static const eet_trait traits[] = {FAIRSEQ_TRAITS(ENC), FAIRSEQ_TRAITS(DEC), {{0}, 0}};
 static const eet_version_row versions[] = {
     FAIRSEQ_PAIR_VERSIONS,
@@ -37,6 +43,7 @@ const eet_family eet_family_fairseq_nmt = {
     .stack = {&encoder, &decoder},
     .rules = rules,
     .buffers = buffers,
+    .refused = refused,
     .traits = traits,
     .versions = versions,
     .shares = shares,

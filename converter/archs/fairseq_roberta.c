@@ -27,6 +27,11 @@ static const eet_buffer buffers[] = {
     {0},
 };
 
+static const eet_refused refused[] = {
+    FAIRSEQ_REFUSED_TENSORS("sentence_encoder.layers.*."),
+    {0},
+};
+
 static const eet_trait traits[] = {FAIRSEQ_TRAITS(ENC), {{0}, 0}};
 
 static const eet_version_row versions[] = {
@@ -72,6 +77,7 @@ const eet_family eet_family_fairseq_roberta = {
     .stack = {&encoder, NULL},
     .rules = rules,
     .buffers = buffers,
+    .refused = refused,
     .traits = traits,
     .versions = versions,
     .shares = shares,

@@ -117,6 +117,14 @@
         at "fc2_bias", 0, false                                                                \
     }
 
+#define FAIRSEQ_REFUSED_TENSORS(at)                                                       \
+    {at "self_attn.bias_k", "a key and a value of the layer's own (add_bias_kv)"},        \
+        {at "encoder_attn.bias_k", "a key and a value of the layer's own (add_bias_kv)"}, \
+        {at "attn_ln.weight", "NormFormer"}, {at "ffn_layernorm.weight", "NormFormer"},   \
+        {at "self_attn.c_attn", "NormFormer"}, {                                          \
+        at "w_resid", "NormFormer"                                                        \
+    }
+
 #define FAIRSEQ_TRAITS(S)                                       \
     {PLACE(S, NORM), offsetof(eet_stack_facts, final_norm)}, {  \
         PLACE(S, EMB_NORM), offsetof(eet_stack_facts, emb_norm) \
