@@ -167,12 +167,13 @@ eet_status eet_h5_end(eet_h5_child *child, eet_status so_far, eet_error *err) {
     }
     const int number = WTERMSIG(how);
 
+    if (number == SIGPIPE) { /* we stopped to listen */
+        return so_far;
+    }
+    eet_error_clear(err); /* it knew no more than that the pipe was closed */
     if (number == SIGXCPU || number == SIGKILL) {
         return eet_fail(err, EET_E_LIMIT, EET_NOWHERE,
                         "parsing the HDF5 file takes too long, or was ended; it may be made to");
-    }
-    if (number == SIGPIPE) { /* we stopped to listen */
-        return so_far;
     }
     return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
                     "the HDF5 library crashed on the file (signal %d)", number);
