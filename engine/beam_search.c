@@ -156,6 +156,15 @@ static void free_beams(eet_session *s, eet_beams *b, int32_t row, int32_t length
     eet_cache_trim(&s->cache, r->sequence, length);
 }
 
+/* The row's own sequence has the prompt alone. It may be spare, for want of candidates: then it
+ * gets the prompt back from a beam; all of them begin with it. */
+static void hold_prompt(eet_session *s, eet_beams *b, int32_t row) {
+    const eet_beam_row *r = &b->row[row];
+
+    eet_cache_fork(&s->cache, b->open[(int64_t)row * b->beams].sequence, r->sequence);
+    free_beams(s, b, row, r->prompt);
+}
+
 /* The row's own sequence gets the best text, all but its last token: what an open beam has of
  * it, then the rest by a step. A cancellation waits for that. */
 static eet_status hold_best(eet_generation *g, int32_t row, eet_error *err) {
@@ -282,7 +291,7 @@ static void cancel(eet_generation *g) {
             eet_beam_close(b, row, b->open + (int64_t)row * b->beams, r->open, b->length,
                            EET_FINISH_CANCELLED);
             eet_beam_write(b, row);
-            free_beams(g->session, b, row, r->prompt);
+            hold_prompt(g->session, b, row);
             r->searching = false;
             r->cancelled = true;
         }
@@ -418,7 +427,7 @@ void eet_beams_end(eet_generation *g) {
 
     for (int32_t row = 0; row < b->rows; ++row) {
         if (b->row[row].searching) {
-            free_beams(g->session, b, row, b->row[row].prompt);
+            hold_prompt(g->session, b, row);
         }
     }
     b->beams = 0;

@@ -240,19 +240,21 @@ typedef struct eet_generate_options {
     int32_t head;           /* index of the head that scores tokens; default 0 */
     int32_t max_new_tokens; /* per row; default: as many as fit the sequence */
     int32_t ignore_eos;     /* not 0: the model's end token is a token like any other */
-    int32_t stop_count;     /* further ids that end a row */
+    int32_t stop_count;     /* further ids that end a row; at most 64, else EET_E_LIMIT */
     int32_t top_k;          /* draw among the top_k likeliest; default: all */
     const int32_t *stop;    /* (stop_count) */
     double temperature;     /* default 0: the likeliest token, no draw; the lowest id wins ties */
     double top_p;           /* draw among the likeliest with this mass together; default 1: all */
     double repetition_penalty; /* of every id that the sequence has; default 1: none */
-    int32_t min_new_tokens;    /* before these no end token and no stop id is chosen */
+    int32_t min_new_tokens;    /* before these no end token and no stop id is chosen; no more than
+                                  max_new_tokens */
     int32_t beams;             /* of each row; default 1: no beam search */
     uint64_t seed;             /* of the draws */
     const uint64_t *stream;    /* (rows) number of a row's stream of random numbers; NULL = row */
-    double length_penalty;     /* a beam's score is its sum / length^length_penalty; default 1 */
+    double length_penalty;     /* a beam's score is its sum / length^length_penalty; default 1; -40
+                                  to 40 */
     int32_t early_stopping;    /* EET_BEAMS_* */
-    int32_t top_n;             /* likeliest tokens to keep for eet_generate_top */
+    int32_t top_n; /* likeliest tokens to keep for eet_generate_top; at most 256, else LIMIT */
 } eet_generate_options;
 
 typedef struct eet_event {
@@ -265,7 +267,7 @@ typedef struct eet_event {
 } eet_event;
 
 /* Starts generation for the rows of `prompts`, into their sequences (which may
- * hold tokens already). Release with eet_generate_end; until then the session
+ * hold tokens already); `positions` is NULL. Release with eet_generate_end; until then the session
  * belongs to the generation.
  * With beams (docs/beams.md), each row takes beams - 1 sequences more, any that are free, and all
  * pages that it may need must be free (else EET_E_LIMIT). It gives them back when its search has
@@ -282,8 +284,9 @@ EET_API eet_status eet_generate_begin(eet_session *session, const eet_batch *pro
 EET_API eet_status eet_generate_next(eet_generation *generation, eet_event *out, int32_t room,
                                      int32_t *count, eet_error *err);
 /* The top_n likeliest tokens where `event` was chosen, likeliest first, by the model's own
- * softmax. `event` came from the latest eet_generate_next; *count is 0 where it has no token.
- * Not with beams. */
+ * softmax. `event` came from the latest eet_generate_next; *count is 0 where it has no token,
+ * else the smaller of top_n and the vocabulary; EET_E_ARGUMENT when `room` is less. Not with
+ * beams. */
 EET_API eet_status eet_generate_top(const eet_generation *generation, const eet_event *event,
                                     int32_t *tokens, float *log_probs, int32_t room, int32_t *count,
                                     eet_error *err);
@@ -311,7 +314,7 @@ EET_API void eet_generate_end(eet_generation *generation); /* NULL is fine */
 typedef struct eet_scores {
     uint32_t size;
     int32_t head; /* index of the head that scores tokens; default 0 */
-    int32_t top;  /* likeliest tokens to tell as well */
+    int32_t top;  /* likeliest tokens to tell as well; at most 256, else EET_E_LIMIT */
     int32_t reserved;
     float *log_prob;     /* (start[rows]) of the target; NaN where there is none; may be NULL */
     int32_t *top_token;  /* (start[rows], top) likeliest first; -1 where there is no target */

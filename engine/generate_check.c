@@ -15,7 +15,7 @@ static eet_status check_reals(const eet_generate_options *o, eet_error *err) {
         {"temperature", o->temperature, 0.0, 1e30},
         {"top_p", o->top_p, 0.0, 1.0},
         {"repetition_penalty", o->repetition_penalty, 1e-30, 1e30},
-        {"length_penalty", o->length_penalty, -1e30, 1e30},
+        {"length_penalty", o->length_penalty, -40.0, 40.0}, /* 2^24 to that is a double */
     };
 
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; ++i) {

@@ -105,8 +105,8 @@ static const eet_option options[] = {
      .kind = EET_OPTION_REAL,
      .value = "X",
      .help = "a beam's score is its log-probability over its length to the X (1)",
-     .low = -1000,
-     .high = 1000,
+     .low = -40,
+     .high = 40,
      .offset = AT(length_penalty)},
     {.name = "early-stopping",
      .brief = true,
@@ -294,12 +294,16 @@ static eet_status check_options(const eet_run_options *o, eet_error *err) {
         wrong = "--logprobs does not go with --num-beams; --num-return tells the best beams";
     } else if (o->returned > (o->beams > 0 ? o->beams : 1)) {
         wrong = "--num-return is more than --num-beams";
+    } else if (o->top_p == 0) {
+        wrong = "--top-p 0 leaves no token; the likeliest is taken without --temperature";
+    } else if (o->repetition_penalty == 0) {
+        wrong = "--repetition-penalty is above 0; 1 changes nothing";
     }
     return wrong != NULL ? eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "%s", wrong) : EET_OK;
 }
 
 static void note_what_has_no_effect(const eet_run_options *o) {
-    if ((o->top_k != 0 || o->top_p != 0) && o->temperature == 0 && !o->score) {
+    if ((o->top_k != 0 || o->top_p != 1) && o->temperature == 0 && o->beams < 2 && !o->score) {
         (void)fputs("eet-run: note: without --temperature nothing is drawn: --top-k and --top-p "
                     "have no effect\n",
                     stderr);
@@ -398,7 +402,7 @@ static int body(void *fields, const eet_operands *operands) {
 }
 
 int main(int argc, char **argv) {
-    eet_run_options o = {.length_penalty = 1};
+    eet_run_options o = {.top_p = 1, .repetition_penalty = 1, .length_penalty = 1};
 
     return eet_command_main(&command, argc, argv, &o, body);
 }

@@ -32,7 +32,7 @@ static eet_generate_options options_of(eet_run *run) {
         .top_k = (int32_t)o->top_k,
         .stop = run->stop,
         .temperature = o->temperature,
-        .top_p = o->top_p,
+        .top_p = o->top_p < 1 ? o->top_p : 0, /* a search takes the default alone */
         .repetition_penalty = o->repetition_penalty,
         .min_new_tokens = (int32_t)o->min_new_tokens,
         .beams = (int32_t)o->beams,

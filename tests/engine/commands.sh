@@ -172,6 +172,14 @@ wait "$waiting" || code=$?
 exec 3>&-
 [ "$code" = 130 ] || { echo "a signal while it waits: exit $code"; failed=1; }
 
+fails "a mass of nothing" 2 "--top-p 0 leaves no token" \
+    eet-run "$work/gpt2.eet" --ids 5 --temperature 1 --top-p 0
+fails "a penalty that divides by 0" 2 "--repetition-penalty is above 0" \
+    eet-run "$work/gpt2.eet" --ids 5 --repetition-penalty 0
+fails "scores beyond all numbers" 2 "from -40 to 40" \
+    eet-run "$work/gpt2.eet" --ids 5 --num-beams 2 --length-penalty -1000
+gives "beams among all" 12,15,18 \
+    eet-run "$work/gpt2.eet" --ids 3,6,9 --num-beams 3 -n 3 --top-p 1 --repetition-penalty 1
 fails "likeliest tokens without JSON" 2 "goes with --json" \
     eet-run "$work/gpt2.eet" --ids 1 --logprobs 3
 fails "scores in a stream" 2 "--score continues no row" \
