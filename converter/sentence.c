@@ -188,8 +188,8 @@ static eet_status read_dense(const reading *r, const char *path) {
 
 /* One module behind the transformer, in the only order that a head has. */
 static eet_status read_module(const reading *r, const eet_json *module) {
-    const char *path = NULL;
-    const char *class = NULL;
+    const char *path = "";
+    const char *class = "";
     eet_status status = class_of(r, module, &class);
 
     if (status == EET_OK) {
@@ -211,15 +211,16 @@ static eet_status read_module(const reading *r, const eet_json *module) {
     return eet_sentence_refuse(r->err, "a module in this place", class);
 }
 
-static eet_status read_transformer(const reading *r, const eet_json *module) {
-    const char *path = NULL;
-    const char *class = NULL;
-    eet_status status = class_of(r, module, &class);
+/* Without a head its class does not matter: the configuration says what the model is. */
+static eet_status read_transformer(const reading *r, bool head, const eet_json *module) {
+    const char *path = "";
+    const char *class = "";
+    eet_status status = head ? class_of(r, module, &class) : EET_OK;
 
     if (status == EET_OK) {
         status = path_of(r, module, &path);
     }
-    if (status == EET_OK && strcmp(class, "Transformer") != 0) {
+    if (status == EET_OK && head && strcmp(class, "Transformer") != 0) {
         status = eet_fail(r->err, EET_E_UNSUPPORTED, EET_NOWHERE,
                           "the first module is \"%s\", expected \"Transformer\"", class);
     }
@@ -238,7 +239,7 @@ static eet_status read_modules(const reading *r, bool head, const eet_json *list
                         "it lists %llu modules, expected 1 to %d", (unsigned long long)count,
                         MAX_MODULES);
     }
-    eet_status status = read_transformer(r, eet_json_item(list, 0));
+    eet_status status = read_transformer(r, head, eet_json_item(list, 0));
 
     for (uint64_t i = 1; head && status == EET_OK && i < count; i++) {
         status = read_module(r, eet_json_item(list, i));

@@ -163,7 +163,7 @@ eet_status eet_sentence_attach(eet_sentence *sentence, bool follow_symlinks, eet
         .act = sentence->denses > 0 ? sentence->dense[0].act : EET_ACT_LINEAR,
         .normalize = sentence->normalize,
     };
-    for (int32_t i = 0; status == EET_OK && i < sentence->denses; i++) {
+    for (int32_t i = 0; status == EET_OK && i < sentence->denses && i < EET_SENTENCE_DENSES; i++) {
         eet_sentence_dense *dense = &sentence->dense[i];
 
         status = open_weights(sentence, dense, follow_symlinks, err);

@@ -284,11 +284,18 @@ START_TEST(a_link_is_followed_when_links_are)
 }
 END_TEST
 
+static const char *const first_modules[] = {
+    MODULE("0_Transformer", "Transformer"),
+    "{\"path\": \"0_Transformer\", \"type\": \"custom_st.Transformer\"}",
+};
+
 START_TEST(without_the_head_only_the_transformer_is_looked_for)
 {
-    const eet_tmp folder =
-        make(MODULE("0_Transformer", "Transformer") "," MODULE("x", "CNN"), "", "");
+    char modules[256];
     stage s;
+
+    (void)snprintf(modules, sizeof modules, "%s,%s", first_modules[_i], MODULE("x", "CNN"));
+    const eet_tmp folder = make(modules, "", "");
 
     ck_assert_msg(read_folder(&s, &folder, false) == EET_OK, "%s", s.err.text);
     ck_assert(!s.sentence.head);
@@ -331,7 +338,7 @@ int main(void) {
         {.test = a_path_that_leaves_the_folder_is_hostile, .rows = ESCAPES},
         {.test = a_path_of_any_length_is_hostile},
         {.test = a_link_is_followed_when_links_are},
-        {.test = without_the_head_only_the_transformer_is_looked_for},
+        {.test = without_the_head_only_the_transformer_is_looked_for, .rows = 2},
         {.test = modules_that_are_no_list_are_malformed,
          .rows = sizeof documents / sizeof *documents},
         {.test = a_file_of_any_size_is_not_read},
