@@ -495,5 +495,6 @@ void eet_h5_parse(int file, uint64_t bytes, int out) {
     } else if (tell_file(&p, name)) {
         (void)eet_h5_send(p.out, &end, "", "");
     }
+    (void)H5close();
     free(p.group);
 }

@@ -106,6 +106,9 @@ static void misbehave(char how, int file, int out) {
     case 'c':
         *nowhere = 1;
         break;
+    case 'x': /* until its time is over */
+        for (volatile int turns = 0;; turns = turns > 9 ? 0 : turns + 1) {
+        }
     case 'e': /* goes without a word */
         say(out, EET_H5_LAYER, "", "layer");
         break;
@@ -170,6 +173,7 @@ static const struct {
 } faults[] = {
     {'c', EET_E_CORRUPT,
      SANITIZED ? "the HDF5 library broke off" : "crashed on the file (signal 11)"},
+    {'x', EET_E_LIMIT, "parsing the HDF5 file takes too long, or was ended"},
     {'e', EET_E_CORRUPT, "the HDF5 library broke off"},
     {'g', EET_E_CORRUPT, "makes no sense"},
     {'p', EET_E_CORRUPT, "makes no sense"},
