@@ -26,19 +26,31 @@ static const eet_pickle_node *member(const eet_pickle_node *map, const char *key
     return map != NULL && eet_pickle_find(map, key, &found, NULL) == EET_OK ? found : NULL;
 }
 
-/* What an object of OmegaConf or an enumeration holds; another node as it is. */
-static const eet_pickle_node *unwrap(const eet_pickle_node *node) {
-    for (int i = 0; node != NULL && eet_pickle_kind_of(node) == EET_PICKLE_CALL; i++) {
-        const eet_pickle_node *state = eet_pickle_state(node);
-        const eet_pickle_node *arguments = eet_pickle_arguments(node);
-        const eet_pickle_node *content = member(state, "_content");
+/* What is in an object of OmegaConf, or an enumeration's value: Python writes Kind("relu"), and
+ * getattr(Kind, "relu"), as those of Fairseq have one text for name and value. NULL: not known. */
+static const eet_pickle_node *inside(const eet_pickle_node *call) {
+    const eet_pickle_node *state = eet_pickle_state(call);
+    const eet_pickle_node *arguments = eet_pickle_arguments(call);
+    const eet_pickle_node *content = member(state, "_content");
 
-        content = content != NULL ? content : member(state, "_val");
-        if (content == NULL && state == NULL && eet_pickle_count(arguments) == 1) {
-            content = eet_pickle_item(arguments, 0); /* an enumeration's value */
-        }
-        if (i == MAX_WRAPS) {
-            return NULL;
+    content = content != NULL ? content : member(state, "_val");
+    if (content != NULL || state != NULL) {
+        return content;
+    }
+    if (eet_pickle_is_global(eet_pickle_callable(call), "builtins", "getattr")) {
+        return eet_pickle_count(arguments) == 2 ? eet_pickle_item(arguments, 1) : NULL;
+    }
+    return eet_pickle_count(arguments) == 1 ? eet_pickle_item(arguments, 0) : NULL;
+}
+
+/* The value of such an object; another node, and one that is not known, as it is. */
+static const eet_pickle_node *unwrap(const eet_pickle_node *node) {
+    for (int i = 0; i < MAX_WRAPS && node != NULL; i++) {
+        const eet_pickle_node *content =
+            eet_pickle_kind_of(node) == EET_PICKLE_CALL ? inside(node) : NULL;
+
+        if (content == NULL) {
+            break;
         }
         node = content;
     }
@@ -119,8 +131,10 @@ static eet_json *list_of(const eet_pickle_node *list) {
     return array;
 }
 
-/* Sets what has a counterpart in JSON. */
-static void set_value(eet_json *out, const char *key, const eet_pickle_node *value) {
+/* A value without a counterpart in JSON is refused: a default in its place would be another. */
+static eet_status set_value(const gathering *g, const char *key, const eet_pickle_node *value) {
+    eet_json *out = g->out;
+    eet_pickle_label label;
     char text[MAX_TEXT];
     int64_t integer = 0;
     double real = 0;
@@ -139,7 +153,12 @@ static void set_value(eet_json *out, const char *key, const eet_pickle_node *val
     } else if (eet_pickle_kind_of(value) == EET_PICKLE_LIST ||
                eet_pickle_kind_of(value) == EET_PICKLE_TUPLE) {
         eet_json_set(out, key, list_of(value));
+    } else {
+        return eet_fail(g->err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                        "the configuration's \"%s\" is %s, which is not understood", key,
+                        eet_pickle_describe(value, &label));
     }
+    return EET_OK;
 }
 
 static bool rows_name(const eet_key_row *rows, const char *key) {
@@ -194,8 +213,8 @@ static eet_status gather(gathering *g, const eet_pickle_node *map, const char *p
             continue;
         }
         status = resolve(g, eet_pickle_value(map, i), &value);
-        if (status == EET_OK && value != NULL) {
-            set_value(g->out, name, value);
+        if (status == EET_OK && value != NULL && !eet_pickle_is_text(value, "???")) {
+            status = set_value(g, name, value); /* "???" is OmegaConf's for a value not given */
         }
     }
     return status;
