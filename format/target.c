@@ -39,7 +39,10 @@ eet_status eet_target_set(eet_target *target, const char *path, eet_error *err) 
     target->folder_fd = -1;
     atomic_init(&target->live, NULL);
     if (path[0] == '\0' || (slash != NULL && slash[1] == '\0')) {
-        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "the target \"%s\" names no file", path);
+        eet_shown shown;
+
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "the target \"%s\" names no file",
+                        eet_show(&shown, path, strlen(path)));
     }
     target->path = strdup(path);
     target->folder = slash == NULL   ? strdup(".")

@@ -202,9 +202,15 @@ START_TEST(a_target_that_cannot_be_is_refused)
     }
     ck_assert_int_eq(eet_tmp_entries(), 2);
     eet_writer *none = NULL;
+    eet_error err = {0};
+    char longer[600];
 
     ck_assert_int_eq(eet_writer_create("x/", NULL, &none, NULL), EET_E_ARGUMENT);
     ck_assert_int_eq(eet_writer_create("", NULL, &none, NULL), EET_E_ARGUMENT);
+    memset(longer, 'x', sizeof longer - 2);
+    memcpy(longer + sizeof longer - 2, "/", 2);
+    ck_assert_int_eq(eet_writer_create(longer, NULL, &none, &err), EET_E_ARGUMENT);
+    ck_assert_msg(strstr(err.text, "names no file") != NULL, "%s", err.text);
 }
 END_TEST
 
