@@ -98,8 +98,10 @@ def mode_wanted(what: str) -> int:
 
 
 def can_begin(begin: list) -> bool:
-    """Is the program there that makes the difference, and is it allowed to?"""
-    return subprocess.run([*begin, "true"], capture_output=True, check=False).returncode == 0
+    """Is the program there that makes the difference, and is it allowed to? Another user may not
+    reach the commands, where the build stands below a folder of root's alone."""
+    return subprocess.run([*begin, CONVERT, "--version"], capture_output=True,
+                          check=False).returncode == 0
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ export SOURCE_DATE_EPOCH=1700000000 JOBS=2
 mkdir "$work/one"
 cp -r .ci CMakeLists.txt CMakePresets.json Makefile CHANGELOG.md LICENSE cmake converter docs engine \
     format kernels "$work/one"
+chmod -R a+rX "$work/one" # whatever the umask that the sources were checked out with
 make() { command make --no-print-directory -C "$work/one" "$@" >"$work/log" 2>&1; }
 made() { make "$@" || fail "make $* fails: $(cat "$work/log")"; }
 
