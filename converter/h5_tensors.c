@@ -165,17 +165,7 @@ static void turn(const eet_h5_record *r, eet_keras_turn how, eet_source_tensor *
         tensor->stride[i] = step;
         step *= r->shape[i]; /* divides the bytes, which were counted */
     }
-    if (how == EET_KERAS_ROW) {
-        tensor->rank = 1;
-        tensor->shape[0] = r->shape[1];
-        tensor->stride[0] = 1;
-    }
-    if (how == EET_KERAS_TURNED) {
-        tensor->shape[0] = r->shape[1];
-        tensor->shape[1] = r->shape[0];
-        tensor->stride[0] = 1;
-        tensor->stride[1] = r->shape[1];
-    }
+    eet_keras_turn_tensor(tensor, how);
 }
 
 static eet_status add_tensor(eet_source *source, eet_h5_state *h5, const eet_h5_entry *entry,

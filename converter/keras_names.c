@@ -45,8 +45,7 @@ static bool add_level(char *name, size_t *bytes, const char *level, size_t lengt
     return true;
 }
 
-static void end_name(char *name, size_t bytes, int32_t rank, const uint64_t *shape,
-                     eet_keras_turn *turn) {
+static void end_name(char *name, int32_t rank, const uint64_t *shape, eet_keras_turn *turn) {
     char *last = strrchr(name, '.');
 
     last = last != NULL ? last + 1 : name;
@@ -63,7 +62,6 @@ static void end_name(char *name, size_t bytes, int32_t rank, const uint64_t *sha
     if (strcmp(last, "bias") == 0 && rank == 2 && shape[0] == 1) {
         *turn = EET_KERAS_ROW;
     }
-    (void)bytes;
 }
 
 bool eet_keras_name(const char *variable, bool level_zero, int32_t rank, const uint64_t *shape,
@@ -85,6 +83,22 @@ bool eet_keras_name(const char *variable, bool level_zero, int32_t rank, const u
         at += level + 1;
     }
     name[bytes] = '\0';
-    end_name(name, bytes, rank, shape, turn);
+    end_name(name, rank, shape, turn);
     return true;
+}
+
+void eet_keras_turn_tensor(eet_source_tensor *tensor, eet_keras_turn turn) {
+    const uint64_t rows = tensor->shape[0];
+
+    if (turn == EET_KERAS_ROW) {
+        tensor->rank = 1;
+        tensor->shape[0] = tensor->shape[1];
+        tensor->stride[0] = 1;
+    }
+    if (turn == EET_KERAS_TURNED) {
+        tensor->shape[0] = tensor->shape[1];
+        tensor->shape[1] = rows;
+        tensor->stride[1] = tensor->stride[0];
+        tensor->stride[0] = 1;
+    }
 }

@@ -2,8 +2,7 @@
 #ifndef EET_CONVERTER_KERAS_NAMES_H
 #define EET_CONVERTER_KERAS_NAMES_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "converter/source.h"
 
 enum { EET_KERAS_NAME = 512 };
 
@@ -19,5 +18,9 @@ typedef enum eet_keras_turn {
  * name, which goes. False when it is longer than EET_KERAS_NAME. */
 bool eet_keras_name(const char *variable, bool level_zero, int32_t rank, const uint64_t *shape,
                     char name[EET_KERAS_NAME + 1], eet_keras_turn *turn);
+
+/* Shape and strides as PyTorch has them, of a tensor that has the variable's, contiguous:
+ * another view of the same bytes. */
+void eet_keras_turn_tensor(eet_source_tensor *tensor, eet_keras_turn turn);
 
 #endif

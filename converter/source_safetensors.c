@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "converter/input.h"
+#include "converter/keras_names.h"
 #include "converter/source_reader.h"
 #include "format/checked.h"
 #include "format/cli/json.h"
@@ -21,6 +22,7 @@ typedef struct safetensors {
     uint64_t data; /* where the data begin in the file */
     range *storage;
     int32_t count;
+    bool keras; /* names and orientation are TensorFlow's */
 } safetensors;
 
 /* Name in a header, bits (0 ends the table), what it is, why it is not read. */
@@ -147,7 +149,7 @@ static eet_status read_header(const eet_source *source, char **text, uint64_t *b
 }
 
 /* What the writer says the names and the orientation are. */
-static eet_status check_metadata(const eet_json *metadata, eet_error *err) {
+static eet_status check_metadata(const eet_json *metadata, bool *keras, eet_error *err) {
     eet_json_iterator it = eet_json_members(metadata);
     const char *key = NULL;
     const eet_json *value = NULL;
@@ -167,10 +169,14 @@ static eet_status check_metadata(const eet_json *metadata, eet_error *err) {
                             "allowed",
                             eet_json_kind_name(eet_json_kind_of(value)));
         }
-        if (strcmp(key, "format") == 0 && strcmp(text, "pt") != 0) {
+        if (strcmp(key, "format") != 0 || strcmp(text, "pt") == 0) {
+            continue;
+        }
+        *keras = strcmp(text, "tf") == 0;
+        if (!*keras) {
             return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
                             "the safetensors file was written for \"%s\"; those for PyTorch "
-                            "(\"pt\") are read",
+                            "(\"pt\") and TensorFlow (\"tf\") are read",
                             eet_show(&shown, text, strlen(text)));
         }
     }
@@ -257,6 +263,21 @@ static eet_status check_bytes(const line *l, const eet_source_tensor *tensor, co
     return EET_OK;
 }
 
+/* A variable of TensorFlow becomes a tensor of PyTorch; `name` is where its name lies then. */
+static eet_status turn(const line *l, char name[EET_KERAS_NAME + 1], eet_source_tensor *tensor,
+                       eet_error *err) {
+    eet_keras_turn how = EET_KERAS_AS_IS;
+
+    if (l->name_bytes != strlen(l->name) ||
+        !eet_keras_name(l->name, false, tensor->rank, tensor->shape, name, &how)) {
+        return fail_line(l, "has a name that is no variable's", err);
+    }
+    eet_keras_turn_tensor(tensor, how);
+    tensor->name = name;
+    tensor->name_bytes = (uint32_t)strlen(name);
+    return EET_OK;
+}
+
 /* Adds the tensor of a line as the next one, with a storage of its own. */
 static eet_status read_line(eet_source *source, const line *l, eet_error *err) {
     safetensors *state = source->state;
@@ -265,6 +286,7 @@ static eet_status read_line(eet_source *source, const line *l, eet_error *err) {
         .name = l->name, .name_bytes = (uint32_t)l->name_bytes, .storage = state->count};
     uint64_t offset[2] = {0, 0};
     uint64_t count = 0;
+    char keras[EET_KERAS_NAME + 1];
     size_t i = 0;
     eet_status status = check_keys(l, err);
 
@@ -299,7 +321,10 @@ static eet_status read_line(eet_source *source, const line *l, eet_error *err) {
         return status;
     }
     state->storage[state->count++] = r;
-    return eet_source_add(source, &tensor, err);
+    if (state->keras) {
+        status = turn(l, keras, &tensor, err);
+    }
+    return status == EET_OK ? eet_source_add(source, &tensor, err) : status;
 }
 
 static int by_place(const void *a, const void *b) {
@@ -344,6 +369,7 @@ static eet_status check_cover(const eet_source *source, eet_error *err) {
 }
 
 static eet_status read_members(eet_source *source, const eet_json *root, eet_error *err) {
+    safetensors *state = source->state;
     eet_json_iterator it = eet_json_members(root);
     line l;
     eet_status status = EET_OK;
@@ -351,9 +377,11 @@ static eet_status read_members(eet_source *source, const eet_json *root, eet_err
     if (eet_json_kind_of(root) != EET_JSON_OBJECT) {
         return eet_fail(err, EET_E_CORRUPT, LENGTH, "the safetensors header is not an object");
     }
+    if (eet_json_get(root, "__metadata__") != NULL) {
+        status = check_metadata(eet_json_get(root, "__metadata__"), &state->keras, err);
+    }
     while (status == EET_OK && eet_json_next(&it, &l.name, &l.name_bytes, &l.value)) {
         if (strcmp(l.name, "__metadata__") == 0) {
-            status = check_metadata(l.value, err);
             continue;
         }
         l.name_bytes = l.name_bytes < UINT32_MAX ? l.name_bytes : UINT32_MAX;

@@ -14,8 +14,9 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures"
-sys.path.insert(0, str(FIXTURES))
+sys.path[:0] = [str(FIXTURES), str(ROOT / "tests" / "hostile")]
 import keras  # noqa: E402
+import make_torch as mt  # noqa: E402
 
 BIN = Path(os.environ["EET_BIN"])
 # checkpoints/ -> class of TensorFlow
@@ -95,6 +96,21 @@ def test_a_model_is_one_in_every_container(folder):
         bare = {name for name, (_, content) in found.items()
                 if content != found["safetensors"][1]}
         assert len(contents) == 1, bare
+
+
+def test_safetensors_of_tensorflow_are_turned(folder):
+    """As TFPreTrainedModel.save_pretrained(safe_serialization=True) names them."""
+    for name in PARTS:
+        model = FIXTURES / "checkpoints" / name
+        arrays = {key: tensor.numpy() for key, tensor in weights_of(model).items()}
+        tensors = {}
+        for weights in keras.layers_of(MODELS[name], arrays).values():
+            for weight, array in weights:
+                data = array.astype("<f4").tobytes()
+                tensors[weight.partition("/")[2]] = ("float32", array.shape, data)
+        where = beside(model, folder / name)
+        mt.write_safetensors(where / "model.safetensors", tensors, metadata={"format": "tf"})
+        assert digests(folder, where) == digests(folder, model), name
 
 
 def test_a_file_of_another_dtype_is_converted_alike(folder):

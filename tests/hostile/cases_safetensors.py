@@ -189,7 +189,7 @@ JSON = [
     Case(60, "a lone surrogate", edited(lambda t: t.replace(b"wte", b"\\ud800", 1)), 4, "header"),
     Case(60, "metadata that is no text", file(metadata={"n": 1}), 4, "only strings"),
     *[Case(60, f"written for {name}", file(metadata={"format": name}), 3, f'"{name}"')
-      for name in ("tf", "flax", "mlx", "np")],
+      for name in ("TF", "flax", "mlx", "np")],
     Case(60, "no format", file(metadata={"by": "hand"}), 0, same_as=good),
     Case(61, "data at an odd byte", odd_start, 0, same_as=good),
 ]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Pickles that would run a program, open a file or connect, given to eet-convert under strace:
-it starts nothing, connects to nothing, and opens no file but its own. Number 35 of
-docs/refusals.md. Exit 77: this machine does not let strace look.
+it starts nothing, connects to nothing, and opens no file but its own. The same of HDF5 files that
+lead elsewhere, for which it starts one process. Numbers 35 and 70 of docs/refusals.md. Exit 77: this machine does not let strace look.
 """
 import os
 import re
@@ -11,7 +11,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+import h5py
+
 sys.path.insert(0, str(Path(__file__).parent))
+import cases_h5 as h5  # noqa: E402
 import make_torch as mt  # noqa: E402
 
 CONVERT = Path(os.environ["EET_BIN"]) / "eet-convert"
@@ -99,6 +102,25 @@ def look(name: str, function: str, arguments: tuple, protocol: int) -> list:
         return [f"{name}, protocol {protocol}: {fault}" for fault in faults]
 
 
+def look_at_hdf5(name: str, make, expected: int) -> list:
+    """One process is started, which is no program, and no file is opened there."""
+    with tempfile.TemporaryDirectory(prefix="eet-strace-") as made:
+        folder = Path(made).resolve()
+        checkpoint = folder / "in"
+        checkpoint.mkdir()
+        make(checkpoint)
+        result = trace(folder, checkpoint, folder / "log")
+        faults = faults_of((folder / "log").read_text(), folder)
+        processes = [fault for fault in faults if fault.startswith("clone")]
+        if len(processes) == 1:
+            faults.remove(processes[0])
+        if result.returncode != expected:
+            faults.append(f"exit {result.returncode}, expected {expected}: {result.stderr}")
+        if "other.h5" in (folder / "log").read_text():
+            faults.append("the other file was looked for")
+        return [f"{name}: {fault}" for fault in faults]
+
+
 def main() -> int:
     if shutil.which("strace") is None:
         print("skipped: strace is not installed")
@@ -116,8 +138,13 @@ def main() -> int:
     for name, (function, arguments) in EVIL.items():
         for protocol in (2, 4):
             faults += look(name, function, arguments, protocol)
+    outside = h5py.ExternalLink("other.h5", "/")
+    faults += look_at_hdf5("tf_model.h5", h5.h5(), 0)
+    faults += look_at_hdf5("external storage", h5.h5(h5.external), 4)
+    faults += look_at_hdf5("a virtual dataset", h5.h5(h5.virtual), 4)
+    faults += look_at_hdf5("an external link", h5.h5(h5.linked(outside, h5.WPE)), 4)
     print("\n".join(faults))
-    print(f"{2 * len(EVIL)} pickles, {len(faults)} findings")
+    print(f"4 HDF5 files, {2 * len(EVIL)} pickles, {len(faults)} findings")
     return 1 if faults else 0
 
 
