@@ -53,6 +53,12 @@ uint32_t eet_symbol_fact(eet_symbol symbol) {
     return symbols[symbol].fact;
 }
 
+uint64_t eet_rule_drop(const eet_rule *rule, const eet_facts *facts) {
+    const int stack = rule->spot.group == EET_GROUP_DEC ? EET_DEC : EET_ENC;
+
+    return rule->drop_pad ? (uint64_t)facts->stack[stack].tok_pad + 1 : rule->drop_rows;
+}
+
 /* Reads the digits of a layer; -2 where there are none that count. */
 static int32_t read_layer(const char **at) {
     enum { MAX_DIGITS = 6 };

@@ -67,6 +67,7 @@ typedef struct eet_rule {
     eet_dim shape[EET_RULE_RANK]; /* as the checkpoint has it, after drop_rows */
     uint8_t part, parts;          /* part 0.. of `parts` stacked along the rows; 0 parts: all */
     uint8_t drop_rows;            /* leading rows that are not used */
+    bool drop_pad;                /* ... are those up to the number of the padding token */
     uint8_t slice, slice_count;   /* of the tensor's rows these alone, */
     uint8_t slices;               /* ... if they are cut into so many equal slices; 0: all */
     bool plain;                   /* the pattern is outside the base model's prefix */
@@ -118,6 +119,7 @@ typedef enum eet_key_kind {
     EET_KEY_END,
     /* Honoured: the fact takes the value. */
     EET_KEY_INTEGER,
+    EET_KEY_AFTER_PAD, /* integer: less those up to the padding token, which stands before */
     EET_KEY_REAL,
     EET_KEY_BOOL,
     EET_KEY_ACT,          /* a name of eet_act_rows */
@@ -188,7 +190,7 @@ typedef struct eet_class {
 typedef struct eet_family {
     const char *name;            /* "gpt2", also config.json's model_type */
     const char *title;           /* "GPT-2" */
-    const char *config_sign;     /* a key that tells a configuration without model_type */
+    const char *config_sign;     /* a key that tells a configuration without model_type, or NULL */
     const char *const *prefixes; /* of the base model in a checkpoint, ends with NULL */
     const eet_stack_facts *stack[EET_STACKS]; /* facts that hold for all, NULL: no such stack */
     const eet_rule *rules;
@@ -237,6 +239,9 @@ const eet_family *eet_family_named(const char *name);
 bool eet_act_named(const char *name, int32_t *act);
 const char *eet_symbol_name(eet_symbol symbol);
 uint32_t eet_symbol_fact(eet_symbol symbol); /* offset, or EET_NO_FACT */
+
+/* How many leading rows of a tensor are not used. */
+uint64_t eet_rule_drop(const eet_rule *rule, const eet_facts *facts);
 
 /* What stands for the "?" of the pattern in a name that it matches; NULL: it has none. */
 const char *eet_pattern_named(const char *pattern, const char *prefix, const char *name,

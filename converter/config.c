@@ -80,7 +80,9 @@ static eet_status choose_by_flag(const eet_config_reading *r, const char *arch) 
 
 static eet_status choose_by_keys(const eet_config_reading *r) {
     for (int f = 0; eet_families[f] != NULL; f++) {
-        if (eet_json_get(r->root, eet_families[f]->config_sign) != NULL) {
+        const char *sign = eet_families[f]->config_sign;
+
+        if (sign != NULL && eet_json_get(r->root, sign) != NULL) {
             r->out->family = eet_families[f];
             return EET_OK;
         }
@@ -203,7 +205,8 @@ void eet_config_free(eet_config *config) {
 
 const char *eet_config_key_of(const eet_family *family, int stack, uint32_t fact) {
     for (const eet_key_row *row = family->keys; row->kind != EET_KEY_END; row++) {
-        if (row->stack == stack && row->fact == fact && row->kind == EET_KEY_INTEGER) {
+        if (row->stack == stack && row->fact == fact &&
+            (row->kind == EET_KEY_INTEGER || row->kind == EET_KEY_AFTER_PAD)) {
             return row->key;
         }
     }

@@ -89,6 +89,29 @@ static eet_status read_integer(const eet_config_reading *r, const eet_key_row *r
     return EET_OK;
 }
 
+/* Rows up to that of the padding token are no positions. */
+static eet_status read_after_pad(const eet_config_reading *r, const eet_key_row *row,
+                                 const eet_json *value) {
+    const int32_t pad = r->out->facts.stack[row->stack].tok_pad;
+    const double most = eet_config_fact_row(row->fact)->high;
+    int64_t n = 0;
+
+    if (!eet_json_as_integer(value, &n)) {
+        return eet_config_corrupt_kind(r, row->key, value, "an integer");
+    }
+    if (pad < 0) {
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE,
+                        "positions are counted from the padding token's number, but there is none "
+                        "in the vocabulary");
+    }
+    if (n < (int64_t)pad + 2 || (double)n > most) {
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE, "\"%s\" is %lld, expected %lld to %.0f",
+                        row->key, (long long)n, (long long)pad + 2, most);
+    }
+    *(int32_t *)fact_of(r, row) = (int32_t)(n - pad - 1);
+    return EET_OK;
+}
+
 static eet_status read_real(const eet_config_reading *r, const eet_key_row *row,
                             const eet_json *value) {
     const eet_fact_row *bounds = eet_config_fact_row(row->fact);
@@ -429,6 +452,8 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
         return read_real(r, row, value);
     case EET_KEY_BOOL:
         return read_bool(r, row, value, fact_of(r, row));
+    case EET_KEY_AFTER_PAD:
+        return read_after_pad(r, row, value);
     case EET_KEY_ACT:
         return read_act(r, row, value);
     case EET_KEY_TOKEN:

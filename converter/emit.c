@@ -170,7 +170,8 @@ static eet_status carry(carrying *c, const eet_rule *rule, eet_error *err) {
     const shape2 shape = {t->shape[0], t->rank > 1 ? t->shape[1] : 1};
     const void *data = NULL;
     const uint64_t slice = rule->slices > 0 ? t->elements / rule->slices : 0;
-    const uint64_t drop = rule->drop_rows * shape.columns + rule->slice * slice;
+    const uint64_t drop =
+        eet_rule_drop(rule, &c->e->plan->facts) * shape.columns + rule->slice * slice;
     const uint64_t count = rule->slices > 0 ? rule->slice_count * slice : t->elements - drop;
     eet_status status = eet_source_view(c->source, t, &data, err);
 

@@ -72,7 +72,7 @@ static void expected_shape(const solving *s, const eet_rule *rule, uint64_t dims
         const eet_dim *dim = &rule->shape[i];
 
         dims[i] = (uint64_t)s->symbol[stack][dim->symbol].value * (dim->times > 1 ? dim->times : 1);
-        dims[i] += i == 0 ? rule->drop_rows : 0;
+        dims[i] += i == 0 ? eet_rule_drop(rule, &s->m->plan->facts) : 0;
     }
 }
 
@@ -82,7 +82,7 @@ static void bind(solving *s, const eet_rule *rule, const eet_source_tensor *t) {
 
     for (int i = 0; i < rule_rank(rule) && t->rank == rule_rank(rule); i++) {
         const uint64_t times = rule->shape[i].times > 1 ? rule->shape[i].times : 1;
-        const uint64_t drop = i == 0 ? rule->drop_rows : 0;
+        const uint64_t drop = i == 0 ? eet_rule_drop(rule, &s->m->plan->facts) : 0;
         solved *symbol = &s->symbol[stack][rule->shape[i].symbol];
         eet_shown shown;
 

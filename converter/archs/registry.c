@@ -4,16 +4,24 @@
 #include "converter/arch.h"
 
 extern const eet_family eet_family_bert;
+extern const eet_family eet_family_camembert;
+extern const eet_family eet_family_distilbert;
 extern const eet_family eet_family_fairseq_lm;
 extern const eet_family eet_family_fairseq_bart;
 extern const eet_family eet_family_fairseq_masked_lm;
 extern const eet_family eet_family_fairseq_nmt;
 extern const eet_family eet_family_fairseq_roberta;
 extern const eet_family eet_family_gpt2;
+extern const eet_family eet_family_roberta;
+extern const eet_family eet_family_xlm_roberta;
 
 const eet_family *const eet_families[] = {
     &eet_family_gpt2,
     &eet_family_bert,
+    &eet_family_roberta,
+    &eet_family_xlm_roberta,
+    &eet_family_camembert,
+    &eet_family_distilbert,
     &eet_family_fairseq_lm,
     &eet_family_fairseq_nmt,
     &eet_family_fairseq_bart,

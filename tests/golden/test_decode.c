@@ -8,14 +8,14 @@
 #include "tests/support/suite.h"
 
 static const char *const goldens[] = {
-    "gpt2_tiny",    "gpt2_base",          "gpt2_base.positions",
-    "gpt2_head26",  "gpt2_head26.types",  "gpt2_invscale",
-    "gpt2_noscale", "gpt2_untied",        "gpt2_deep",
-    "gpt2_f16",     "gpt2_bf16",          "gpt2_double",
-    "bert_decoder", "bert_decoder.types", "fs062_lm",
-    "fs062_lm_out", "fs090_lm",           "fs010_lm",
-    "fs012_lm",     "fs012_lm_gpt",       "fs090_lm_half",
-    "fs012_lm_cfg",
+    "gpt2_tiny",     "gpt2_base",          "gpt2_base.positions",
+    "gpt2_head26",   "gpt2_head26.types",  "gpt2_invscale",
+    "gpt2_noscale",  "gpt2_untied",        "gpt2_deep",
+    "gpt2_f16",      "gpt2_bf16",          "gpt2_double",
+    "bert_decoder",  "bert_decoder.types", "roberta_decoder",
+    "fs062_lm",      "fs062_lm_out",       "fs090_lm",
+    "fs010_lm",      "fs012_lm",           "fs012_lm_gpt",
+    "fs090_lm_half", "fs012_lm_cfg",
 };
 enum { GOLDEN_COUNT = sizeof goldens / sizeof *goldens, GREEDY_TOKENS = 8 };
 
