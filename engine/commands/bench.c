@@ -299,9 +299,11 @@ static eet_status check_asked(const bench *b) {
     if (!b->model.encoder) {
         return EET_OK;
     }
-    if (b->axes.new_tokens.count > 0 && b->axes.new_tokens.item[0] > 0) {
-        return eet_fail(b->err, EET_E_ARGUMENT, EET_NOWHERE,
-                        "%s is an encoder: it has no next token for -n", b->model.name);
+    for (int32_t i = 0; i < b->axes.new_tokens.count; ++i) {
+        if (b->axes.new_tokens.item[i] > 0) {
+            return eet_fail(b->err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "%s is an encoder: it has no next token for -n", b->model.name);
+        }
     }
     for (int32_t i = 0; i < b->axes.depth.count; ++i) {
         if (b->axes.depth.item[i] > 0) {

@@ -116,6 +116,7 @@ fails "a file's other dtype" 3 "this version computes in a file's own dtype" "$w
 fails "too long a text" 2 "has 96 positions, and 90 tokens behind 8 are too many" \
     --random "$shape" -p 4,90 -d 0,8
 fails "tokens of an encoder" 2 "is an encoder" "$work/bert.eet" -n 4
+fails "tokens of an encoder, behind none" 2 "is an encoder" "$work/bert.eet" -n 0,4
 fails "an encoder's past" 2 "is an encoder" "$work/bert.eet" -d 4
 fails "no file" 5 "No such file" "$work/absent.eet"
 [ "$failed" = 0 ] && echo "eet-bench keeps its promises"
