@@ -100,10 +100,6 @@ static eet_status check_text(const eet_stack *stack, const eet_batch *batch, int
 eet_status eet_batch_check(const eet_stack *stack, const eet_batch *batch, eet_error *err) {
     eet_status status = check_rows(batch, err);
 
-    if (status == EET_OK && batch->source != NULL) {
-        status = eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                          "sources for cross attention come with a later version");
-    }
     if (status == EET_OK) {
         status = check_ids(stack, batch, err);
     }

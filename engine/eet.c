@@ -310,28 +310,32 @@ eet_status eet_step(eet_session *session, const eet_batch *batch, const eet_outp
     return eet_call_end(session, status, e);
 }
 
-/* A call whose turn has not come; who may not call at all hears that first. */
-static eet_status refuse(const eet_session *session, const char *what, eet_error *err) {
+eet_status eet_source(eet_session *session, const eet_batch *batch, eet_error *err) {
     eet_error own;
+    eet_batch b;
     eet_error *e = eet_call_error(err, &own);
-    eet_status status = eet_call_check(session, false, e);
+    eet_status status = eet_call_batch(session, batch, &b, e);
 
     if (status == EET_OK) {
-        status = eet_fail(e, EET_E_UNSUPPORTED, EET_NOWHERE, "%s come with a later version", what);
+        status = eet_source_run(session, &b, e);
     }
-    return finish(session != NULL ? session->log : EET_LOG_NONE, status, e);
-}
-
-eet_status eet_source(eet_session *session, const eet_batch *batch, eet_error *err) {
-    (void)batch;
-    return refuse(session, "sources for cross attention", err);
+    return eet_call_end(session, status, e);
 }
 
 eet_status eet_source_set(eet_session *session, int32_t slot, const eet_array *hidden,
                           eet_error *err) {
-    (void)slot;
-    (void)hidden;
-    return refuse(session, "sources for cross attention", err);
+    eet_error own;
+    eet_array array;
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = eet_call_check(session, false, e);
+
+    if (status == EET_OK && hidden != NULL) {
+        status = eet_abi_read(&array, sizeof array, hidden, "eet_array", e);
+    }
+    if (status == EET_OK) {
+        status = eet_source_give(session, slot, hidden != NULL ? &array : NULL, e);
+    }
+    return eet_call_end(session, status, e);
 }
 
 static eet_status check_sequence(const eet_session *s, int32_t id, eet_error *err) {

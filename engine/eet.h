@@ -131,12 +131,13 @@ typedef struct eet_session_options {
     int32_t max_sequences; /* cache slots; default 1 */
     int32_t max_tokens;    /* per sequence; default the model's positions, 2048 without a bound */
     int32_t max_batch_tokens; /* computed at once; larger calls are split inside; default 512 */
-    int32_t cache_tokens;     /* all sequences; default max_sequences * max_tokens; each sequence is
-                                 rounded up to 64 */
-    int32_t max_sources, source_tokens; /* encoder-decoder */
-    int32_t max_outputs; /* positions scored at once; default max_sequences, at least 16; larger
-                            calls are split inside */
-    int32_t cache_dtype; /* f32 (default), f16, bf16 */
+    int32_t cache_tokens;     /* all sequences and sources; default max_sequences * max_tokens +
+                                 max_sources * source_tokens, each rounded up to 64 */
+    int32_t max_sources;      /* slots for what cross attention looks at; default max_sequences */
+    int32_t source_tokens; /* per source; default the encoder's positions, 2048 without a bound */
+    int32_t max_outputs;   /* positions scored at once; default max_sequences, at least 16; larger
+                              calls are split inside */
+    int32_t cache_dtype;   /* f32 (default), f16, bf16 */
 } eet_session_options;
 
 typedef struct eet_memory_need {
@@ -164,7 +165,7 @@ typedef struct eet_batch {
     const int32_t *types;     /* (start[rows]) or NULL: the model's default type */
     const int32_t *positions; /* (start[rows]) or NULL: counted from the sequence's length */
     const int32_t *sequence;  /* (rows) cache slot, distinct; NULL = row number */
-    const int32_t *source;    /* (rows) source slot for cross attention; NULL = none */
+    const int32_t *source;    /* (rows) source slot for cross attention, or NULL; see eet_source */
 } eet_batch;
 
 enum { EET_HIDDEN = -1 }; /* the stack's last hidden states, final norm applied; take every */
@@ -188,7 +189,8 @@ typedef struct eet_output {
     uint64_t bytes; /* room in data */
 } eet_output;
 
-/* Runs whole sequences and keeps no cache; any model. */
+/* Runs whole sequences and keeps no cache; any model. With both stacks: the encoder over the
+ * rows, or, where the batch has `source`, the decoder. */
 EET_API eet_status eet_encode(eet_session *session, const eet_batch *batch,
                               const eet_output *outputs, int32_t count, eet_error *err);
 /* Appends tokens to sequences. Fails with EET_E_LIMIT when a sequence or the
@@ -196,9 +198,21 @@ EET_API eet_status eet_encode(eet_session *session, const eet_batch *batch,
  * decoder. */
 EET_API eet_status eet_step(eet_session *session, const eet_batch *batch, const eet_output *outputs,
                             int32_t count, eet_error *err);
-/* Runs the encoder and keeps its keys and values: row r fills source slot
- * source[r]. */
+/* Runs the encoder over whole rows and keeps, for every layer of the decoder, the keys and
+ * values that its cross attention looks at: row r fills source slot source[r], distinct ones
+ * (NULL = row number), over what the slot held. `sequence` is not read. A call that fails
+ * once it computes (EET_E_CANCELLED, _DEVICE) leaves its slots empty.
+ *
+ * Who looks at a slot names it in eet_batch.source; any number of rows may name one. A sequence
+ * keeps to the slot of its last step that named one until it is trimmed to 0, and so do its
+ * forks and beams: later steps need no `source`. A slot that is filled anew is what all
+ * its sequences see from then on. A row that names no slot, nor has one (-1, or source is NULL),
+ * is EET_E_ARGUMENT where the model has an encoder; in a decoder without one it goes without
+ * cross attention. */
 EET_API eet_status eet_source(eet_session *session, const eet_batch *batch, eet_error *err);
+/* Fills a slot with an encoder's last hidden states that the caller has, as the decoder wants
+ * them (the encoder's final norm applied): an array (tokens, dec.cross_dim) of f32, f16, bf16
+ * or f64 on the host with any strides. NULL empties the slot and gives its room back. */
 EET_API eet_status eet_source_set(eet_session *session, int32_t slot, const eet_array *hidden,
                                   eet_error *err);
 /* Makes `to` hold what `from` holds; what `to` held is given up. Nothing is copied and no page

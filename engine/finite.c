@@ -15,6 +15,21 @@ static int32_t row_of(const eet_session *s, int32_t token) {
     return row;
 }
 
+/* Where in the model that was; which stack, where there are two. */
+static void name_place(const eet_session *s, const eet_pass *pass, int32_t layer, const char *part,
+                       char *out, size_t room) {
+    const eet_facts *facts = s->model->facts;
+    const bool both = facts->stack[EET_ENC].present && facts->stack[EET_DEC].present;
+    const char *stack = pass->stack == &s->model->stack[EET_ENC] ? "encoder" : "decoder";
+
+    if (layer >= 0) {
+        (void)snprintf(out, room, "%s%slayer %d %s", both ? stack : "", both ? " " : "", (int)layer,
+                       part);
+    } else {
+        (void)snprintf(out, room, "%s%s%s", part, both ? " of the " : "", both ? stack : "");
+    }
+}
+
 eet_status eet_finite_check(eet_session *s, const eet_pass *pass, const float *x, int32_t layer,
                             const char *part, eet_error *err) {
     const int64_t count = (int64_t)pass->tokens * pass->stack->hidden;
@@ -29,15 +44,25 @@ eet_status eet_finite_check(eet_session *s, const eet_pass *pass, const float *x
             const int32_t token = (int32_t)(i / pass->stack->hidden);
             const int32_t row = s->in.row[row_of(s, token)];
 
-            if (layer >= 0) {
-                (void)snprintf(place, sizeof place, "layer %d %s", (int)layer, part);
-            } else {
-                (void)snprintf(place, sizeof place, "%s", part);
-            }
+            name_place(s, pass, layer, part, place, sizeof place);
             return eet_fail(err, EET_E_INTERNAL, EET_NOWHERE,
                             "a value is not finite after %s, row %d (token %d of it, column %d)",
                             place, (int)row, (int)(pass->first + token - pass->batch->start[row]),
                             (int)(i % pass->stack->hidden));
+        }
+    }
+    return EET_OK;
+}
+
+eet_status eet_finite_check_source(eet_session *s, int32_t slot, int32_t first, int32_t count,
+                                   eet_error *err) {
+    const int64_t width = s->limits.cross_dim;
+
+    for (int64_t i = 0; s->check_finite && i < count * width; ++i) {
+        if (!isfinite(s->given[i])) {
+            return eet_fail(err, EET_E_INTERNAL, EET_NOWHERE,
+                            "a value of source %d is not finite (token %d, column %d)", (int)slot,
+                            (int)(first + i / width), (int)(i % width));
         }
     }
     return EET_OK;

@@ -1,5 +1,5 @@
 /* forward.c - the one place where the order of ops is written: embed, then blocks of
- * five ops each, steered by facts. */
+ * five ops each, eight with cross attention, steered by facts. */
 #include <stddef.h>
 
 #include "engine/run.h"
@@ -107,6 +107,30 @@ static eet_status attend(const flow *f, int32_t layer) {
     return s->ops->attention(s->backend, &args);
 }
 
+/* The same op over the keys and values of each row's source. */
+static eet_status attend_to_source(const flow *f, int32_t layer) {
+    const eet_session *s = f->session;
+    const eet_stack *stack = f->stack;
+    const double by = stack->inv_layer_scale ? layer + 1 : 1;
+    const eet_attention_args args = {
+        .q = s->work.qkv,
+        .q_stride = (int64_t)stack->heads * stack->head_dim,
+        .pages = s->cache.pages,
+        .layer = layer,
+        .page_table = s->work.in.source_table,
+        .table_stride = s->cache.source_stride,
+        .rows = f->pass->rows,
+        .q_start = s->work.in.q_start,
+        .kv_length = s->work.in.source_length,
+        .heads = stack->heads,
+        .head_dim = stack->head_dim,
+        .scale = (float)(stack->attn_scale / by),
+        .y = s->work.context,
+    };
+
+    return s->ops->attention(s->backend, &args);
+}
+
 /* Adds a part of a block to the stream: y = part w^T + bias + norm(stream). */
 static eet_status add_to_stream(flow *f, const eet_linear *linear, const float *part,
                                 const eet_norm_weights *residual_norm) {
@@ -151,6 +175,29 @@ static eet_status self_attention(flow *f, int32_t layer) {
     return told(f, status, layer, "attention");
 }
 
+static eet_status cross_attention(flow *f, int32_t layer) {
+    const eet_layer_weights *w = &f->stack->layer[layer];
+    const eet_norm_weights before = f->stack->pre_norm ? w->cross_norm : f->pending;
+    const eet_project_args q = {
+        .x = f->stream,
+        .norm = before,
+        .y = f->session->work.qkv,
+    };
+    eet_status status = project(f, &w->cross_q, q);
+
+    if (status == EET_OK) {
+        status = attend_to_source(f, layer);
+    }
+    if (status == EET_OK) {
+        status = add_to_stream(f, &w->cross_out, f->session->work.context,
+                               f->stack->pre_norm ? &no_norm : &before);
+    }
+    if (!f->stack->pre_norm) {
+        f->pending = w->cross_norm;
+    }
+    return told(f, status, layer, "cross attention");
+}
+
 static eet_status feed_forward(flow *f, int32_t layer) {
     const eet_layer_weights *w = &f->stack->layer[layer];
     const eet_norm_weights before = f->stack->pre_norm ? w->ffn_norm : f->pending;
@@ -180,6 +227,12 @@ static eet_status run_block(flow *f, int32_t layer) {
 
     if (status == EET_OK) {
         status = eet_finite_check(f->session, f->pass, f->stream, layer, "attention", f->err);
+    }
+    if (status == EET_OK && f->pass->cross) {
+        status = cross_attention(f, layer);
+    }
+    if (status == EET_OK && f->pass->cross) {
+        status = eet_finite_check(f->session, f->pass, f->stream, layer, "cross attention", f->err);
     }
     if (status == EET_OK) {
         status = feed_forward(f, layer);

@@ -78,11 +78,9 @@ static eet_status check_options(const eet_session *s, const eet_generate_options
 static eet_status check_model(const eet_session *s, const eet_generate_options *o, eet_error *err) {
     const eet_model *model = s->model;
 
-    if (!model->facts->stack[EET_DEC].present || model->facts->stack[EET_DEC].cross) {
+    if (!model->facts->stack[EET_DEC].present) {
         return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                        model->facts->stack[EET_DEC].present
-                            ? "decoders with cross attention come with a later version"
-                            : "the model has no decoder; use eet_encode");
+                        "the model has no decoder; use eet_encode");
     }
     return eet_pick_check_head(s, EET_DEC, o->head, err);
 }
@@ -149,6 +147,9 @@ eet_status eet_generation_check(eet_session *s, const eet_batch *prompts,
     }
     if (status == EET_OK) {
         status = eet_batch_check_sequences(s, &s->model->stack[EET_DEC], prompts, err);
+    }
+    if (status == EET_OK) {
+        status = eet_source_check(s, prompts, true, err);
     }
     if (status == EET_OK && o->beams > 1) {
         return eet_beams_check(s, prompts, o, err);

@@ -50,11 +50,26 @@ static void write_tokens(eet_session *s, const eet_pass *pass, row_part part) {
         if (batch->positions != NULL) {
             s->in.positions[to] = batch->positions[i];
         }
+        if (pass->fills) {
+            const int32_t slot = eet_batch_source(batch, part.row);
+
+            s->in.slot[to] = eet_cache_slot(&s->cache, eet_cache_source(&s->cache, slot), place);
+        }
         if (pass->paged) {
             s->in.slot[to] = eet_cache_slot(&s->cache, id, place);
             eet_cache_ids(&s->cache, id)[place] = batch->tokens[i];
         }
     }
+}
+
+/* Where the keys and values of the row's source are. */
+static void write_source(eet_session *s, const eet_pass *pass, int32_t row) {
+    const int32_t slot = eet_source_of(s, pass->batch, pass->paged, row);
+    const int64_t stride = s->cache.source_stride;
+
+    s->in.source_length[pass->rows] = s->cache.sequence[eet_cache_source(&s->cache, slot)].length;
+    memcpy(s->in.source_table + pass->rows * stride, s->cache.source_table + slot * stride,
+           (size_t)stride * sizeof *s->in.source_table);
 }
 
 static void write_row(eet_session *s, const eet_pass *pass, row_part part) {
@@ -64,6 +79,9 @@ static void write_row(eet_session *s, const eet_pass *pass, row_part part) {
     s->in.row[at] = part.row;
     s->in.q_start[at + 1] = part.end - pass->first;
     s->in.kv_length[at] = part.before + part.end - part.first;
+    if (pass->cross) {
+        write_source(s, pass, part.row);
+    }
     if (pass->paged) {
         const int32_t id = eet_batch_sequence(pass->batch, part.row);
 

@@ -7,13 +7,16 @@
 void eet_cache_layout(eet_cache *cache, eet_arena *host) {
     const uint64_t pages = (uint64_t)cache->pages.pages;
     const uint64_t sequences = (uint64_t)cache->sequences;
+    const uint64_t sources = (uint64_t)cache->sources;
     const uint64_t stride = (uint64_t)cache->stride;
 
     cache->free = eet_arena_take(host, pages, sizeof *cache->free);
     cache->owners = eet_arena_take(host, pages, sizeof *cache->owners);
     cache->claims = eet_arena_take(host, pages, sizeof *cache->claims);
-    cache->sequence = eet_arena_take(host, sequences, sizeof *cache->sequence);
+    cache->sequence = eet_arena_take(host, sequences + sources, sizeof *cache->sequence);
     cache->table = eet_arena_take(host, sequences * stride, sizeof *cache->table);
+    cache->source_table =
+        eet_arena_take(host, sources * (uint64_t)cache->source_stride, sizeof *cache->source_table);
     cache->ids = eet_arena_take(host, sequences * stride, EET_PAGE_TOKENS * sizeof *cache->ids);
 }
 
@@ -23,10 +26,15 @@ void eet_cache_reset(eet_cache *cache, int32_t pad) {
     for (int32_t i = 0; i < cache->pages.pages; ++i) {
         cache->free[i] = cache->pages.pages - 1 - i; /* page 0 is the first to go */
     }
+    for (int32_t i = 0; i < cache->sequences + cache->sources; ++i) {
+        cache->sequence[i].source = -1;
+    }
 }
 
 static int32_t *pages_of(const eet_cache *cache, int32_t id) {
-    return cache->table + (int64_t)id * cache->stride;
+    return id < cache->sequences
+               ? cache->table + (int64_t)id * cache->stride
+               : cache->source_table + (int64_t)(id - cache->sequences) * cache->source_stride;
 }
 
 static int32_t take_page(eet_cache *cache) {
@@ -67,6 +75,9 @@ void eet_cache_shrink(eet_cache *cache, int32_t id) {
 
 void eet_cache_trim(eet_cache *cache, int32_t id, int32_t length) {
     cache->sequence[id].length = length;
+    if (length == 0) {
+        cache->sequence[id].source = -1;
+    }
     eet_cache_shrink(cache, id);
 }
 
@@ -86,7 +97,8 @@ void eet_cache_fork(eet_cache *cache, int32_t from, int32_t to) {
     }
     memcpy(eet_cache_ids(cache, to), eet_cache_ids(cache, from),
            (size_t)length * sizeof *cache->ids);
-    cache->sequence[to] = (eet_sequence){.length = length, .pages = pages};
+    cache->sequence[to] =
+        (eet_sequence){.length = length, .pages = pages, .source = cache->sequence[from].source};
 }
 
 /* The page that the next token goes into, when it holds tokens already. */

@@ -15,6 +15,9 @@ static void layout_inputs(eet_inputs *in, const eet_limits *l, eet_arena *a) {
     in->row = eet_arena_take(a, tokens, sizeof *in->row);
     in->page_table =
         eet_arena_take(a, (uint64_t)l->sequences * (uint64_t)l->stride, sizeof *in->page_table);
+    in->source_table = eet_arena_take(a, (uint64_t)l->source_rows * (uint64_t)l->source_stride,
+                                      sizeof *in->source_table);
+    in->source_length = eet_arena_take(a, (uint64_t)l->source_rows, sizeof *in->source_length);
 }
 
 static void layout_host(eet_session *s, eet_arena *a) {
@@ -27,7 +30,9 @@ static void layout_host(eet_session *s, eet_arena *a) {
     s->to = eet_arena_take(a, (uint64_t)l->outputs, sizeof *s->to);
     s->target = eet_arena_take(a, (uint64_t)l->outputs, sizeof *s->target);
     s->moves = eet_arena_take(a, (uint64_t)l->sequences, sizeof *s->moves);
-    s->seen = eet_arena_take(a, (uint64_t)l->sequences, sizeof *s->seen);
+    s->seen = eet_arena_take(a, (uint64_t)l->sequences + (uint64_t)l->sources, sizeof *s->seen);
+    s->given =
+        eet_arena_take(a, (uint64_t)l->batch_tokens * (uint64_t)l->cross_dim, sizeof *s->given);
     s->values = s->check_finite ? eet_arena_take(a, (uint64_t)l->batch_tokens * (uint64_t)l->hidden,
                                                  sizeof *s->values)
                                 : NULL;
@@ -113,6 +118,8 @@ void eet_session_layout(eet_session *s, eet_arenas *arenas) {
 
     s->cache.sequences = l->sequences;
     s->cache.stride = l->stride;
+    s->cache.sources = l->sources;
+    s->cache.source_stride = l->source_stride;
     s->cache.pages = (eet_pages){
         .pages = l->pages,
         .layers = l->layers,

@@ -73,13 +73,43 @@ static void widen_for_model(eet_limits *l, const eet_model *model) {
             widen_for_stack(l, &model->stack[s]);
         }
     }
-    l->width = l->hidden; /* EET_HIDDEN */
+    l->width = l->hidden;                        /* EET_HIDDEN */
+    l->hidden = larger(l->hidden, l->cross_dim); /* a source is cut into passes like a text */
     for (int32_t i = 0; i < model->facts->heads; ++i) {
         widen_for_head(l, &model->head[i]);
     }
 }
 
-/* Pages of the cache, when the model has a decoder that can run. */
+/* Slots for sources, when the decoder looks at any. */
+static eet_status set_sources(const eet_model *model, const eet_session_options *options,
+                              eet_limits *l, eet_error *err) {
+    const eet_stack *encoder = &model->stack[EET_ENC]; /* zeros where there is none */
+    const int32_t bound = encoder->pos_skip_pad ? 0 : encoder->pos_rows;
+
+    l->cross_dim = model->facts->stack[EET_DEC].cross_dim;
+    if (l->cross_dim == 0) {
+        return options->max_sources == 0 && options->source_tokens == 0
+                   ? EET_OK
+                   : eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                              "max_sources and source_tokens are for a decoder with cross "
+                              "attention; the model has none");
+    }
+    if (bound > 0 && options->source_tokens > bound) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "source_tokens is %d; the encoder has %d positions",
+                        (int)options->source_tokens, (int)bound);
+    }
+    l->sources = options->max_sources > 0 ? options->max_sources : l->sequences;
+    l->source_tokens = options->source_tokens;
+    if (l->source_tokens == 0) {
+        l->source_tokens = encoder->pos_rows > 0 ? encoder->pos_rows : DEFAULT_TOKENS;
+    }
+    l->source_stride = eet_pages_for(l->source_tokens);
+    l->source_rows = smaller(l->batch_tokens, larger(l->sequences, DEFAULT_OUTPUTS));
+    return EET_OK;
+}
+
+/* Pages of the cache, when the model has a decoder. */
 static eet_status set_cache(const eet_model *model, const eet_session_options *options,
                             eet_limits *l, eet_error *err) {
     const eet_stack *decoder = &model->stack[EET_DEC];
@@ -94,7 +124,7 @@ static eet_status set_cache(const eet_model *model, const eet_session_options *o
     if (l->tokens == 0) {
         l->tokens = bound > 0 ? bound : DEFAULT_TOKENS;
     }
-    if (!model->facts->stack[EET_DEC].present || model->facts->stack[EET_DEC].cross) {
+    if (!model->facts->stack[EET_DEC].present) {
         return EET_OK;
     }
     l->layers = decoder->layers;
@@ -102,12 +132,14 @@ static eet_status set_cache(const eet_model *model, const eet_session_options *o
     l->head_dim = decoder->head_dim;
     l->stride = eet_pages_for(l->tokens);
     const int64_t pages = options->cache_tokens > 0 ? eet_pages_for(options->cache_tokens)
-                                                    : (int64_t)l->sequences * l->stride;
+                                                    : (int64_t)l->sequences * l->stride +
+                                                          (int64_t)l->sources * l->source_stride;
 
     if (pages > INT32_MAX / EET_PAGE_TOKENS) {
         return eet_fail(err, EET_E_LIMIT, EET_NOWHERE,
-                        "%d sequences of %d tokens are more than a cache can hold",
-                        (int)l->sequences, (int)l->tokens);
+                        "%d sequences of %d tokens and %d sources of %d are more than a cache can "
+                        "hold",
+                        (int)l->sequences, (int)l->tokens, (int)l->sources, (int)l->source_tokens);
     }
     l->pages = (int32_t)pages;
     return EET_OK;
@@ -115,7 +147,7 @@ static eet_status set_cache(const eet_model *model, const eet_session_options *o
 
 eet_status eet_limits_make(const eet_model *model, const eet_session_options *options,
                            eet_limits *out, eet_error *err) {
-    const eet_status status = check_bounds(options, err);
+    eet_status status = check_bounds(options, err);
     eet_limits l = {
         .threads = options->threads,
         .sequences = larger(options->max_sequences, 1),
@@ -130,9 +162,9 @@ eet_status eet_limits_make(const eet_model *model, const eet_session_options *op
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
                         "cache_dtype is %d; f32, f16 and bf16 are possible", (int)l.cache_dtype);
     }
-    if (options->max_sources > 0 || options->source_tokens > 0) {
-        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                        "sources for cross attention come with a later version");
+    status = set_sources(model, options, &l, err);
+    if (status != EET_OK) {
+        return status;
     }
     l.outputs =
         options->max_outputs > 0 ? options->max_outputs : larger(l.sequences, DEFAULT_OUTPUTS);

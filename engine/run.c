@@ -16,8 +16,7 @@ static eet_status run_pass(eet_session *s, eet_pass *pass, const eet_request *re
     return status == EET_OK ? eet_outputs_write(s, pass, &hidden, request, err) : status;
 }
 
-/* As many whole rows from `row` on as a pass holds. */
-static int32_t rows_end(const eet_session *s, const eet_batch *batch, int32_t row) {
+int32_t eet_batch_rows_end(const eet_session *s, const eet_batch *batch, int32_t row) {
     const int32_t first = batch->start[row];
 
     do {
@@ -26,28 +25,58 @@ static int32_t rows_end(const eet_session *s, const eet_batch *batch, int32_t ro
     return row;
 }
 
-eet_status eet_run_encode(eet_session *s, const eet_batch *batch, const eet_request *request,
-                          eet_error *err) {
-    const int32_t which = eet_model_first_stack(s->model);
+static bool looks(const eet_session *s, const eet_batch *batch, bool paged, int32_t row) {
+    return s->model->facts->stack[EET_DEC].cross && eet_source_of(s, batch, paged, row) >= 0;
+}
+
+/* The rows from `row` on that a pass takes together, whole: a pass looks at sources or does
+ * not, and knows of so many. */
+static int32_t whole_rows(const eet_session *s, const eet_batch *batch, bool paged, int32_t row) {
+    const int32_t most = eet_batch_rows_end(s, batch, row);
+    const bool cross = looks(s, batch, paged, row);
+    int32_t end = row + 1;
+
+    while (end < most && looks(s, batch, paged, end) == cross &&
+           (!cross || end - row < s->limits.source_rows)) {
+        ++end;
+    }
+    return end;
+}
+
+static eet_status check_encode(const eet_session *s, int32_t which, const eet_batch *batch,
+                               const eet_request *request, eet_error *err) {
     const eet_stack *stack = &s->model->stack[which];
     eet_status status = eet_batch_check(stack, batch, err);
     bool whole = true;
 
-    if (status == EET_OK && which == EET_DEC && s->model->facts->stack[EET_DEC].cross) {
-        status = eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                          "sources for cross attention come with a later version");
+    if (status == EET_OK && which == EET_DEC) {
+        status = eet_source_check(s, batch, false, err);
     }
     if (status == EET_OK) {
         status = eet_batch_check_whole(s, stack, batch, err);
     }
-    if (status == EET_OK) {
-        status = eet_outputs_check(s, which, batch, request, &whole, err);
+    return status == EET_OK ? eet_outputs_check(s, which, batch, request, &whole, err) : status;
+}
+
+eet_status eet_run_encode(eet_session *s, const eet_batch *batch, const eet_request *request,
+                          eet_error *err) {
+    const bool cross = s->model->facts->stack[EET_DEC].cross;
+    const int32_t which =
+        cross && batch->source != NULL ? EET_DEC : eet_model_first_stack(s->model);
+    eet_status status = EET_OK;
+
+    if (batch->source != NULL && !cross) {
+        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                        "the model has no cross attention; leave out source");
     }
+    status = check_encode(s, which, batch, request, err);
     for (int32_t row = 0; row < batch->rows && status == EET_OK;) {
-        const int32_t end = rows_end(s, batch, row);
+        const bool looking = which == EET_DEC && looks(s, batch, false, row);
+        const int32_t end = whole_rows(s, batch, false, row);
         eet_pass pass = {
-            .stack = stack,
+            .stack = &s->model->stack[which],
             .batch = batch,
+            .cross = looking,
             .first = batch->start[row],
             .tokens = batch->start[end] - batch->start[row],
         };
@@ -64,6 +93,7 @@ static void settle(eet_session *s, const eet_batch *batch, bool grown) {
         const int32_t id = eet_batch_sequence(batch, r);
 
         if (grown) {
+            s->cache.sequence[id].source = eet_source_of(s, batch, true, r);
             s->cache.sequence[id].length += batch->start[r + 1] - batch->start[r];
         } else {
             eet_cache_shrink(&s->cache, id);
@@ -114,10 +144,6 @@ static eet_status check_step(eet_session *s, const eet_batch *batch, const eet_r
         return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
                         "the model has no decoder; use eet_encode");
     }
-    if (s->model->facts->stack[EET_DEC].cross) {
-        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                        "decoders with cross attention come with a later version");
-    }
     eet_status status = eet_batch_check(stack, batch, err);
 
     if (status == EET_OK) {
@@ -126,20 +152,31 @@ static eet_status check_step(eet_session *s, const eet_batch *batch, const eet_r
     if (status == EET_OK && *whole) {
         status = eet_batch_check_pieces(s, batch, err);
     }
-    return status == EET_OK ? eet_batch_check_sequences(s, stack, batch, err) : status;
+    if (status == EET_OK) {
+        status = eet_batch_check_sequences(s, stack, batch, err);
+    }
+    return status == EET_OK ? eet_source_check(s, batch, true, err) : status;
 }
 
-/* Tokens of the pass that begins at packed token `first`, with row `row` where rows are
- * not cut; *row goes on. */
+/* Tokens of the pass that begins at packed token `first` in row *row, which goes on to where
+ * the next pass begins. */
 static int32_t pass_tokens(const eet_session *s, const eet_batch *batch, int32_t first, bool whole,
                            int32_t *row) {
     const int32_t left = batch->start[batch->rows] - first;
+    int32_t end = first + (left < s->limits.batch_tokens ? left : s->limits.batch_tokens);
+    const bool cross = looks(s, batch, true, *row);
 
     if (whole) {
-        *row = rows_end(s, batch, *row);
+        *row = whole_rows(s, batch, true, *row);
         return batch->start[*row] - first;
     }
-    return left < s->limits.batch_tokens ? left : s->limits.batch_tokens;
+    while (batch->start[*row] < end && batch->start[*row + 1] <= end) {
+        *row += 1;
+        if (batch->start[*row] < end && looks(s, batch, true, *row) != cross) {
+            end = batch->start[*row];
+        }
+    }
+    return end - first;
 }
 
 eet_status eet_run_step(eet_session *s, const eet_batch *batch, const eet_request *request,
@@ -159,10 +196,11 @@ eet_status eet_run_step(eet_session *s, const eet_batch *batch, const eet_reques
             .stack = &s->model->stack[EET_DEC],
             .batch = batch,
             .paged = true,
+            .cross = looks(s, batch, true, row),
             .first = first,
-            .tokens = pass_tokens(s, batch, first, whole, &row),
         };
 
+        pass.tokens = pass_tokens(s, batch, first, whole, &row);
         status = run_pass(s, &pass, request, err);
         first += pass.tokens;
     }

@@ -14,6 +14,8 @@ typedef struct eet_pass {
     const eet_stack *stack;
     const eet_batch *batch;
     bool paged; /* keys and values go into the cache */
+    bool cross; /* its rows look at sources */
+    bool fills; /* what it gives becomes the sources of the batch's rows */
     int32_t first, tokens;
     int32_t rows; /* parts of rows, numbered by inputs.row */
 } eet_pass;
@@ -73,6 +75,20 @@ static inline int32_t eet_batch_sequence(const eet_batch *batch, int32_t row) {
     return batch->sequence != NULL ? batch->sequence[row] : row;
 }
 
+/* The slot that eet_source fills from a row. */
+static inline int32_t eet_batch_source(const eet_batch *batch, int32_t row) {
+    return batch->source != NULL ? batch->source[row] : row;
+}
+
+/* source.c: which slot a row looks at (-1: none), and that it can. */
+int32_t eet_source_of(const eet_session *session, const eet_batch *batch, bool paged, int32_t row);
+eet_status eet_source_check(const eet_session *session, const eet_batch *batch, bool paged,
+                            eet_error *err);
+/* Fills slots: by the encoder's run over the rows, or with given states. */
+eet_status eet_source_run(eet_session *session, const eet_batch *batch, eet_error *err);
+eet_status eet_source_give(eet_session *session, int32_t slot, const eet_array *hidden,
+                           eet_error *err);
+
 /* outputs.c. *whole: an output needs each row in one pass (a mean); untouched otherwise. */
 eet_status eet_outputs_check(const eet_session *session, int32_t stack, const eet_batch *batch,
                              const eet_request *request, bool *whole, eet_error *err);
@@ -108,8 +124,12 @@ eet_status eet_forward(eet_session *session, const eet_pass *pass, eet_hidden *o
 /* finite.c: with EET_CHECK_FINITE, names the first value that is no number. */
 eet_status eet_finite_check(eet_session *session, const eet_pass *pass, const float *x,
                             int32_t layer, const char *part, eet_error *err);
+/* The same of `count` states that a caller gives, in session->given. */
+eet_status eet_finite_check_source(eet_session *session, int32_t slot, int32_t first, int32_t count,
+                                   eet_error *err);
 
-/* run.c */
+/* run.c. The end of as many whole rows from `row` on as a pass holds. */
+int32_t eet_batch_rows_end(const eet_session *session, const eet_batch *batch, int32_t row);
 eet_status eet_run_encode(eet_session *session, const eet_batch *batch, const eet_request *request,
                           eet_error *err);
 eet_status eet_run_step(eet_session *session, const eet_batch *batch, const eet_request *request,

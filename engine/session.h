@@ -21,6 +21,9 @@ typedef struct eet_limits {
     int32_t choices;           /* rows whose tokens are chosen at once */
     int32_t ranked;            /* tokens that a beam may ask for; 0: no room for beams */
     int32_t pages, stride;     /* of the cache: all of them, and those of one sequence */
+    int32_t sources, source_tokens, source_stride; /* likewise; 0 without cross attention */
+    int32_t source_rows;                           /* rows in a pass that may look at sources */
+    int32_t cross_dim;                             /* width of a source */
     int32_t cache_dtype;
     int32_t hidden, inner, ffn, projected; /* the widest of the stacks; inner = heads * head_dim,
                                               projected = emb.dim where proj_in is */
@@ -37,6 +40,8 @@ typedef struct eet_inputs {
     int32_t *q_start;                 /* (batch_tokens + 1) */
     int32_t *kv_length;               /* (batch_tokens) */
     int32_t *page_table;              /* (sequences, stride) */
+    int32_t *source_table;            /* (source_rows, source_stride) */
+    int32_t *source_length;           /* (source_rows) */
     int32_t *row;                     /* (batch_tokens) of the caller's batch, by pass row */
 } eet_inputs;
 
@@ -86,9 +91,10 @@ struct eet_session {
     int32_t *to;          /* (outputs) which pick a row of scores is for */
     int32_t *target;      /* (outputs) host side of work.target */
     eet_page_move *moves; /* (sequences) host side of work.moves */
-    uint64_t *seen;       /* (sequences) the call that named the sequence last */
+    uint64_t *seen;       /* (sequences + sources) the call that named it last */
     uint64_t call;        /* number of the call, for `seen` */
     float *values;        /* (batch_tokens, hidden), with EET_CHECK_FINITE */
+    float *given;         /* (batch_tokens, cross_dim) of a source that a caller gives */
     uint64_t input_bytes; /* of `in` */
     eet_generation generation;
     void *host_memory, *cache_memory, *work_memory;

@@ -243,6 +243,12 @@ eet_status eet_facts_check(const eet_facts *facts, eet_error *err) {
                             "facts of \"%s\" are out of bounds: %s", stack_names[s], fault);
         }
     }
+    if (facts->stack[EET_ENC].present && facts->stack[EET_DEC].cross &&
+        facts->stack[EET_DEC].cross_dim != facts->stack[EET_ENC].hidden) {
+        return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
+                        "the decoder looks at states of %d values; the encoder gives %d",
+                        (int)facts->stack[EET_DEC].cross_dim, (int)facts->stack[EET_ENC].hidden);
+    }
     for (int32_t i = 0; i < facts->heads; i++) {
         const char *fault = head_fault(facts, i);
 

@@ -109,7 +109,7 @@ static const struct {
      "sequence -1"},
     {{.rows = 2, .start = good_start, .tokens = ids, .source = good_start},
      EET_E_UNSUPPORTED,
-     "later version"},
+     "the model has no cross attention"},
 };
 enum { BAD_BATCHES = sizeof bad_batches / sizeof *bad_batches };
 
@@ -364,17 +364,18 @@ START_TEST(an_encoder_has_no_steps_and_encodes_rows_in_one_pass)
 }
 END_TEST
 
-START_TEST(cross_attention_is_refused_by_name)
+START_TEST(a_model_without_cross_attention_takes_no_sources)
 {
-    const eet_sample_model sample = eet_sample_encoder_decoder();
-    stage s = begin_stage(&sample, (eet_session_options){0});
+    stage s = decoder_stage();
     int32_t start[2];
-    const eet_batch row = play_row(start, ids, 3, NULL);
+    eet_batch row = play_row(start, ids, 3, NULL);
 
-    REFUSED(&s, eet_step(s.session, &row, NULL, 0, &s.err), EET_E_UNSUPPORTED, "cross attention");
-    REFUSED(&s, eet_source(s.session, &row, &s.err), EET_E_UNSUPPORTED, "cross attention");
-    REFUSED(&s, eet_source_set(s.session, 0, NULL, &s.err), EET_E_UNSUPPORTED, "cross attention");
-    ck_assert_int_eq(eet_encode(s.session, &row, NULL, 0, &s.err), EET_OK);
+    REFUSED(&s, eet_source(s.session, &row, &s.err), EET_E_UNSUPPORTED, "no cross attention");
+    REFUSED(&s, eet_source_set(s.session, 0, NULL, &s.err), EET_E_UNSUPPORTED,
+            "no cross attention");
+    row.source = ids;
+    REFUSED(&s, eet_encode(s.session, &row, NULL, 0, &s.err), EET_E_UNSUPPORTED,
+            "no cross attention");
     end_stage(&s);
 }
 END_TEST
@@ -395,7 +396,8 @@ static const struct {
     {{.cache_tokens = -1}, EET_E_ARGUMENT, "cache_tokens is -1"},
     {{.max_outputs = -1}, EET_E_ARGUMENT, "max_outputs is -1"},
     {{.cache_dtype = EET_I8}, EET_E_ARGUMENT, "cache_dtype"},
-    {{.max_sources = 1}, EET_E_UNSUPPORTED, "later version"},
+    {{.max_sources = 1}, EET_E_UNSUPPORTED, "cross attention; the model has none"},
+    {{.source_tokens = 1}, EET_E_UNSUPPORTED, "cross attention; the model has none"},
 };
 enum { BAD_OPTIONS = sizeof bad_options / sizeof *bad_options };
 
@@ -429,7 +431,7 @@ int main(void) {
         {.test = a_trimmed_sequence_goes_on_as_if_it_had_ended_there, .rows = 4},
         {.test = trim_and_length_know_the_sequences},
         {.test = an_encoder_has_no_steps_and_encodes_rows_in_one_pass},
-        {.test = cross_attention_is_refused_by_name},
+        {.test = a_model_without_cross_attention_takes_no_sources},
         {.test = bad_session_options_are_refused_by_name, .rows = BAD_OPTIONS},
     };
 

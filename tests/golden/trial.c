@@ -55,6 +55,31 @@ eet_model *eet_trial_model(const char *checkpoint, const char *weights, const ch
     return model;
 }
 
+eet_batch eet_trial_sources(const eet_trial *trial) {
+    return (eet_batch){.size = sizeof(eet_batch),
+                       .rows = trial->rows,
+                       .start = trial->source_start,
+                       .tokens = trial->source_tokens};
+}
+
+/* Row r's source into slot r. */
+static void read_sources(eet_trial *trial) {
+    int count = 0;
+    eet_error err = {0};
+
+    trial->source_start = eet_golden_integers(trial->golden, "source_start", &count, NULL);
+    ck_assert_int_eq(count, trial->rows + 1);
+    trial->source_tokens = eet_golden_integers(trial->golden, "source_tokens", &count, NULL);
+    trial->source = calloc((size_t)trial->rows, sizeof *trial->source);
+    ck_assert_ptr_nonnull(trial->source);
+    for (int32_t row = 0; row < trial->rows; ++row) {
+        trial->source[row] = row;
+    }
+    const eet_batch sources = eet_trial_sources(trial);
+
+    ck_assert_msg(eet_source(trial->session, &sources, &err) == EET_OK, "%s", err.text);
+}
+
 eet_trial eet_trial_begin(const char *golden, const char *dtype) {
     eet_trial trial = {.golden = eet_golden_open(golden)};
     const eet_session_options options = {
@@ -82,6 +107,9 @@ eet_trial eet_trial_begin(const char *golden, const char *dtype) {
         trial.at = eet_golden_integers(trial.golden, "at", &count, NULL);
         ck_assert_int_eq(count, trial.rows);
     }
+    if (eet_golden_has(trial.golden, "source_start")) {
+        read_sources(&trial);
+    }
     return trial;
 }
 
@@ -91,6 +119,9 @@ void eet_trial_end(eet_trial *trial) {
     free(trial->types);
     free(trial->positions);
     free(trial->at);
+    free(trial->source_start);
+    free(trial->source_tokens);
+    free(trial->source);
     eet_session_destroy(trial->session);
     eet_model_close(trial->model);
     eet_golden_close(trial->golden);
@@ -102,7 +133,8 @@ eet_batch eet_trial_batch(const eet_trial *trial) {
                        .start = trial->start,
                        .tokens = trial->tokens,
                        .types = trial->types,
-                       .positions = trial->positions};
+                       .positions = trial->positions,
+                       .source = trial->source};
 }
 
 int32_t eet_trial_head(const eet_model *model, const char *name) {

@@ -21,6 +21,8 @@ typedef struct eet_trial {
     int32_t *start, *tokens;
     int32_t *types, *positions; /* NULL where the golden has none */
     int32_t *at;                /* ... positions for heads that take those given, one a row */
+    int32_t *source_start, *source_tokens; /* ... what row r's cross attention looks at: slot r */
+    int32_t *source;                       /* (rows) 0, 1, 2 ... where there are some */
     char checkpoint[64];
 } eet_trial;
 
@@ -32,6 +34,8 @@ eet_model *eet_trial_model(const char *checkpoint, const char *weights, const ch
 eet_trial eet_trial_begin(const char *golden, const char *dtype);
 void eet_trial_end(eet_trial *trial);
 
+/* The sources of all rows, as a batch for the encoder. */
+eet_batch eet_trial_sources(const eet_trial *trial);
 /* All rows of the golden. */
 eet_batch eet_trial_batch(const eet_trial *trial);
 
