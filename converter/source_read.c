@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "converter/source_reader.h"
+#include "converter/transform.h"
 #include "format/sha256.h"
 
 static eet_status fail_refused(const eet_source_tensor *tensor, eet_error *err) {
@@ -92,6 +93,20 @@ static void copy_row(uint8_t *to, const uint8_t *from, uint64_t count, uint64_t 
     }
 }
 
+/* A matrix whose columns lie one behind the other, of a size that transform.c can turn. */
+static bool turn_matrix(uint8_t *to, const uint8_t *from, const uint64_t shape[2],
+                        const uint64_t stride[2], uint32_t size) {
+    const eet_transpose turned = {
+        .in = from, .rows = shape[1], .columns = stride[1], .bytes = size};
+    const bool can = stride[0] == 1 && (size == 2 || size == 4 || size == 8) &&
+                     (uintptr_t)to % size == 0 && (uintptr_t)from % size == 0;
+
+    if (can) {
+        eet_transpose_columns(&turned, 0, shape[0], to);
+    }
+    return can;
+}
+
 /* A matrix whose rows lie closer than its columns, such as a transposed view:
  * in tiles, so that lines of the cache are used whole. */
 static void copy_matrix(uint8_t *to, const uint8_t *from, const uint64_t shape[2],
@@ -144,7 +159,9 @@ static void gather(const eet_source_tensor *tensor, const uint8_t *storage, uint
         const uint8_t *at = storage + from * size;
 
         if (stride[0] < stride[1]) {
-            copy_matrix(to, at, shape, stride, size);
+            if (!turn_matrix(to, at, shape, stride, size)) {
+                copy_matrix(to, at, shape, stride, size);
+            }
         } else {
             for (uint64_t r = 0; r < shape[0]; r++) {
                 copy_row(to + r * shape[1] * size, at + r * stride[0] * size, shape[1], stride[1],
