@@ -6,6 +6,10 @@
 #include "engine/run.h"
 
 static eet_status check_arrays(const eet_scores *out, eet_error *err) {
+    if (out->reserved != 0) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "reserved is %d; it has to be 0",
+                        (int)out->reserved);
+    }
     if (out->top < 0 || out->top > EET_MAX_TOP) {
         return eet_fail(err, out->top < 0 ? EET_E_ARGUMENT : EET_E_LIMIT, EET_NOWHERE,
                         "top is %d, outside 0 to %d", (int)out->top, EET_MAX_TOP);

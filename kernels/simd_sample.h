@@ -4,6 +4,7 @@
 #define EET_KERNELS_SIMD_SAMPLE_H
 
 #include <math.h>
+#include <stddef.h>
 
 #include "kernels/random.h"
 #include "kernels/simd_logprob.h"
@@ -197,8 +198,8 @@ static inline void draw_words(const eet_sampler *s, int32_t first, uint32_t high
             key1 += EET_PHILOX_W1;
         }
         for (int32_t g = 0; g < GROUPS; ++g) {
-            wide_store(words[0] + i + g * WIDE_LANES, x[g][0]);
-            wide_store(words[1] + i + g * WIDE_LANES, x[g][1]);
+            wide_store(words[0] + i + (ptrdiff_t)g * WIDE_LANES, x[g][0]);
+            wide_store(words[1] + i + (ptrdiff_t)g * WIDE_LANES, x[g][1]);
         }
     }
     for (int32_t i = 0; i < TAKEN_AT_ONCE; ++i) {

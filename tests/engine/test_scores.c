@@ -259,6 +259,7 @@ static const struct {
 } refused[] = {
     {{.head = 1}, NULL, EET_E_ARGUMENT, "no head 1; the model has 1"},
     {{.head = -1}, NULL, EET_E_ARGUMENT, "no head -1"},
+    {{.reserved = 1}, NULL, EET_E_ARGUMENT, "reserved is 1"},
     {{.top = -1}, NULL, EET_E_ARGUMENT, "top is -1, outside 0 to 256"},
     {{.top = 257}, NULL, EET_E_LIMIT, "top is 257, outside 0 to 256"},
     {{.top = 1}, NULL, EET_E_ARGUMENT, "top is 1, and top_token"},
