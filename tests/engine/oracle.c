@@ -86,6 +86,11 @@ static eet_group group_of(int32_t stack) {
     return stack == EET_ENC ? EET_GROUP_ENC : EET_GROUP_DEC;
 }
 
+/* The group that has the stack's tokens: both stacks may share the encoder's. */
+static eet_group tokens_of(const eet_sample_model *m, int32_t stack) {
+    return m->shared ? EET_GROUP_ENC : group_of(stack);
+}
+
 /* Adds a row of a table to x. */
 static void add_row(const eet_sample_model *m, int32_t stack, int slot, int64_t row, double *x) {
     const bool tokens = slot == EET_SLOT_EMB_TYPE && stack == EET_DEC && m->type_is_token;
@@ -99,7 +104,7 @@ static void add_row(const eet_sample_model *m, int32_t stack, int slot, int64_t 
 
 static void embed(const eet_sample_model *m, int32_t stack, const oracle_text *text, double *x) {
     const eet_stack_facts *s = &m->facts.stack[stack];
-    const place token = {m, group_of(stack), EET_SLOT_EMB_TOK, -1};
+    const place token = {m, tokens_of(m, stack), EET_SLOT_EMB_TOK, -1};
     const place proj_in = {m, group_of(stack), EET_SLOT_EMB_PROJ_IN, -1};
     const place emb_norm = {m, group_of(stack), EET_SLOT_EMB_NORM, -1};
     double *narrow = numbers(s->emb_dim);
@@ -168,7 +173,8 @@ static void attend(const eet_stack_facts *s, double scale, const double *qkv, in
 
 /* What self-attention adds to each of `count` states. */
 static void self_attention(const eet_sample_model *m, int32_t stack, int32_t layer, const double *x,
-                           int32_t count, double *added) {
+                           const oracle_text *text, double *added) {
+    const int32_t count = text->count;
     const eet_stack_facts *s = &m->facts.stack[stack];
     const int32_t inner = s->heads * s->head_dim;
     const place qkv = {m, group_of(stack), EET_SLOT_ATTN_QKV, layer};
@@ -189,8 +195,34 @@ static void self_attention(const eet_sample_model *m, int32_t stack, int32_t lay
     free(context);
 }
 
+/* Each state asks the source's keys, and gets of its values. */
+static void cross_attention(const eet_sample_model *m, int32_t stack, int32_t layer,
+                            const double *x, const oracle_text *text, double *added) {
+    const eet_stack_facts *s = &m->facts.stack[stack];
+    const int32_t inner = s->heads * s->head_dim;
+    const place q = {m, group_of(stack), EET_SLOT_CROSS_Q, layer};
+    const place kv = {m, group_of(stack), EET_SLOT_CROSS_KV, layer};
+    const place out = {m, group_of(stack), EET_SLOT_CROSS_OUT, layer};
+    const double scale = s->inv_layer_scale ? s->attn_scale / (layer + 1) : s->attn_scale;
+    double *all = numbers((int64_t)text->source_count * 3 * inner); /* the query in row 0 */
+    double *context = numbers(inner);
+
+    for (int32_t j = 0; j < text->source_count; ++j) {
+        linear(&kv, true, text->source + (int64_t)j * s->cross_dim, s->cross_dim,
+               all + (int64_t)j * 3 * inner + inner, 2 * inner);
+    }
+    for (int32_t t = 0; t < text->count; ++t) {
+        linear(&q, true, x + (int64_t)t * s->hidden, s->hidden, all, inner);
+        attend(s, scale, all, 0, text->source_count, context);
+        linear(&out, true, context, inner, added + (int64_t)t * s->hidden, s->hidden);
+    }
+    free(all);
+    free(context);
+}
+
 static void feed_forward(const eet_sample_model *m, int32_t stack, int32_t layer, const double *x,
-                         int32_t count, double *added) {
+                         const oracle_text *text, double *added) {
+    const int32_t count = text->count;
     const eet_stack_facts *s = &m->facts.stack[stack];
     const place fc1 = {m, group_of(stack), EET_SLOT_FFN_FC1, layer};
     const place fc2 = {m, group_of(stack), EET_SLOT_FFN_FC2, layer};
@@ -207,10 +239,12 @@ static void feed_forward(const eet_sample_model *m, int32_t stack, int32_t layer
 }
 
 typedef void part(const eet_sample_model *m, int32_t stack, int32_t layer, const double *x,
-                  int32_t count, double *added);
+                  const oracle_text *text, double *added);
 
 /* x + part(norm x), or norm(x + part x). */
-static void run_part(const place *its_norm, int32_t stack, part *run, double *x, int32_t count) {
+static void run_part(const place *its_norm, int32_t stack, part *run, double *x,
+                     const oracle_text *text) {
+    const int32_t count = text->count;
     const eet_stack_facts *s = &its_norm->model->facts.stack[stack];
     const int64_t values = (int64_t)count * s->hidden;
     double *input = numbers(values);
@@ -220,7 +254,7 @@ static void run_part(const place *its_norm, int32_t stack, part *run, double *x,
     for (int32_t t = 0; s->pre_norm && t < count; ++t) {
         norm(its_norm, s->norm_eps, input + (int64_t)t * s->hidden, s->hidden);
     }
-    run(its_norm->model, stack, its_norm->layer, input, count, added);
+    run(its_norm->model, stack, its_norm->layer, input, text, added);
     for (int64_t i = 0; i < values; ++i) {
         x[i] += added[i];
     }
@@ -239,10 +273,14 @@ double *oracle_hidden(const eet_sample_model *m, int32_t stack, const oracle_tex
     embed(m, stack, text, x);
     for (int32_t layer = 0; layer < s->layers; ++layer) {
         const place attn_norm = {m, group_of(stack), EET_SLOT_ATTN_NORM, layer};
+        const place cross_norm = {m, group_of(stack), EET_SLOT_CROSS_NORM, layer};
         const place ffn_norm = {m, group_of(stack), EET_SLOT_FFN_NORM, layer};
 
-        run_part(&attn_norm, stack, self_attention, x, text->count);
-        run_part(&ffn_norm, stack, feed_forward, x, text->count);
+        run_part(&attn_norm, stack, self_attention, x, text);
+        if (text->source != NULL) {
+            run_part(&cross_norm, stack, cross_attention, x, text);
+        }
+        run_part(&ffn_norm, stack, feed_forward, x, text);
     }
     for (int32_t t = 0; s->final_norm && t < text->count; ++t) {
         norm(&final, s->norm_eps, x + (int64_t)t * s->hidden, s->hidden);
@@ -256,7 +294,7 @@ static double *run_out(const eet_sample_model *m, int32_t head, const double *x,
     const eet_stack_facts *s = &m->facts.stack[stack];
     const eet_sample_head *parts = &m->head[head];
     const place own = {m, EET_GROUP_HEAD, EET_SLOT_HEAD_OUT, head};
-    const place tied = {m, group_of(stack), EET_SLOT_EMB_TOK, -1};
+    const place tied = {m, tokens_of(m, stack), EET_SLOT_EMB_TOK, -1};
     const int32_t rows = parts->tied ? s->vocab_rows : parts->out;
     const int32_t k = *width;
     double *y = numbers(rows);

@@ -12,6 +12,8 @@ typedef struct oracle_text {
     int32_t count;
     const int32_t *ids;
     const int32_t *types, *positions; /* (count) or NULL */
+    const double *source;             /* (source_count, cross_dim) or NULL: no cross attention */
+    int32_t source_count;
 } oracle_text;
 
 /* The stack's last hidden states, (count, hidden), its final norm applied; free(). */
