@@ -47,7 +47,7 @@ static H5FD_t *file_open(const char *name, unsigned flags, hid_t fapl, haddr_t m
         file->end = (haddr_t)strtoull(strchr(name, ' '), NULL, 10);
         file->fd = (int)strtol(name, NULL, 10);
     }
-    return file != NULL ? &file->base : NULL;
+    return (H5FD_t *)file; /* begins with one */
 }
 
 static herr_t file_close(H5FD_t *file) {

@@ -203,21 +203,23 @@ static bool same_shape(const eet_h5_record *a, const eet_h5_record *b) {
            memcmp(a->shape, b->shape, sizeof a->shape) == 0 && a->stored == b->stored;
 }
 
-static eet_status compare(const eet_source *source, const eet_h5_record *a, const eet_h5_record *b,
-                          bool *equal, eet_error *err) {
+static eet_status compare_bytes(const eet_source *source, uint64_t a, uint64_t b, uint64_t bytes,
+                                bool *equal, eet_error *err) {
     uint8_t *data = malloc((size_t)2 * CHUNK);
-    eet_status status = data != NULL ? EET_OK : eet_h5_no_memory(err);
+    eet_status status = EET_OK;
 
-    *equal = same_shape(a, b);
-    for (uint64_t at = 0; status == EET_OK && *equal && a->offset != b->offset && at < a->stored;
-         at += CHUNK) {
-        const uint64_t bytes = a->stored - at < CHUNK ? a->stored - at : CHUNK;
+    if (data == NULL) {
+        return eet_h5_no_memory(err);
+    }
+    *equal = true;
+    for (uint64_t at = 0; status == EET_OK && *equal && at < bytes; at += CHUNK) {
+        const uint64_t part = bytes - at < CHUNK ? bytes - at : CHUNK;
 
-        status = eet_read_at(source->fd, a->offset + at, data, bytes, err);
+        status = eet_read_at(source->fd, a + at, data, part, err);
         if (status == EET_OK) {
-            status = eet_read_at(source->fd, b->offset + at, data + CHUNK, bytes, err);
+            status = eet_read_at(source->fd, b + at, data + CHUNK, part, err);
         }
-        *equal = status == EET_OK && memcmp(data, data + CHUNK, (size_t)bytes) == 0;
+        *equal = status == EET_OK && memcmp(data, data + CHUNK, (size_t)part) == 0;
     }
     free(data);
     return status;
@@ -237,7 +239,9 @@ static eet_status check_twice(const eet_source *source, const eet_h5_state *h5,
         status = check_place(source, second, b, a->stored, err);
     }
     if (status == EET_OK && !equal) {
-        status = compare(source, a, b, &equal, err);
+        equal = same_shape(a, b);
+        status =
+            equal ? compare_bytes(source, a->offset, b->offset, a->stored, &equal, err) : EET_OK;
     }
     return status != EET_OK || equal
                ? status

@@ -98,14 +98,16 @@ def convert(name: str, *arguments, **more) -> Case:
 
 
 def make_checkpoints(work: Path) -> Path:
-    """Small ones, so that a run is short: as .bin, as safetensors, and in shards."""
+    """Small ones, so that a run is short: as .bin of two kinds, as safetensors, and in
+    shards."""
     folder = work / "in"
-    for name in ("zip", "safetensors"):
+    for name in ("zip", "safetensors", "stream"):
         (folder / name).mkdir(parents=True)
         mt.write_config(folder / name / "config.json")
         (folder / name / "vocab.json").write_text('{"a": 0}')
     mt.write_zip(folder / "zip" / "pytorch_model.bin", mt.state_dict())
     mt.write_safetensors(folder / "safetensors" / "model.safetensors", mt.state_dict())
+    mt.write_stream(folder / "stream" / "pytorch_model.bin", mt.state_dict())
     for name, write, stem, end in (
             ("shards", mt.write_safetensors, "model", "safetensors"),
             ("bin-shards", mt.write_zip, "pytorch_model", "bin")):
@@ -145,6 +147,7 @@ def CASES(work: Path, bin_folder: Path) -> list:
     rows.write_text('{"ids": [5, 10, 15]}\n{"ids": [26, 28], "text": "x"}\n')
     cases = [
         convert("convert-zip", made / "zip"),
+        convert("convert-stream", made / "stream"),
         convert("convert-safetensors", made / "safetensors", "--hash-source", "--dtype", "f16",
                 "--metadata", "note=x", "--force", old=True),
         convert("convert-bert", POINTS / "bert_mlm", "--hash-source"),
