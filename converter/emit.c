@@ -80,6 +80,9 @@ typedef struct carrying {
 } carrying;
 
 static eet_status append(carrying *c, const void *data, uint64_t bytes, eet_error *err) {
+    if (c->e->sink != NULL) {
+        return c->e->sink(c->e->context, data, bytes, err);
+    }
     const eet_status status = eet_writer_append(c->e->writer, c->number, data, bytes, err);
 
     c->e->at_target = status != EET_OK;

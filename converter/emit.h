@@ -20,6 +20,10 @@ eet_status eet_settle_twins(eet_source *source, eet_plan *plan, eet_error *err);
 eet_status eet_emit_dtype(eet_source *source, const eet_plan *plan, int32_t place,
                           const eet_emit_options *options, eet_dtype *out, eet_error *err);
 
+/* What takes a tensor's bytes, piece by piece, instead of a writer. */
+typedef eet_status (*eet_emit_sink)(void *context, const void *data, uint64_t bytes,
+                                    eet_error *err);
+
 /* Appends all of place number `place` (no alias) as tensor `number`; a NaN, an
  * infinity or an overflow that the options do not allow is E_AMBIGUOUS, naming
  * the tensor. Adds to `stats` and takes memory for pieces only. */
@@ -28,6 +32,8 @@ typedef struct eet_emitter {
     const eet_plan *plan;
     const eet_emit_options *options;
     eet_writer *writer;
+    eet_emit_sink sink; /* or NULL */
+    void *context;      /* of the sink */
     eet_cast_stats total;
     void *turned, *cast; /* pieces; freed by eet_emit_end */
     uint64_t turned_bytes, cast_bytes;

@@ -9,6 +9,7 @@
 #include "format/cli/options.h"
 #include "format/cli/text.h"
 #include "format/commands/values.h"
+#include "format/commands/verify_against.h"
 #include "format/verify.h"
 
 enum { DEEPEST = 2, EXIT_CHECK_FAILED = 1, NAMED = 16 };
@@ -16,6 +17,8 @@ enum { DEEPEST = 2, EXIT_CHECK_FAILED = 1, NAMED = 16 };
 typedef struct fields {
     bool json, quick, deep, quiet;
     int64_t level;
+    const char *against, *config, *arch;
+    double atol, rtol; /* negative: not given */
 } fields;
 
 #define AT(field) (uint32_t) offsetof(fields, field)
@@ -30,6 +33,35 @@ static const eet_option options[] = {
      .offset = AT(level)},
     {.name = "quick", .help = "the same as --level 0", .offset = AT(quick)},
     {.name = "deep", .help = "level 2, and no weight is NaN or infinite", .offset = AT(deep)},
+    {.name = "against",
+     .kind = EET_OPTION_STRING,
+     .value = "PATH",
+     .help = "compare weights with those of the checkpoint PATH",
+     .offset = AT(against)},
+    {.name = "atol",
+     .kind = EET_OPTION_REAL,
+     .value = "X",
+     .help = "with --against: weights may be X apart",
+     .low = 0,
+     .high = 1000000,
+     .offset = AT(atol)},
+    {.name = "rtol",
+     .kind = EET_OPTION_REAL,
+     .value = "X",
+     .help = "... and X times the size of the checkpoint's",
+     .low = 0,
+     .high = 1000000,
+     .offset = AT(rtol)},
+    {.name = "config",
+     .kind = EET_OPTION_STRING,
+     .value = "FILE",
+     .help = "with --against: the config.json of the checkpoint",
+     .offset = AT(config)},
+    {.name = "arch",
+     .kind = EET_OPTION_STRING,
+     .value = "NAME",
+     .help = "with --against: read it as this architecture",
+     .offset = AT(arch)},
     {.name = "quiet", .letter = 'q', .help = "say nothing about good files", .offset = AT(quiet)},
     {.name = "json", .help = "one JSON document instead of text", .offset = AT(json)},
     {.name = NULL},
@@ -38,13 +70,13 @@ static const eet_option options[] = {
 static const char *const examples[] = {
     "eet-verify gpt2.eet           # every byte and digest",
     "eet-verify --quick *.eet      # structure alone, in milliseconds",
-    "eet-verify --deep --json a.eet",
+    "eet-verify --against ./gpt2 gpt2.eet   # its weights are the checkpoint's",
 };
 
 static const eet_command command = {
     .name = "eet-verify",
     .usage = "[OPTIONS] FILE...",
-    .summary = "Checks .eet files. Exit 0: good; 4: damaged; 1: --deep found NaN or infinity.",
+    .summary = "Checks .eet files. Exit 0: good; 4: damaged; 1: --deep or --against failed.",
     .options = options,
     .examples = examples,
     .min_operands = 1,
@@ -53,8 +85,7 @@ static const eet_command command = {
 };
 
 /* What is checked up to each level, for people and for "checked". */
-static const char *const checks[] = {"structure", "checksums", "SHA-256 and padding",
-                                     "no NaN or infinity"};
+static const char *const checks[] = {"structure", "checksums", "SHA-256 and padding"};
 
 /* One file's result. */
 typedef struct result {
@@ -63,10 +94,21 @@ typedef struct result {
     eet_file *file;
     eet_census census; /* of all tensors */
     int32_t bad;       /* how many have NaN or infinity */
+    eet_against against;
+    const char *about; /* what an error is about, where that is not the file */
 } result;
 
-static int32_t check_count(const fields *f) {
-    return (int32_t)f->level + 1 + (f->deep ? 1 : 0);
+/* Number `index` of what is checked; NULL: no more. */
+static const char *check_at(const fields *f, int32_t index) {
+    const int32_t more = index - (int32_t)f->level - 1;
+
+    if (more < 0) {
+        return checks[index];
+    }
+    if (more == 0 && f->deep) {
+        return "no NaN or infinity";
+    }
+    return f->against != NULL && more == (f->deep ? 1 : 0) ? "the checkpoint's weights" : NULL;
 }
 
 /* The census of a tensor; an alias has none of its own. */
@@ -87,6 +129,18 @@ static void take_census(result *r) {
     }
 }
 
+static void compare_source(const fields *f, result *r) {
+    const eet_against_options how = {.config = f->config,
+                                     .arch = f->arch,
+                                     .tolerant = f->atol >= 0 || f->rtol >= 0,
+                                     .atol = f->atol > 0 ? f->atol : 0,
+                                     .rtol = f->rtol > 0 ? f->rtol : 0};
+
+    if (eet_against_source(r->file, f->against, &how, &r->against, &r->err) != EET_OK) {
+        r->about = f->against;
+    }
+}
+
 static void check_file(const fields *f, result *r) {
     const int opened = f->level > 1 ? 1 : (int)f->level;
 
@@ -103,6 +157,9 @@ static void check_file(const fields *f, result *r) {
     if (status == EET_OK && f->deep) {
         take_census(r);
     }
+    if (status == EET_OK && f->against != NULL) {
+        compare_source(f, r);
+    }
 }
 
 /* ---- telling ------------------------------------------------------------ */
@@ -111,12 +168,12 @@ static int exit_code(const result *r) {
     if (r->err.status != EET_OK) {
         return eet_status_exit_code((eet_status)r->err.status);
     }
-    return r->bad > 0 ? EXIT_CHECK_FAILED : 0;
+    return r->bad > 0 || r->against.differing > 0 ? EXIT_CHECK_FAILED : 0;
 }
 
 static void print_checks(const fields *f) {
-    for (int32_t i = 0; i < check_count(f); i++) {
-        (void)printf("%s%s", i == 0 ? "" : ", ", checks[i]);
+    for (int32_t i = 0; check_at(f, i) != NULL; i++) {
+        (void)printf("%s%s", i == 0 ? "" : ", ", check_at(f, i));
     }
 }
 
@@ -151,14 +208,16 @@ static void print_result(const fields *f, const result *r) {
     eet_shown shown;
 
     if (r->err.status != EET_OK) {
-        (void)eet_command_fail(&command, &r->err, r->path, false);
+        (void)eet_command_fail(&command, &r->err, r->about, false);
         return;
     }
     if (r->bad > 0) {
         print_census(r);
-        return;
     }
-    if (!f->quiet) {
+    if (r->against.differing > 0) {
+        eet_against_print(command.name, r->path, f->against, &r->against);
+    }
+    if (!f->quiet && exit_code(r) == 0) {
         eet_hex_text hex;
         eet_size_text size;
 
@@ -203,7 +262,7 @@ static eet_json *result_of(const fields *f, const result *r) {
     eet_json_set_bool(object, "good", exit_code(r) == 0);
     eet_json_set_integer(object, "exit_code", exit_code(r));
     if (r->err.status != EET_OK) {
-        eet_json_set(object, "error", eet_command_error(&r->err, r->path));
+        eet_json_set(object, "error", eet_command_error(&r->err, r->about));
         return object;
     }
     eet_json_set_integer(object, "bytes", (int64_t)eet_file_bytes(r->file));
@@ -214,6 +273,9 @@ static eet_json *result_of(const fields *f, const result *r) {
                         eet_format_sha256(&hex, eet_file_weights_sha256(r->file)));
     if (f->deep) {
         eet_json_set(object, "census", census_of(r));
+    }
+    if (f->against != NULL) {
+        eet_json_set(object, "against", eet_against_json(f->against, &r->against));
     }
     return object;
 }
@@ -234,7 +296,7 @@ static int verify_all(const fields *f, const eet_operands *operands) {
     int code = 0;
 
     for (int32_t i = 0; i < operands->count; i++) {
-        result r = {.path = operands->items[i]};
+        result r = {.path = operands->items[i], .about = operands->items[i]};
 
         check_file(f, &r);
         if (f->json) {
@@ -243,13 +305,14 @@ static int verify_all(const fields *f, const eet_operands *operands) {
             print_result(f, &r);
         }
         code = worse(code, exit_code(&r));
+        eet_against_free(&r.against);
         eet_file_close(r.file);
     }
     if (!f->json) {
         return code;
     }
-    for (int32_t i = 0; i < check_count(f); i++) {
-        eet_json_append_string(names, checks[i]);
+    for (int32_t i = 0; check_at(f, i) != NULL; i++) {
+        eet_json_append_string(names, check_at(f, i));
     }
     eet_json_set_integer(root, "schema_version", 1);
     eet_json_set_integer(root, "level", f->level);
@@ -269,12 +332,18 @@ static int body(void *given, const eet_operands *operands) {
                        "--level, --quick and --deep exclude each other");
         return eet_command_fail(&command, &err, NULL, f->json);
     }
+    if (f->against == NULL &&
+        (f->atol >= 0 || f->rtol >= 0 || f->config != NULL || f->arch != NULL)) {
+        (void)eet_fail(&err, EET_E_ARGUMENT, EET_NOWHERE,
+                       "--atol, --rtol, --config and --arch are for --against");
+        return eet_command_fail(&command, &err, NULL, f->json);
+    }
     f->level = f->quick ? 0 : f->level >= 0 ? f->level : DEEPEST;
     return verify_all(f, operands);
 }
 
 int main(int argc, char **argv) {
-    fields f = {.level = -1};
+    fields f = {.level = -1, .atol = -1, .rtol = -1};
 
     return eet_command_main(&command, argc, argv, &f, body);
 }

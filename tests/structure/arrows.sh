@@ -8,6 +8,8 @@ source "$(dirname "$0")/lib.sh"
 allowed() {
     case $1 in
     format/cli/*) echo "format/cli/ format/" ;;
+    # ... and eet-verify compares a file with a checkpoint.
+    format/commands/verify*) echo "format/commands/ format/cli/ format/ converter/against.h" ;;
     format/commands/*) echo "format/commands/ format/cli/ format/" ;;
     format/*) echo "format/" ;;
     kernels/*) echo "kernels/ format/half.h" ;;
