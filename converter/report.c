@@ -67,6 +67,14 @@ static eet_status print_table(const eet_conversion *c, eet_error *err) {
 }
 
 /* Is there a head that scores the words of a decoder? */
+/* Has the decoder an encoder to look at? */
+static bool has_source(const eet_conversion *c) {
+    const eet_facts *facts = &c->plan.facts;
+
+    return facts->stack[EET_ENC].present && facts->stack[EET_DEC].present &&
+           facts->stack[EET_DEC].cross;
+}
+
 static bool generates(const eet_conversion *c) {
     const eet_facts *facts = &c->plan.facts;
     const uint16_t out = eet_role(EET_GROUP_HEAD, EET_SLOT_HEAD_OUT, false);
@@ -142,7 +150,7 @@ eet_status eet_report_text(const eet_report *report, eet_error *err) {
         (void)printf(": %s, sha256:%.*s..; next: %s ", size.text, SHORT_DIGEST, hex.text,
                      generates(c) ? "eet-run" : "eet-encode");
         print_word(report->target);
-        (void)puts(" --ids 1,2,3");
+        (void)puts(has_source(c) ? " --source-ids 1,2,3" : " --ids 1,2,3");
     }
     return EET_OK;
 }

@@ -13,13 +13,23 @@ eet_status eet_packed_make(eet_packed *packed, int32_t room, eet_error *err) {
     *packed = (eet_packed){.room = room};
     packed->record = calloc((size_t)room, sizeof *packed->record);
     packed->start = calloc((size_t)room + 1, sizeof *packed->start);
-    return packed->record == NULL || packed->start == NULL ? no_memory(err) : EET_OK;
+    packed->source = calloc((size_t)room, sizeof *packed->source);
+    packed->source_start = calloc((size_t)room + 1, sizeof *packed->source_start);
+    for (int32_t i = 0; packed->source != NULL && i < room; ++i) {
+        packed->source[i] = i;
+    }
+    return packed->record == NULL || packed->start == NULL || packed->source == NULL ||
+                   packed->source_start == NULL
+               ? no_memory(err)
+               : EET_OK;
 }
 
 static void free_tokens(eet_packed *packed) {
     free(packed->tokens);
     free(packed->types);
     free(packed->positions);
+    free(packed->source_tokens);
+    packed->source_tokens = NULL;
     packed->tokens = NULL;
     packed->types = NULL;
     packed->positions = NULL;
@@ -37,6 +47,8 @@ void eet_packed_free(eet_packed *packed) {
     clear(packed);
     free(packed->record);
     free(packed->start);
+    free(packed->source);
+    free(packed->source_start);
     *packed = (eet_packed){0};
 }
 
@@ -59,6 +71,34 @@ static int32_t *join(const eet_packed *packed, size_t member) {
         memcpy(all + packed->start[i], part, (size_t)packed->record[i].count * sizeof *all);
     }
     return all;
+}
+
+/* The rows' sources; all rows have one, or none has. */
+static eet_status pack_sources(eet_packed *packed, eet_error *err) {
+    packed->sources = (eet_batch){.size = sizeof packed->sources};
+    if (packed->record[0].source_ids == NULL) {
+        return EET_OK;
+    }
+    for (int32_t i = 0; i < packed->rows; ++i) {
+        if (packed->record[i].source_count > INT32_MAX - packed->source_start[i]) {
+            return eet_fail(err, EET_E_LIMIT, EET_NOWHERE, "a batch has more than 2^31 tokens");
+        }
+        packed->source_start[i + 1] = packed->source_start[i] + packed->record[i].source_count;
+    }
+    packed->source_tokens =
+        calloc((size_t)packed->source_start[packed->rows], sizeof *packed->source_tokens);
+    if (packed->source_tokens == NULL) {
+        return no_memory(err);
+    }
+    for (int32_t i = 0; i < packed->rows; ++i) {
+        memcpy(packed->source_tokens + packed->source_start[i], packed->record[i].source_ids,
+               (size_t)packed->record[i].source_count * sizeof *packed->source_tokens);
+    }
+    packed->sources.rows = packed->rows;
+    packed->sources.start = packed->source_start;
+    packed->sources.tokens = packed->source_tokens;
+    packed->batch.source = packed->source;
+    return EET_OK;
 }
 
 static eet_status pack(eet_packed *packed, eet_error *err) {
@@ -86,7 +126,7 @@ static eet_status pack(eet_packed *packed, eet_error *err) {
         .types = packed->types,
         .positions = packed->positions,
     };
-    return EET_OK;
+    return pack_sources(packed, err);
 }
 
 eet_status eet_packed_read(eet_packed *packed, eet_records *records, eet_record *held,

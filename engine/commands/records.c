@@ -23,7 +23,7 @@ static int64_t fact_of(const eet_model *model, const char *stack, const char *na
     return eet_model_fact(model, key, &fact, NULL) == EET_OK ? fact.integer : absent;
 }
 
-eet_status eet_record_rules_of(const eet_model *model, bool place, eet_record_rules *out,
+eet_status eet_record_rules_of(const eet_model *model, bool encoding, eet_record_rules *out,
                                eet_error *err) {
     eet_model_info info = {.size = sizeof info};
     const eet_status status = eet_model_describe(model, &info, err);
@@ -31,15 +31,21 @@ eet_status eet_record_rules_of(const eet_model *model, bool place, eet_record_ru
     if (status != EET_OK) {
         return status;
     }
-    const char *stack = info.has_encoder ? "enc" : "dec";
+    const char *stack = info.has_encoder && (encoding || !info.has_decoder) ? "enc" : "dec";
+    const bool source = !encoding && info.has_encoder && info.has_cross;
+    const bool counted = fact_of(model, "enc", "pos.skip_pad", 0) == 0;
 
     *out = (eet_record_rules){
-        .vocab_size = info.vocab_size,
+        .vocab_size = (int32_t)fact_of(model, stack, "vocab.size", info.vocab_size),
         .types = (int32_t)fact_of(model, stack, "types", 0),
         .positions = (int32_t)fact_of(model, stack, "pos.rows", 0),
         .skip_pad = fact_of(model, stack, "pos.skip_pad", 0) != 0,
         .pad = (int32_t)fact_of(model, stack, "tok.pad", -1),
-        .place = place,
+        .place = encoding,
+        .source = source,
+        .source_vocab = (int32_t)fact_of(model, "enc", "vocab.size", 0),
+        .source_positions = counted ? (int32_t)fact_of(model, "enc", "pos.rows", 0) : 0,
+        .start = source ? (int32_t)fact_of(model, "dec", "start", -1) : -1,
     };
     return EET_OK;
 }
@@ -72,17 +78,51 @@ eet_status eet_parse_ids(const char *text, const char *option, int32_t *out, int
     return EET_OK;
 }
 
-static eet_status read_option(const char *text, eet_record *out, eet_error *err) {
+static eet_status read_option(const char *text, const char *option, int32_t **ids, int32_t *count,
+                              eet_error *err) {
     int32_t room = 1;
 
     for (const char *at = text; *at != '\0'; ++at) {
         room += *at == ',' ? 1 : 0;
     }
-    out->ids = calloc((size_t)room, sizeof *out->ids);
+    *ids = calloc((size_t)room, sizeof **ids);
+    if (*ids == NULL) {
+        return no_memory(err);
+    }
+    return eet_parse_ids(text, option, *ids, room, count, err);
+}
+
+/* A row that has only a source: the decoder begins. */
+static eet_status begin_row(const eet_record_rules *rules, eet_record *out, eet_error *err) {
+    out->ids = calloc(1, sizeof *out->ids);
     if (out->ids == NULL) {
         return no_memory(err);
     }
-    return eet_parse_ids(text, "--ids", out->ids, room, &out->count, err);
+    out->ids[0] = rules->start;
+    out->count = 1;
+    return EET_OK;
+}
+
+/* Row number records->number of the command line. */
+static eet_status read_options(const eet_records *records, eet_record *out, eet_error *err) {
+    const int64_t at = records->number - 1;
+    const eet_option_list *ids = records->ids;
+    const eet_option_list *sources = records->source_ids;
+    eet_status status = EET_OK;
+
+    if (sources != NULL && sources->count > 0) {
+        status = read_option(sources->items[at], "--source-ids", &out->source_ids,
+                             &out->source_count, err);
+    }
+    if (status == EET_OK && ids->count > 0) {
+        status = read_option(ids->items[at], "--ids", &out->ids, &out->count, err);
+    } else if (status == EET_OK && records->rules->start >= 0) {
+        status = begin_row(records->rules, out, err);
+    } else if (status == EET_OK) {
+        status = eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                          "--source-ids needs --ids: the model names no first token of a decoder");
+    }
+    return status;
 }
 
 /* ---- one line of JSON ---------------------------------------------------- */
@@ -238,9 +278,11 @@ static eet_status read_line(const eet_records *records, size_t bytes, eet_record
                         inner.text);
     }
     const eet_json *ids = eet_json_get(out->line, "ids");
+    const eet_json *sources = eet_json_get(out->line, "source_ids");
+    const bool begun = ids == NULL && sources != NULL && records->rules->start >= 0;
     eet_status status = EET_OK;
 
-    if (ids == NULL || eet_json_length(ids) == 0) {
+    if (!begun && (ids == NULL || eet_json_length(ids) == 0)) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
                         "line %lld: there is no list \"ids\" with token ids",
                         (long long)out->number);
@@ -250,8 +292,16 @@ static eet_status read_line(const eet_records *records, size_t bytes, eet_record
                         "line %lld: \"id\" is neither a string nor an integer of 64 bits",
                         (long long)out->number);
     }
-    status = read_array(out, "ids", -1, &out->ids, err);
-    out->count = (int32_t)eet_json_length(ids);
+    if (begun) {
+        status = begin_row(records->rules, out, err);
+    } else {
+        status = read_array(out, "ids", -1, &out->ids, err);
+        out->count = (int32_t)eet_json_length(ids);
+    }
+    if (status == EET_OK && sources != NULL) {
+        status = read_array(out, "source_ids", -1, &out->source_ids, err);
+        out->source_count = (int32_t)eet_json_length(sources);
+    }
     if (status == EET_OK) {
         status = read_array(out, "types", out->count, &out->types, err);
     }
@@ -272,6 +322,34 @@ static eet_status read_line(const eet_records *records, size_t bytes, eet_record
 }
 
 /* ---- checks ------------------------------------------------------------- */
+
+/* The ids for the encoder: there where the model wants them, and nowhere else. */
+static eet_status check_sources(const eet_record_rules *rules, const eet_record *r,
+                                const char *noun, eet_error *err) {
+    const long long number = r->number;
+
+    if (rules->source != (r->source_count > 0)) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        rules->source ? "%s %lld: there are no source ids, and the model's decoder "
+                                        "looks at an encoder"
+                                      : "%s %lld: there are source ids, and no encoder reads them "
+                                        "here",
+                        noun, number);
+    }
+    for (int32_t i = 0; i < r->source_count; ++i) {
+        if (r->source_ids[i] < 0 || r->source_ids[i] >= rules->source_vocab) {
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "%s %lld: source id %d is outside the vocabulary of %d", noun, number,
+                            (int)r->source_ids[i], (int)rules->source_vocab);
+        }
+    }
+    if (rules->source_positions > 0 && r->source_count > rules->source_positions) {
+        return eet_fail(err, EET_E_LIMIT, EET_NOWHERE,
+                        "%s %lld: the source needs %d positions; the encoder has %d", noun, number,
+                        (int)r->source_count, (int)rules->source_positions);
+    }
+    return EET_OK;
+}
 
 static eet_status check_record(const eet_record_rules *rules, const eet_record *r, const char *noun,
                                eet_error *err) {
@@ -329,18 +407,20 @@ static eet_status take_last(eet_record *record, eet_error *err) {
 }
 
 eet_status eet_records_next(eet_records *records, eet_record *out, bool *more, eet_error *err) {
-    const bool listed = records->ids->count > 0;
+    const int32_t sources = records->source_ids != NULL ? records->source_ids->count : 0;
+    const int32_t rows = sources > 0 ? sources : records->ids->count;
+    const bool listed = rows > 0;
     eet_status status = EET_OK;
 
     *out = (eet_record){0};
     *more = false;
     if (listed) {
-        if (records->number == records->ids->count) {
+        if (records->number == rows) {
             return EET_OK;
         }
         records->number += 1;
         out->number = records->number;
-        status = read_option(records->ids->items[records->number - 1], out, err);
+        status = read_options(records, out, err);
     } else {
         errno = 0;
         const ssize_t bytes = next_line(records);
@@ -355,6 +435,9 @@ eet_status eet_records_next(eet_records *records, eet_record *out, bool *more, e
         }
         out->number = records->number;
         status = read_line(records, (size_t)bytes, out, err);
+    }
+    if (status == EET_OK) {
+        status = check_sources(records->rules, out, listed ? "--source-ids number" : "line", err);
     }
     if (status == EET_OK) {
         status = check_record(records->rules, out, listed ? "--ids number" : "line", err);
@@ -374,6 +457,7 @@ void eet_record_free(eet_record *record) {
     free(record->ids);
     free(record->types);
     free(record->positions);
+    free(record->source_ids);
     free(record->at);
     eet_json_free(record->line);
     *record = (eet_record){0};

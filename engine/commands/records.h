@@ -1,7 +1,8 @@
 /* records.h - what eet-run and eet-encode read: rows of ids, from --ids or as JSON Lines.
- * A line is an object with "ids", and may have "types", "attention_mask" (1 = keep), "at"
- * (tokens that a head is asked about) and "id", which comes back with the result; other keys
- * are the caller's own. */
+ * A line is an object with "ids", for a decoder that looks at an encoder with "source_ids" too
+ * (then "ids" may be left out: the decoder's first token), and may have "types", "attention_mask"
+ * (1 = keep), "at" (tokens that a head is asked about) and "id", which comes back with the result;
+ * other keys are the caller's own. */
 #ifndef EET_COMMANDS_RECORDS_H
 #define EET_COMMANDS_RECORDS_H
 
@@ -18,8 +19,11 @@ typedef struct eet_record_rules {
     int32_t vocab_size, types, positions; /* positions 0: no bound */
     bool skip_pad;
     int32_t pad;
-    bool place; /* tokens that a mask leaves out keep their positions: the others' are given */
-    bool at;    /* "at" is read; absent it is the last token */
+    bool place;  /* tokens that a mask leaves out keep their positions: the others' are given */
+    bool at;     /* "at" is read; absent it is the last token */
+    bool source; /* rows have "source_ids", for the encoder: */
+    int32_t source_vocab, source_positions; /* positions 0: no bound */
+    int32_t start; /* what a row without "ids" begins with; -1: it must have some */
 } eet_record_rules;
 
 typedef struct eet_record {
@@ -27,6 +31,8 @@ typedef struct eet_record {
     int32_t count;
     int32_t *ids;
     int32_t *types, *positions; /* NULL: the model's own */
+    int32_t *source_ids;        /* (source_count) NULL without an encoder to read them */
+    int32_t source_count;
     int32_t *at; /* (at_count) indexes into ids, ascending; NULL where rules.at is false */
     int32_t at_count;
     bool at_listed; /* "at" was a list, not one number */
@@ -34,7 +40,8 @@ typedef struct eet_record {
 } eet_record;
 
 typedef struct eet_records {
-    const eet_option_list *ids; /* --ids; none: read the stream */
+    const eet_option_list *ids;        /* --ids; none: read the stream */
+    const eet_option_list *source_ids; /* --source-ids, one for each of --ids or alone; or NULL */
     FILE *stream;
     const eet_record_rules *rules;
     int64_t number;
@@ -42,8 +49,9 @@ typedef struct eet_records {
     size_t room;
 } eet_records;
 
-/* The rules of the stack that takes the tokens. */
-eet_status eet_record_rules_of(const eet_model *model, bool place, eet_record_rules *out,
+/* The rules of the stack that takes the tokens: of an encoding the encoder, where there is
+ * one, else the decoder, with those of its sources. */
+eet_status eet_record_rules_of(const eet_model *model, bool encoding, eet_record_rules *out,
                                eet_error *err);
 
 /* The next record; *more is false at the end. E_ARGUMENT names the line. */
@@ -57,8 +65,10 @@ void eet_record_answer(const eet_record *record, eet_json *result);
 /* Rows packed for a call. */
 typedef struct eet_packed {
     eet_batch batch;
+    eet_batch sources; /* of the rows; rows 0 where they have none */
     int32_t *start, *tokens, *types, *positions;
-    eet_record *record; /* (room) */
+    int32_t *source, *source_start, *source_tokens; /* row r looks at slot r */
+    eet_record *record;                             /* (room) */
     int32_t rows, room;
 } eet_packed;
 

@@ -12,7 +12,7 @@
 
 #include "engine/commands/run.h"
 
-enum { DEFAULT_BATCH = 8 };
+enum { DEFAULT_BATCH = 8, DEFAULT_SOURCE = 2048, MIN_AT_ONCE = 512 };
 
 #define AT(field) (uint32_t) offsetof(eet_run_options, field)
 
@@ -22,6 +22,11 @@ static const eet_option options[] = {
      .value = "1,2,3",
      .help = "a row of token ids; may be given several times",
      .offset = AT(ids)},
+    {.name = "source-ids",
+     .kind = EET_OPTION_LIST,
+     .value = "1,2,3",
+     .help = "what an encoder reads, one for each --ids, or without",
+     .offset = AT(source_ids)},
     {.name = "max-new-tokens",
      .letter = 'n',
      .kind = EET_OPTION_INTEGER,
@@ -78,6 +83,7 @@ static const eet_option options[] = {
      .high = INT32_MAX,
      .offset = AT(min_new_tokens)},
     {.name = "stop",
+     .brief = true,
      .kind = EET_OPTION_STRING,
      .value = "1,2",
      .help = "further ids that end a row",
@@ -148,13 +154,16 @@ static const eet_option options[] = {
      .low = 1,
      .high = 1024,
      .offset = AT(threads)},
-    {.name = "timings", .help = "print tokens per second on stderr", .offset = AT(timings)},
+    {.name = "timings",
+     .brief = true,
+     .help = "print tokens per second on stderr",
+     .offset = AT(timings)},
     {.name = NULL},
 };
 
 static const char *const examples[] = {
     "eet-run gpt2.eet --ids 464,3290 --stream          # one row, ids as they come",
-    "eet-run gpt2.eet --ids 464 --temperature 0.8 --top-k 40 --seed 7   # a draw",
+    "eet-run nmt.eet --source-ids 8,25,2 --num-beams 5 # a translation",
     "eet-run gpt2.eet --json < rows.jsonl              # {\"id\": 7, \"ids\": [464]}",
 };
 
@@ -212,6 +221,20 @@ eet_status eet_run_no_memory(eet_run *run) {
     return eet_fail(run->err, EET_E_MEMORY, EET_NOWHERE, "no memory for the results");
 }
 
+eet_status eet_run_sources(eet_run *r) {
+    const eet_batch *sources = &r->packed.sources;
+    const double before = eet_run_now();
+
+    if (sources->rows == 0) {
+        return EET_OK;
+    }
+    const eet_status status = eet_source(r->session, sources, r->err);
+
+    r->prompt_seconds += eet_run_now() - before;
+    r->prompt_tokens += sources->start[sources->rows];
+    return status;
+}
+
 static void print_timings(const eet_run *r) {
     (void)fprintf(stderr,
                   "prefill: %" PRId64 " tokens in %.3f s, %.1f tokens/s\n"
@@ -223,10 +246,14 @@ static void print_timings(const eet_run *r) {
 }
 
 static eet_status work_on_packed(eet_run *r) {
-    if (r->options->score) {
+    eet_status status = eet_run_sources(r);
+
+    if (status == EET_OK && r->options->score) {
         return eet_run_score(r);
     }
-    const eet_status status = eet_run_generate(r);
+    if (status == EET_OK) {
+        status = eet_run_generate(r);
+    }
 
     if (status == EET_E_CANCELLED) { /* in the prompts: no row began */
         for (int32_t i = 0; i < r->packed.rows; ++i) {
@@ -253,7 +280,10 @@ static eet_status run_packed(eet_run *r) {
 
 /* Rows in the order they came, as many at a time as run together. */
 static eet_status run_rows(eet_run *r, const eet_record_rules *rules) {
-    eet_records records = {.ids = &r->options->ids, .stream = stdin, .rules = rules};
+    eet_records records = {.ids = &r->options->ids,
+                           .source_ids = &r->options->source_ids,
+                           .stream = stdin,
+                           .rules = rules};
     eet_record held = {0};
     eet_status status = EET_OK;
 
@@ -279,7 +309,9 @@ static int32_t rows_together(const eet_run_options *o) {
     if (o->stream && !o->json && !o->score) {
         return 1;
     }
-    return o->ids.count > 0 && o->ids.count < batch ? o->ids.count : batch;
+    const int32_t given = o->source_ids.count > 0 ? o->source_ids.count : o->ids.count;
+
+    return given > 0 && given < batch ? given : batch;
 }
 
 /* Options that say different things. */
@@ -288,6 +320,8 @@ static eet_status check_options(const eet_run_options *o, eet_error *err) {
 
     if (o->score && (o->stream || o->beams > 1)) {
         wrong = "--score continues no row: --stream and --num-beams do not go with it";
+    } else if (o->source_ids.count > 0 && o->ids.count > 0 && o->source_ids.count != o->ids.count) {
+        wrong = "--source-ids is given as often as --ids, or without --ids";
     } else if (o->logprobs > 0 && !o->json) {
         wrong = "--logprobs goes with --json";
     } else if (o->logprobs > 0 && o->beams > 1) {
@@ -341,7 +375,7 @@ static eet_status prepare(eet_run *r, eet_model *model, eet_record_rules *rules)
     const eet_run_options *o = r->options;
     const int32_t rows = rows_together(o);
     const int64_t sequences = (int64_t)rows * eet_run_beams(o);
-    const eet_session_options wanted = {
+    eet_session_options wanted = {
         .size = sizeof wanted,
         .threads = (int32_t)o->threads,
         .max_sequences = sequences < INT32_MAX ? (int32_t)sequences : INT32_MAX,
@@ -354,6 +388,13 @@ static eet_status prepare(eet_run *r, eet_model *model, eet_record_rules *rules)
     }
     if (status == EET_OK) {
         status = eet_record_rules_of(model, false, rules, r->err);
+    }
+    if (status == EET_OK && rules->source) { /* a source goes through the encoder in one piece */
+        wanted.max_sources = rows;
+        wanted.max_batch_tokens =
+            rules->source_positions > 0 ? rules->source_positions : DEFAULT_SOURCE;
+        wanted.max_batch_tokens =
+            wanted.max_batch_tokens > MIN_AT_ONCE ? wanted.max_batch_tokens : MIN_AT_ONCE;
     }
     if (status == EET_OK) {
         status = eet_session_create(model, &wanted, &r->session, r->err);

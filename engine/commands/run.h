@@ -7,7 +7,7 @@
 enum { EET_RUN_MAX_STOPS = 64 };
 
 typedef struct eet_run_options {
-    eet_option_list ids;
+    eet_option_list ids, source_ids;
     int64_t max_new_tokens, min_new_tokens, batch, threads, max_tokens;
     int64_t top_k, seed, logprobs, beams, returned;
     double temperature, top_p, repetition_penalty, length_penalty;
@@ -41,6 +41,8 @@ typedef struct eet_run {
     eet_error *err;
 } eet_run;
 
+/* Fills the slots that the rows look at. */
+eet_status eet_run_sources(eet_run *run);
 double eet_run_now(void);
 eet_status eet_run_no_memory(eet_run *run);
 

@@ -283,6 +283,26 @@ fails "a failure leaves nothing" 2 "line 2" \
     encode "--format npy -o $work/none.npy" '{"ids": [1]}' '{"ids": [-1]}'
 [ -z "$(find "$work" -name 'none*')" ] || { echo "a failure left a file"; failed=1; }
 
+# An encoder's ids beside the decoder's: the decoder's first token is </s>, 2.
+eet-convert fixtures/checkpoints/fs012_nmt/checkpoint_best.pt -o "$work/nmt.eet" >/dev/null
+two='--source-ids 8,25,9,2 --source-ids 5,2'
+# shellcheck disable=SC2086  # several words
+gives "sources with the first token that the model names" \
+    "$(eet-run "$work/nmt.eet" $two --ids 2 --ids 2 -n 6)" eet-run "$work/nmt.eet" $two -n 6
+# shellcheck disable=SC2086
+gives "sources one by one" "$(eet-run "$work/nmt.eet" $two -n 6 --num-beams 3)" \
+    eet-run "$work/nmt.eet" $two -n 6 --num-beams 3 --batch 1
+lines '{"id": 1, "source_ids": [8, 25, 9, 2]}' '{"ids": [2, 4], "source_ids": [5, 2]}' >"$work/pair"
+true_of "sources as JSON Lines" '[len(r["ids"]) for r in rows] == [6, 6] and rows[0]["id"] == 1' \
+    sh -c "eet-run $work/nmt.eet --json -n 6 --ignore-eos <$work/pair"
+true_of "scores with a source" 'rows[0]["tokens"] == 2 and rows[0]["log_prob"] != rows[1]["log_prob"]' \
+    eet-run "$work/nmt.eet" --json --score --ids 2,5,7 --ids 2,5,7 --source-ids 9,2 --source-ids 4,2
+fails "no source" 2 "line 1: there are no source ids" sh -c "echo '{\"ids\": [2]}' | eet-run $work/nmt.eet"
+fails "a source too many" 2 "no encoder reads them" eet-run "$work/gpt2.eet" --ids 1 --source-ids 2
+fails "an id beyond the source's" 2 "source id 99999 is outside" eet-run "$work/nmt.eet" --source-ids 99999
+fails "more sources than rows" 2 "as often as --ids" \
+    eet-run "$work/nmt.eet" --ids 2 --source-ids 4,2 --source-ids 5,2
+
 # A line for which there is no memory is no end of the lines, nor wrong JSON.
 if ! ldd "$(command -v eet-run)" | grep -q 'lib[at]san'; then # these need more by themselves
     python3 -c 'print("{\"ids\": [" + "5, " * 10000000 + "5]}")' >"$work/long"
