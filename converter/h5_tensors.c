@@ -64,7 +64,12 @@ static eet_status add_entry(eet_h5_state *h5, const eet_h5_item *weight, eet_err
 static eet_status find_entries(eet_source *source, eet_h5_state *h5, eet_error *err) {
     eet_status status = EET_OK;
 
-    qsort(h5->dataset, (size_t)h5->datasets, sizeof *h5->dataset, by_path);
+    if (h5->layers.count == 0) {
+        return EET_OK; /* and no tensor */
+    }
+    if (h5->datasets > 0) {
+        qsort(h5->dataset, (size_t)h5->datasets, sizeof *h5->dataset, by_path);
+    }
     qsort(h5->layers.item, (size_t)h5->layers.count, sizeof *h5->layers.item, by_text);
     h5->entry = calloc((size_t)h5->weights.count + 1, sizeof *h5->entry);
     if (h5->entry == NULL) {
@@ -258,7 +263,9 @@ static eet_status add_tensors(eet_source *source, eet_h5_state *h5, eet_error *e
     if (h5->storage == NULL) {
         return eet_h5_no_memory(err);
     }
-    qsort(h5->entry, (size_t)h5->entries, sizeof *h5->entry, by_name);
+    if (h5->entries > 0) {
+        qsort(h5->entry, (size_t)h5->entries, sizeof *h5->entry, by_name);
+    }
     for (int32_t i = 0; status == EET_OK && i < h5->entries; i++) {
         const eet_h5_entry *entry = &h5->entry[i];
 
