@@ -123,7 +123,7 @@ static bool is_state_of_training(const char *name) {
 }
 
 static kind kind_of(const char *name) {
-    static const char *const ends[] = {".safetensors", ".bin", ".pt", ".pth", ".ckpt"};
+    static const char *const ends[] = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5"};
     part_name part;
 
     if (strcmp(name, "snapshots") == 0 || strcmp(name, "blobs") == 0) {
