@@ -130,6 +130,7 @@ typedef enum eet_key_kind {
     EET_KEY_TIED_TOO,     /* bool: ... they are where another key says so, or this one */
     EET_KEY_SYMBOL,       /* the value of EET_KEY_SYMBOL's `symbol`, which is no fact */
     EET_KEY_UNSCALED_EMB, /* bool: else embeddings are scaled by hidden^0.5; hidden stands before */
+    EET_KEY_SCALED_EMB,   /* bool: ... then they are */
     EET_KEY_LEARNED,      /* bool: is the table of positions in the file, or is it sinusoidal */
     EET_KEY_SINES,        /* rows of the table if it is sinusoidal */
     EET_KEY_DICTIONARY,   /* text or null: the language of the stack's dictionary */
@@ -231,7 +232,7 @@ extern const eet_rename_row eet_rename_rows[];  /* LayerNorm.gamma */
 extern const char *const eet_wrappers[];        /* "module.": in front, any number; NULL ends */
 extern const char *const eet_wrappers_inside[]; /* "_fsdp_wrapped_module.": anywhere */
 extern const char *const eet_wrapper_of_all;    /* "model.": where every name has it */
-extern const eet_key_row eet_common_keys[];     /* refused whatever the family */
+extern const eet_key_row eet_common_keys[];     /* refused unless the family has the key */
 
 /* arch.c: looking things up in the tables. */
 const eet_class *eet_class_named(const char *name, const eet_family **family);

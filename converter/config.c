@@ -30,6 +30,9 @@ static eet_status derive(const eet_config_reading *r, int s) {
                         eet_config_key_of(family, s, offsetof(eet_stack_facts, heads)),
                         (int)f->heads, (int)f->head_dim, most);
     }
+    if (f->cross && f->cross_dim == 0) {
+        f->cross_dim = f->hidden; /* what a decoder looks at is as wide as it is, if no key tells */
+    }
     f->attn_scale = r->scaled[s] ? 1.0 / sqrt((double)f->head_dim) : 1.0;
     return EET_OK;
 }
@@ -159,6 +162,26 @@ static eet_status read_keys(eet_config_reading *r, const eet_key_row *rows) {
     return status;
 }
 
+/* Does the family say itself what a key means? */
+static bool has_key(const eet_family *family, const char *key) {
+    const eet_key_row *row = family->keys;
+
+    while (row->kind != EET_KEY_END && strcmp(row->key, key) != 0) {
+        row++;
+    }
+    return row->kind != EET_KEY_END;
+}
+
+static eet_status read_common_keys(eet_config_reading *r) {
+    eet_status status = EET_OK;
+
+    for (const eet_key_row *row = eet_common_keys; status == EET_OK && row->kind != EET_KEY_END;
+         row++) {
+        status = has_key(r->out->family, row->key) ? EET_OK : eet_config_read_row(r, row);
+    }
+    return status;
+}
+
 eet_status eet_config_read(const eet_json *root, const char *arch, eet_config *out,
                            eet_notes *notes, eet_error *err) {
     eet_config config = {.tied = true};
@@ -179,7 +202,7 @@ eet_status eet_config_read(const eet_json *root, const char *arch, eet_config *o
         }
     }
     if (status == EET_OK) {
-        status = read_keys(&r, eet_common_keys);
+        status = read_common_keys(&r);
     }
     if (status == EET_OK) {
         (void)strncpy(config.facts.family, config.family->name, sizeof config.facts.family - 1);

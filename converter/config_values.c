@@ -294,14 +294,15 @@ static eet_status must_be_zero(const eet_config_reading *r, const eet_key_row *r
     return x == 0 && !flag ? EET_OK : refuse(r, row);
 }
 
-static eet_status read_unscaled(const eet_config_reading *r, const eet_key_row *row,
-                                const eet_json *value) {
+static eet_status read_emb_scale(const eet_config_reading *r, const eet_key_row *row,
+                                 const eet_json *value) {
+    const bool plain = row->kind == EET_KEY_UNSCALED_EMB; /* what true means */
     eet_stack_facts *facts = &r->out->facts.stack[row->stack];
     bool flag = false;
     const eet_status status = read_bool(r, row, value, &flag);
 
     if (status == EET_OK) {
-        facts->emb_scale = flag ? 1.0 : sqrt((double)facts->hidden);
+        facts->emb_scale = flag == plain ? 1.0 : sqrt((double)facts->hidden);
     }
     return status;
 }
@@ -467,7 +468,8 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
     case EET_KEY_SYMBOL:
         return read_count(r, row, value, &r->out->symbol[row->symbol]);
     case EET_KEY_UNSCALED_EMB:
-        return read_unscaled(r, row, value);
+    case EET_KEY_SCALED_EMB:
+        return read_emb_scale(r, row, value);
     case EET_KEY_LEARNED:
         return read_bool(r, row, value, &r->out->learned[row->stack]);
     case EET_KEY_SINES:

@@ -110,8 +110,10 @@ static eet_status fill_place(filling *f, int32_t i, const eet_rule *rule, eet_pl
     if (place->rank == 2 && place->dims[0] == UINT64_MAX) { /* a head's widths are its tensors' */
         place->dims[0] = rows;
         place->dims[1] = eet_source_at(m->source, i)->shape[rule->transpose ? 0 : 1];
-    } else if (place->dims[0] == UINT64_MAX) {
-        place->dims[0] = rows;
+    } else if (place->dims[0] == UINT64_MAX) { /* a bias may come as one row of a matrix */
+        const eet_source_tensor *t = eet_source_at(m->source, i);
+
+        place->dims[0] = t->shape[t->rank - 1];
     }
     if (place->rule != NULL && place->rule->parts != rule->parts) {
         return same_part(m, first_tensor(place), i);
@@ -327,6 +329,18 @@ static eet_status complain_left(const eet_matching *m, const list *left, const l
                     m->plan->class->name, left->text, list_rest(left, rest, sizeof rest));
 }
 
+/* Of a layer that a stack has not; else of a part that its layers have not. */
+static bool is_beyond(const eet_matching *m, int32_t layer) {
+    bool beyond = false;
+
+    for (int s = 0; s < EET_STACKS; s++) {
+        const eet_stack_facts *f = &m->plan->facts.stack[s];
+
+        beyond = beyond || (f->present && layer >= f->layers);
+    }
+    return beyond;
+}
+
 static eet_status check_left(const eet_matching *m, const regex_t *allowed) {
     list left = {0};
     list beyond = {0};
@@ -342,7 +356,7 @@ static eet_status check_left(const eet_matching *m, const regex_t *allowed) {
             (allowed != NULL && regexec(allowed, name, 0, NULL, 0) == 0)) {
             continue;
         }
-        list_add(m->hit[i].layer >= 0 ? &beyond : &left, name);
+        list_add(is_beyond(m, m->hit[i].layer) ? &beyond : &left, name);
     }
     return left.count + beyond.count == 0 ? EET_OK : complain_left(m, &left, &beyond);
 }

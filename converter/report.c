@@ -150,7 +150,7 @@ eet_status eet_report_text(const eet_report *report, eet_error *err) {
         (void)printf(": %s, sha256:%.*s..; next: %s ", size.text, SHORT_DIGEST, hex.text,
                      generates(c) ? "eet-run" : "eet-encode");
         print_word(report->target);
-        (void)puts(has_source(c) ? " --source-ids 1,2,3" : " --ids 1,2,3");
+        (void)puts(generates(c) && has_source(c) ? " --source-ids 1,2,3" : " --ids 1,2,3");
     }
     return EET_OK;
 }

@@ -30,6 +30,10 @@
     { EET_SYM_INNER, 3 }
 #define F \
     { EET_SYM_FFN, 1 }
+#define C \
+    { EET_SYM_CROSS, 1 }
+#define A2 \
+    { EET_SYM_INNER, 2 }
 
 #define R(name, place, ...) \
     { .pattern = (name), .spot = place, .shape = __VA_ARGS__ }
@@ -47,6 +51,14 @@ static const eet_rule rules[] = {
     R("h.*.attn.c_attn.bias", DEC_BIAS(ATTN_QKV), {A3}),
     R("h.*.attn.c_proj.weight", DEC(ATTN_OUT), {A, D}, .transpose = true),
     R("h.*.attn.c_proj.bias", DEC_BIAS(ATTN_OUT), {D}),
+    R("h.*.crossattention.q_attn.weight", DEC(CROSS_Q), {D, A}, .transpose = true),
+    R("h.*.crossattention.q_attn.bias", DEC_BIAS(CROSS_Q), {A}),
+    R("h.*.crossattention.c_attn.weight", DEC(CROSS_KV), {C, A2}, .transpose = true),
+    R("h.*.crossattention.c_attn.bias", DEC_BIAS(CROSS_KV), {A2}),
+    R("h.*.crossattention.c_proj.weight", DEC(CROSS_OUT), {A, D}, .transpose = true),
+    R("h.*.crossattention.c_proj.bias", DEC_BIAS(CROSS_OUT), {D}),
+    R("h.*.ln_cross_attn.weight", DEC(CROSS_NORM), {D}),
+    R("h.*.ln_cross_attn.bias", DEC_BIAS(CROSS_NORM), {D}),
     R("h.*.ln_2.weight", DEC(FFN_NORM), {D}),
     R("h.*.ln_2.bias", DEC_BIAS(FFN_NORM), {D}),
     R("h.*.mlp.c_fc.weight", DEC(FFN_FC1), {D, F}, .transpose = true),
@@ -70,6 +82,8 @@ static const eet_rule rules[] = {
 static const eet_buffer buffers[] = {
     {"h.*.attn.bias", 4, false},
     {"h.*.attn.masked_bias", 0, false},
+    {"h.*.crossattention.bias", 4, false},
+    {"h.*.crossattention.masked_bias", 0, false},
     {0},
 };
 
@@ -122,7 +136,7 @@ static const eet_key_row keys[] = {
     {.key = "bos_token_id", .kind = EET_KEY_TOKEN, AT(tok_bos), .fallback = 50256},
     {.key = "eos_token_id", .kind = EET_KEY_TOKEN, AT(tok_eos), .fallback = 50256},
     {.key = "pad_token_id", .kind = EET_KEY_TOKEN, AT(tok_pad), .fallback = -1},
-    {.key = "add_cross_attention", .kind = EET_KEY_MUST_BE_FALSE, .why = "cross attention"},
+    {.key = "add_cross_attention", .kind = EET_KEY_BOOL, AT(cross)},
     {.key = "summary_type", .kind = EET_KEY_HEAD_TAKE, .head = CHOICE, .text = "cls_index"},
     {.key = "summary_activation", .kind = EET_KEY_HEAD_ACT, .head = CHOICE},
     {.key = "summary_use_proj", .kind = EET_KEY_HEAD_DENSE, .head = CHOICE, .fallback = 1},

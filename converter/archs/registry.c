@@ -3,6 +3,7 @@
 
 #include "converter/arch.h"
 
+extern const eet_family eet_family_bart;
 extern const eet_family eet_family_bert;
 extern const eet_family eet_family_camembert;
 extern const eet_family eet_family_distilbert;
@@ -22,6 +23,7 @@ const eet_family *const eet_families[] = {
     &eet_family_xlm_roberta,
     &eet_family_camembert,
     &eet_family_distilbert,
+    &eet_family_bart,
     &eet_family_fairseq_lm,
     &eet_family_fairseq_nmt,
     &eet_family_fairseq_bart,
