@@ -9,6 +9,7 @@ import make_torch as mt
 from hostile import Case
 
 BIN = Path(os.environ["EET_BIN"])
+FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 
 
 def model(tensors=None, change=None, prefix="transformer.", safetensors=False, **config):
@@ -34,6 +35,28 @@ def with_text(text: str):
     def make(folder: Path) -> list:
         model()(folder)
         (folder / "config.json").write_text(text)
+        return [folder]
+
+    return make
+
+
+def positions(rows: str):
+    """What a RoBERTa's file says of its positions."""
+
+    def check(_, output):
+        assert fact(output, "enc.pos.rows") == rows
+
+    return check
+
+
+def roberta(**config):
+    """The fixture whose padding token is 6, with 42 rows of positions, configured anew."""
+
+    def make(folder: Path) -> list:
+        found = FIXTURES / "checkpoints" / "roberta_pad"
+        (folder / "model.safetensors").write_bytes((found / "model.safetensors").read_bytes())
+        fields = {**json.loads((found / "config.json").read_text()), **config}
+        (folder / "config.json").write_text(json.dumps(fields))
         return [folder]
 
     return make
@@ -259,6 +282,17 @@ CASES = [
          same_as=model(safetensors=True)),
     Case(63, "two files of weights, the other one chosen", two_files, 4,
          "none of its 1 tensors is one of GPT-2", options=("--weights", "pytorch_model.bin")),
+    Case(64, "positions from the padding token on", roberta(), 0,
+         check=positions("35")),
+    Case(64, "positions up to the padding token", roberta(max_position_embeddings=7), 4,
+         '"max_position_embeddings" is 7, expected 8 to'),
+    Case(64, "fewer positions than the file", roberta(max_position_embeddings=41), 4,
+         "position_embeddings.weight"),
+    Case(64, "another padding token than the file's", roberta(pad_token_id=1), 0,
+         check=positions("40")),
+    Case(64, "a padding token outside of the vocabulary", roberta(pad_token_id=60), 4,
+         "positions are counted from the padding token's number"),
+    Case(64, "positions without number", roberta(max_position_embeddings="42"), 4, "an integer"),
     Case(64, "a key twice", with_text(json.dumps(mt.CONFIG)[:-1] + ', "n_head": 4}'), 4, "n_head"),
     Case(64, "no object", with_text("[1]"), 4, "it is an array, expected an object"),
     Case(64, "no JSON", with_text("n_head: 2"), 4, "config.json"),
