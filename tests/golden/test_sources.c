@@ -147,6 +147,48 @@ START_TEST(a_target_token_by_token_has_the_bits_of_the_whole)
 }
 END_TEST
 
+START_TEST(gpt2_looks_at_given_states_where_there_are_some)
+{
+    static const int32_t looks[] = {0, -1, 2};
+    eet_trial trial = eet_trial_begin("gpt2_cross", "f32");
+    eet_batch batch = eet_trial_batch(&trial);
+    int rows = 0;
+    int width = 0;
+    int32_t *start = eet_golden_integers(trial.golden, "states_start", &rows, NULL);
+    double *states = eet_golden_reals(trial.golden, "states", &rows, &width);
+    const int32_t tokens = trial.start[trial.rows];
+    float *hidden = malloc(sizeof *hidden * (size_t)tokens * (size_t)width);
+    float *scores = malloc(sizeof *scores * (size_t)tokens * 50);
+    const eet_output outputs[] = {
+        {.size = sizeof *outputs,
+         .head = EET_HIDDEN,
+         .data = hidden,
+         .bytes = sizeof *hidden * (uint64_t)tokens * (uint64_t)width},
+        {.size = sizeof *outputs, .data = scores, .bytes = sizeof *scores * (uint64_t)tokens * 50}};
+    eet_error err = {0};
+
+    ck_assert(hidden != NULL && scores != NULL);
+    for (int32_t slot = 0; slot < 3; ++slot) {
+        const eet_array array = {.size = sizeof array,
+                                 .dtype = EET_F64,
+                                 .rank = 2,
+                                 .shape = {start[slot + 1] - start[slot], width},
+                                 .data = states + (ptrdiff_t)start[slot] * width};
+
+        ck_assert_msg(eet_source_set(trial.session, slot, &array, &err) == EET_OK, "%s", err.text);
+    }
+    batch.source = looks;
+    ck_assert_msg(eet_step(trial.session, &batch, outputs, 2, &err) == EET_OK, "%s", err.text);
+    compare(&trial, "hidden", hidden, width);
+    compare(&trial, "lm", scores, 50);
+    free(start);
+    free(states);
+    free(hidden);
+    free(scores);
+    eet_trial_end(&trial);
+}
+END_TEST
+
 /* Four times the error of the library's own scores: a choice that is not ahead by more may
  * fall out otherwise. */
 static double close_call(const eet_trial *trial) {
@@ -211,6 +253,7 @@ int main(void) {
     const eet_claim claims[] = {
         {.test = encodings_and_scores_are_those_of_the_library, .rows = GOLDEN_COUNT},
         {.test = a_target_token_by_token_has_the_bits_of_the_whole, .rows = GOLDEN_COUNT},
+        {.test = gpt2_looks_at_given_states_where_there_are_some},
         {.test = greedy_tokens_are_those_of_the_library, .rows = GENERATING},
     };
 
