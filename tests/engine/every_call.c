@@ -116,3 +116,33 @@ void every_call(eet_session *session, const int32_t *ids, float *data, bool deco
     eet_session_cancel(session);
     CALL(v, eet_step(session, &batch, outputs, 1, &v->err), EET_E_CANCELLED);
 }
+
+void every_source_call(eet_session *session, const int32_t *ids, float *data, every_verdict *v) {
+    static const int32_t slots[] = {1, 1, 0};
+    const eet_batch sources = {
+        .size = sizeof sources, .rows = EVERY_SEQUENCES, .start = starts, .tokens = ids};
+    const eet_array states = {
+        .size = sizeof states, .dtype = EET_F32, .rank = 2, .shape = {25, 16}, .data = data};
+    const eet_generate_options how = {.size = sizeof how, .max_new_tokens = 4, .top_n = 1};
+    const eet_scores scores = {.size = sizeof scores, .log_prob = data};
+    const eet_output output = play_output(EET_HIDDEN, data, EVERY_VALUES);
+    eet_batch batch = sources;
+
+    CALL(v, eet_source(session, &sources, &v->err), EET_OK);
+    CALL(v, eet_step(session, &batch, &output, 1, &v->err), EET_E_ARGUMENT);
+    batch.source = slots;
+    CALL(v, eet_encode(session, &batch, &output, 1, &v->err), EET_OK);
+    CALL(v, eet_step(session, &batch, &output, 1, &v->err), EET_OK);
+    for (int32_t i = 0; i < EVERY_SEQUENCES; ++i) {
+        CALL(v, eet_sequence_trim(session, i, 0, &v->err), EET_OK);
+    }
+    CALL(v, eet_source_set(session, 1, &states, &v->err), EET_OK);
+    CALL(v, eet_score(session, &batch, NULL, &scores, &v->err), EET_OK);
+    for (int32_t i = 0; i < EVERY_SEQUENCES; ++i) {
+        CALL(v, eet_sequence_trim(session, i, 1, &v->err), EET_OK);
+    }
+    use_generation(session, &batch, data, &how, v);
+    CALL(v, eet_source_set(session, 0, NULL, &v->err), EET_OK);
+    eet_session_cancel(session);
+    CALL(v, eet_source(session, &sources, &v->err), EET_E_CANCELLED);
+}

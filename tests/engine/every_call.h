@@ -18,4 +18,7 @@ typedef struct every_verdict {
 void every_call(eet_session *session, const int32_t *ids, float *data, bool decoder,
                 every_verdict *v);
 
+/* Those about sources, of a model with both stacks whose sources are 16 wide. */
+void every_source_call(eet_session *session, const int32_t *ids, float *data, every_verdict *v);
+
 #endif
