@@ -126,6 +126,9 @@ static int by_text(const void *a, const void *b) {
 
 /* Sorts the words; a word stands there twice only where the later line says so. */
 static eet_status check_twice(listing *l) {
+    if (l->count == 0) {
+        return EET_OK;
+    }
     qsort(l->word, (size_t)l->count, sizeof *l->word, by_text);
     for (int32_t i = 1; i < l->count; i++) {
         const word *w = &l->word[i];

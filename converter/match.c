@@ -359,16 +359,23 @@ static eet_status check_choice(const eet_matching *m, const eet_head_row *row,
 
 /* A name of the checkpoint's own in the letters that a head's name may have. */
 static void set_name(char out[EET_HEAD_NAME], const eet_head_named *named) {
+    static const char upper[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    static const char lower[] = "abcdefghijklmnopqrstuvwxyz_0123456789";
     size_t used = 0;
 
     for (; used < named->bytes && used + 1 < EET_HEAD_NAME; used++) {
-        const char c = named->text[used];
-        const char low = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-        const bool is_letter = low >= 'a' && low <= 'z';
-        const bool is_digit = low >= '0' && low <= '9';
-        const char other = used == 0 ? 'x' : '_';
+        const char *at = strchr(upper, named->text[used]);
 
-        out[used] = is_letter || (used > 0 && is_digit) ? low : other;
+        out[used] = named->text[used];
+        if (at != NULL) {
+            out[used] = lower[at - upper];
+        }
+        if (strchr(lower, out[used]) == NULL) {
+            out[used] = '_';
+        }
+        if (used == 0 && (out[0] < 'a' || out[0] > 'z')) {
+            out[0] = 'x';
+        }
     }
     out[used] = '\0';
 }

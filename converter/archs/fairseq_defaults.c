@@ -488,23 +488,3 @@ const eet_fairseq_arch eet_fairseq_archs[] = {
     {"xlm_base", NULL, "masked_lm", xlm_base},
     {0},
 };
-
-#define BEHIND(task)     \
-    {                    \
-        (task), false, { \
-            NULL         \
-        }                \
-    }
-
-const eet_fairseq_task eet_fairseq_tasks[] = {
-    {"legacy_masked_lm", true, {"<mask>", "<cls>", "<sep>", NULL}},
-    {"cross_lingual_lm", true, {"<mask>", NULL}},
-    BEHIND("masked_lm"),
-    BEHIND("denoising"),
-    BEHIND("multilingual_masked_lm"),
-    BEHIND("sentence_prediction"),
-    BEHIND("sentence_prediction_adapters"),
-    BEHIND("sentence_ranking"),
-    BEHIND("commonsense_qa"),
-    {0},
-};

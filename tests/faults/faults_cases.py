@@ -155,6 +155,8 @@ def CASES(work: Path, bin_folder: Path) -> list:
         convert("convert-bin-shards", made / "bin-shards"),
         convert("convert-sentence", POINTS / "sentence_dense", "--allow-nonfinite"),
         convert("convert-heads", POINTS / "gpt2_double", long=True),
+        convert("convert-fairseq", POINTS / "fs062_nmt"),
+        convert("convert-fairseq-cfg", POINTS / "fs012_lm_cfg", long=True),
         convert("convert-json", made / "zip", "--json", "--clamp"),
         Case("inspect", "eet-inspect", ["--sections", gpt2]),
         Case("inspect-json", "eet-inspect", ["--json", bert]),

@@ -1,0 +1,24 @@
+/* fairseq_tasks.c - the tasks of Fairseq that add words to their dictionary. */
+#include <stddef.h>
+
+#include "converter/fairseq.h"
+
+#define BEHIND(task)     \
+    {                    \
+        (task), false, { \
+            NULL         \
+        }                \
+    }
+
+const eet_fairseq_task eet_fairseq_tasks[] = {
+    {"legacy_masked_lm", true, {"<mask>", "<cls>", "<sep>", NULL}},
+    {"cross_lingual_lm", true, {"<mask>", NULL}},
+    BEHIND("masked_lm"),
+    BEHIND("denoising"),
+    BEHIND("multilingual_masked_lm"),
+    BEHIND("sentence_prediction"),
+    BEHIND("sentence_prediction_adapters"),
+    BEHIND("sentence_ranking"),
+    BEHIND("commonsense_qa"),
+    {0},
+};
