@@ -22,7 +22,13 @@ if [ -f "$here/$target.dict" ]; then
     dictionary=(-dict="$here/$target.dict")
 fi
 seeds=()
-for folder in "$here/corpus/$target" "$here/../../fixtures/eet" "$here/../../fixtures/torch-2.11"; do
+case $target in
+container) more=eet ;;
+source) more=torch-2.11 ;;
+h5) more=keras ;;
+*) more= ;;
+esac
+for folder in "$here/corpus/$target" ${more:+"$here/../../fixtures/$more"}; do
     if [ -d "$folder" ]; then
         seeds+=("$folder")
     fi

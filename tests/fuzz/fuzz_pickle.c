@@ -1,8 +1,9 @@
 /* fuzz_pickle.c - a pickle from a stranger: evaluated and walked alone, then as the data.pkl
- * of a checkpoint whose tensors are all read. */
+ * of a checkpoint whose tensors are all read, and whose configuration too, where it holds one. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "converter/config.h"
 #include "converter/pickle.h"
 #include "converter/source.h"
 #include "tests/converter/zip_maker.h"
@@ -54,6 +55,23 @@ static void read_alone(const uint8_t *data, size_t size) {
     }
 }
 
+/* What the source hands over is JSON, whatever the pickle. */
+static void read_config(const char *text, uint64_t bytes) {
+    eet_json *root = NULL;
+    eet_notes notes = {0};
+    eet_config config = {0};
+    eet_error err = {0};
+
+    if (eet_json_parse(text, bytes, &root, &err) != EET_OK) {
+        abort();
+    }
+    if (eet_config_read(root, NULL, &config, &notes, &err) == EET_OK) {
+        eet_config_free(&config);
+    }
+    eet_notes_free(&notes);
+    eet_json_free(root);
+}
+
 /* The storages of fixtures/torch-2.11/zip_p2.pt. */
 static void read_checkpoint(const uint8_t *data, size_t size) {
     static const uint8_t zeros[96] = {0};
@@ -73,6 +91,14 @@ static void read_checkpoint(const uint8_t *data, size_t size) {
     const eet_status status = eet_source_open(eet_fuzz_file(archive, bytes), false, &source, &err);
 
     free(archive);
+    if (status == EET_OK) {
+        uint64_t length = 0;
+        const char *text = eet_source_config(source, &length);
+
+        if (text != NULL) {
+            read_config(text, length);
+        }
+    }
     for (int32_t i = 0; status == EET_OK && i < eet_source_count(source); i++) {
         const void *values = NULL;
         eet_error why = {0};
