@@ -57,8 +57,10 @@ def full(cases: list, work: Path) -> tuple:
             silent = run(case, folder).stdout == ""  # then there is nothing to lose
             with open("/dev/full", "wb") as nowhere:
                 done = run(case, folder, stdout=nowhere)
-            found += faults_of(f"{case.name} > /dev/full", done, (0 if silent else 5,), folder,
-                               set())
+            if not silent:
+                found += faults_of(f"{case.name} > /dev/full", done, (5,), folder, set())
+            elif done.returncode != case.code:
+                found.append(f"{case.name} > /dev/full: exit {done.returncode}, not {case.code}")
             count += 1
         if case.name not in WRITERS:
             continue
