@@ -11,7 +11,7 @@
 
 /* A sum over k is cut into parts of at most MAX_DEPTH that depend on k alone, so that the
  * rows of a tile stay in the first cache. */
-enum { BLOCK_ROWS = 48, BLOCK_COLUMNS = 64, MAX_DEPTH = 1024 };
+enum { BLOCK_ROWS = 24, BLOCK_COLUMNS = 128, MAX_DEPTH = 1024 };
 enum { PIECES_OF_THREAD = 4 };
 enum { PIECE_BYTES = 65536 }; /* of weights, when there are few rows */
 

@@ -34,8 +34,10 @@ static inline vec vec_load(const float *p) {
     return _mm256_loadu_ps(p);
 }
 
+/* A masked store is slow, and a load that follows it waits until it is in the cache: whole
+ * vectors, which are nearly all, do without the mask. */
 static inline vec vec_load_some(const float *p, int32_t n) {
-    return _mm256_maskload_ps(p, first_lanes(n));
+    return n == LANES ? vec_load(p) : _mm256_maskload_ps(p, first_lanes(n));
 }
 
 static inline void vec_store(float *p, vec x) {
@@ -43,7 +45,11 @@ static inline void vec_store(float *p, vec x) {
 }
 
 static inline void vec_store_some(float *p, vec x, int32_t n) {
-    _mm256_maskstore_ps(p, first_lanes(n), x);
+    if (n == LANES) {
+        vec_store(p, x);
+    } else {
+        _mm256_maskstore_ps(p, first_lanes(n), x);
+    }
 }
 
 static inline vec vec_of_f16(__m128i x) {

@@ -33,8 +33,10 @@ static inline vec vec_load(const float *p) {
     return _mm512_loadu_ps(p);
 }
 
+/* A masked store is slow, and a load that follows it waits until it is in the cache: whole
+ * vectors, which are nearly all, do without the mask. */
 static inline vec vec_load_some(const float *p, int32_t n) {
-    return _mm512_maskz_loadu_ps(first_lanes(n), p);
+    return n == LANES ? vec_load(p) : _mm512_maskz_loadu_ps(first_lanes(n), p);
 }
 
 static inline void vec_store(float *p, vec x) {
@@ -42,7 +44,11 @@ static inline void vec_store(float *p, vec x) {
 }
 
 static inline void vec_store_some(float *p, vec x, int32_t n) {
-    _mm512_mask_storeu_ps(p, first_lanes(n), x);
+    if (n == LANES) {
+        vec_store(p, x);
+    } else {
+        _mm512_mask_storeu_ps(p, first_lanes(n), x);
+    }
 }
 
 static inline vec vec_of_f16(__m256i x) {
@@ -62,7 +68,11 @@ static inline __m256i halves_load_some(const uint16_t *p, int32_t n) {
 }
 
 static inline void halves_store_some(uint16_t *p, __m256i x, int32_t n) {
-    _mm256_mask_storeu_epi16(p, first_lanes(n), x);
+    if (n == LANES) {
+        _mm256_storeu_si256((__m256i *)(void *)p, x);
+    } else {
+        _mm256_mask_storeu_epi16(p, first_lanes(n), x);
+    }
 }
 
 static inline __m256i f16_of_vec(vec x) {
