@@ -3,13 +3,6 @@
 
 enum { LM, SEQUENCE, QA };
 
-#define L \
-    { EET_SYM_LABELS, 1 }
-#define ONE \
-    { EET_SYM_ONE, 1 }
-#define TWO \
-    { EET_SYM_PAIR, 1 }
-
 static const char *const prefixes[] = {"", "model.", NULL};
 
 /* A layer is Fairseq's; both stacks read one table of tokens, which is saved up to three times.
@@ -86,15 +79,15 @@ static const eet_head_row heads[] = {
 static const eet_class classes[] = {
     {.name = "BartModel", .about = "hidden states of both stacks"},
     {.name = "BartForConditionalGeneration",
-     .must = 1U << LM,
+     .must = HAS(LM),
      .sign = "final_logits_bias",
      .about = "summaries, translation"},
     {.name = "BartForSequenceClassification",
-     .must = 1U << SEQUENCE,
+     .must = HAS(SEQUENCE),
      .sign = "classification_head.dense.weight",
      .about = "labels of a sequence"},
     {.name = "BartForQuestionAnswering",
-     .must = 1U << QA,
+     .must = HAS(QA),
      .sign = "qa_outputs.weight",
      .about = "start and end of an answer"},
     {0},

@@ -1,62 +1,31 @@
 /* distilbert.c - DistilBERT as Transformers saves it. */
-#include <stddef.h>
-
-#include "converter/arch.h"
-
-#define PLACE(part) \
-    { .group = EET_GROUP_ENC, .slot = EET_SLOT_##part }
-#define BIAS(part) \
-    { .group = EET_GROUP_ENC, .slot = EET_SLOT_##part, .bias = true }
-#define HEAD(row, part) \
-    { .group = EET_GROUP_HEAD, .slot = EET_SLOT_HEAD_##part, .head = (row) }
-#define HEAD_BIAS(row, part) \
-    { .group = EET_GROUP_HEAD, .slot = EET_SLOT_HEAD_##part, .bias = true, .head = (row) }
-#define PART(k) .part = (k), .parts = 3
-#define V \
-    { EET_SYM_VOCAB, 1 }
-#define P \
-    { EET_SYM_POSITIONS, 1 }
-#define D \
-    { EET_SYM_HIDDEN, 1 }
-#define A \
-    { EET_SYM_INNER, 1 }
-#define F \
-    { EET_SYM_FFN, 1 }
-#define L \
-    { EET_SYM_LABELS, 1 }
-#define ONE \
-    { EET_SYM_ONE, 1 }
-#define TWO \
-    { EET_SYM_PAIR, 1 }
-
-#define R(name, place, ...) \
-    { .pattern = (name), .spot = place, .shape = __VA_ARGS__ }
+#include "converter/archs/rows.h"
 
 enum { MLM, SEQUENCE, TOKEN, CHOICE, QA };
 
 static const char *const prefixes[] = {"", "distilbert.", NULL};
 
 static const eet_rule rules[] = {
-    R("embeddings.word_embeddings.weight", PLACE(EMB_TOK), {V, D}),
-    R("embeddings.position_embeddings.weight", PLACE(EMB_POS), {P, D}),
-    R("embeddings.LayerNorm.weight", PLACE(EMB_NORM), {D}),
-    R("embeddings.LayerNorm.bias", BIAS(EMB_NORM), {D}),
-    R("transformer.layer.*.attention.q_lin.weight", PLACE(ATTN_QKV), {A, D}, PART(0)),
-    R("transformer.layer.*.attention.q_lin.bias", BIAS(ATTN_QKV), {A}, PART(0)),
-    R("transformer.layer.*.attention.k_lin.weight", PLACE(ATTN_QKV), {A, D}, PART(1)),
-    R("transformer.layer.*.attention.k_lin.bias", BIAS(ATTN_QKV), {A}, PART(1)),
-    R("transformer.layer.*.attention.v_lin.weight", PLACE(ATTN_QKV), {A, D}, PART(2)),
-    R("transformer.layer.*.attention.v_lin.bias", BIAS(ATTN_QKV), {A}, PART(2)),
-    R("transformer.layer.*.attention.out_lin.weight", PLACE(ATTN_OUT), {D, A}),
-    R("transformer.layer.*.attention.out_lin.bias", BIAS(ATTN_OUT), {D}),
-    R("transformer.layer.*.sa_layer_norm.weight", PLACE(ATTN_NORM), {D}),
-    R("transformer.layer.*.sa_layer_norm.bias", BIAS(ATTN_NORM), {D}),
-    R("transformer.layer.*.ffn.lin1.weight", PLACE(FFN_FC1), {F, D}),
-    R("transformer.layer.*.ffn.lin1.bias", BIAS(FFN_FC1), {F}),
-    R("transformer.layer.*.ffn.lin2.weight", PLACE(FFN_FC2), {D, F}),
-    R("transformer.layer.*.ffn.lin2.bias", BIAS(FFN_FC2), {D}),
-    R("transformer.layer.*.output_layer_norm.weight", PLACE(FFN_NORM), {D}),
-    R("transformer.layer.*.output_layer_norm.bias", BIAS(FFN_NORM), {D}),
+    R("embeddings.word_embeddings.weight", PLACE(ENC, EMB_TOK), {V, D}),
+    R("embeddings.position_embeddings.weight", PLACE(ENC, EMB_POS), {P, D}),
+    R("embeddings.LayerNorm.weight", PLACE(ENC, EMB_NORM), {D}),
+    R("embeddings.LayerNorm.bias", BIAS(ENC, EMB_NORM), {D}),
+    R("transformer.layer.*.attention.q_lin.weight", PLACE(ENC, ATTN_QKV), {A, D}, PART(0)),
+    R("transformer.layer.*.attention.q_lin.bias", BIAS(ENC, ATTN_QKV), {A}, PART(0)),
+    R("transformer.layer.*.attention.k_lin.weight", PLACE(ENC, ATTN_QKV), {A, D}, PART(1)),
+    R("transformer.layer.*.attention.k_lin.bias", BIAS(ENC, ATTN_QKV), {A}, PART(1)),
+    R("transformer.layer.*.attention.v_lin.weight", PLACE(ENC, ATTN_QKV), {A, D}, PART(2)),
+    R("transformer.layer.*.attention.v_lin.bias", BIAS(ENC, ATTN_QKV), {A}, PART(2)),
+    R("transformer.layer.*.attention.out_lin.weight", PLACE(ENC, ATTN_OUT), {D, A}),
+    R("transformer.layer.*.attention.out_lin.bias", BIAS(ENC, ATTN_OUT), {D}),
+    R("transformer.layer.*.sa_layer_norm.weight", PLACE(ENC, ATTN_NORM), {D}),
+    R("transformer.layer.*.sa_layer_norm.bias", BIAS(ENC, ATTN_NORM), {D}),
+    R("transformer.layer.*.ffn.lin1.weight", PLACE(ENC, FFN_FC1), {F, D}),
+    R("transformer.layer.*.ffn.lin1.bias", BIAS(ENC, FFN_FC1), {F}),
+    R("transformer.layer.*.ffn.lin2.weight", PLACE(ENC, FFN_FC2), {D, F}),
+    R("transformer.layer.*.ffn.lin2.bias", BIAS(ENC, FFN_FC2), {D}),
+    R("transformer.layer.*.output_layer_norm.weight", PLACE(ENC, FFN_NORM), {D}),
+    R("transformer.layer.*.output_layer_norm.bias", BIAS(ENC, FFN_NORM), {D}),
     R("vocab_transform.weight", HEAD(MLM, DENSE), {D, D}, .plain = true),
     R("vocab_transform.bias", HEAD_BIAS(MLM, DENSE), {D}, .plain = true),
     R("vocab_layer_norm.weight", HEAD(MLM, NORM), {D}, .plain = true),
@@ -80,29 +49,30 @@ static const eet_rule rules[] = {
 
 static const eet_buffer buffers[] = {{"embeddings.position_ids", 0, false}, {0}};
 
-static const eet_share shares[] = {{HEAD(MLM, OUT), PLACE(EMB_TOK), EET_SHARE_TIED}};
-
-#define AT(field) .stack = EET_ENC, .fact = offsetof(eet_stack_facts, field)
+static const eet_share shares[] = {{HEAD(MLM, OUT), PLACE(ENC, EMB_TOK), EET_SHARE_TIED}};
 
 /* "sinusoidal_pos_embds" says how its table of positions came about; the file has it. The epsilon
  * of its norms is no key: it is that of the family's stack. */
 static const eet_key_row keys[] = {
-    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(vocab_size), .required = true},
-    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(vocab_rows), .required = true},
-    {.key = "dim", .kind = EET_KEY_INTEGER, AT(hidden), .required = true},
-    {.key = "dim", .kind = EET_KEY_INTEGER, AT(emb_dim), .required = true},
-    {.key = "n_layers", .kind = EET_KEY_INTEGER, AT(layers), .required = true},
-    {.key = "n_heads", .kind = EET_KEY_INTEGER, AT(heads), .required = true},
-    {.key = "hidden_dim", .kind = EET_KEY_INTEGER, AT(ffn), .required = true},
-    {.key = "max_position_embeddings", .kind = EET_KEY_INTEGER, AT(pos_rows), .required = true},
-    {.key = "activation", .kind = EET_KEY_ACT, AT(act), .text = "gelu"},
+    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(ENC, vocab_size), .required = true},
+    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(ENC, vocab_rows), .required = true},
+    {.key = "dim", .kind = EET_KEY_INTEGER, AT(ENC, hidden), .required = true},
+    {.key = "dim", .kind = EET_KEY_INTEGER, AT(ENC, emb_dim), .required = true},
+    {.key = "n_layers", .kind = EET_KEY_INTEGER, AT(ENC, layers), .required = true},
+    {.key = "n_heads", .kind = EET_KEY_INTEGER, AT(ENC, heads), .required = true},
+    {.key = "hidden_dim", .kind = EET_KEY_INTEGER, AT(ENC, ffn), .required = true},
+    {.key = "max_position_embeddings",
+     .kind = EET_KEY_INTEGER,
+     AT(ENC, pos_rows),
+     .required = true},
+    {.key = "activation", .kind = EET_KEY_ACT, AT(ENC, act), .text = "gelu"},
     {.key = "tie_word_embeddings", .kind = EET_KEY_TIED, .fallback = 1},
-    {.key = "pad_token_id", .kind = EET_KEY_TOKEN, AT(tok_pad), .fallback = 0},
-    {.key = "bos_token_id", .kind = EET_KEY_TOKEN, AT(tok_bos), .fallback = -1},
-    {.key = "eos_token_id", .kind = EET_KEY_TOKEN, AT(tok_eos), .fallback = -1},
-    {.key = "cls_token_id", .kind = EET_KEY_TOKEN, AT(tok_cls), .fallback = -1},
-    {.key = "sep_token_id", .kind = EET_KEY_TOKEN, AT(tok_sep), .fallback = -1},
-    {.key = "mask_token_id", .kind = EET_KEY_TOKEN, AT(tok_mask), .fallback = -1},
+    {.key = "pad_token_id", .kind = EET_KEY_TOKEN, AT(ENC, tok_pad), .fallback = 0},
+    {.key = "bos_token_id", .kind = EET_KEY_TOKEN, AT(ENC, tok_bos), .fallback = -1},
+    {.key = "eos_token_id", .kind = EET_KEY_TOKEN, AT(ENC, tok_eos), .fallback = -1},
+    {.key = "cls_token_id", .kind = EET_KEY_TOKEN, AT(ENC, tok_cls), .fallback = -1},
+    {.key = "sep_token_id", .kind = EET_KEY_TOKEN, AT(ENC, tok_sep), .fallback = -1},
+    {.key = "mask_token_id", .kind = EET_KEY_TOKEN, AT(ENC, tok_mask), .fallback = -1},
     {0},
 };
 
@@ -118,8 +88,6 @@ static const eet_head_row heads[] = {
     [QA] = {.name = "qa", .stack = EET_ENC, .take = EET_TAKE_EVERY},
     {0},
 };
-
-#define HAS(head) (UINT32_C(1) << (head))
 
 static const eet_class classes[] = {
     {.name = "DistilBertModel", .about = "hidden states"},

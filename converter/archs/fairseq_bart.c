@@ -30,7 +30,7 @@ static const eet_head_row heads[] = {
 
 static const eet_class classes[] = {
     {.name = "BARTModel",
-     .must = 1U << LM,
+     .must = HAS(LM),
      .may = FAIRSEQ_ALL_CLASSES,
      .about = "denoising, translation, labels of a sequence"},
     {0},

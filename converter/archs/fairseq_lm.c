@@ -52,7 +52,7 @@ static const eet_head_row heads[] = {
 };
 
 static const eet_class classes[] = {
-    {.name = "TransformerLanguageModel", .must = 1U << LM, .about = "language model"},
+    {.name = "TransformerLanguageModel", .must = HAS(LM), .about = "language model"},
     {0},
 };
 

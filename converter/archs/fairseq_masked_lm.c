@@ -69,8 +69,8 @@ static const eet_head_row heads[] = {
 
 static const eet_class classes[] = {
     {.name = "MaskedLMModel",
-     .must = 1U << POOLER,
-     .may = 1U << MLM | 1U << NSP,
+     .must = HAS(POOLER),
+     .may = HAS(MLM) | HAS(NSP),
      .about = "masked language model, pooler, sentences"},
     {0},
 };

@@ -27,7 +27,7 @@ static const eet_head_row heads[] = {
 };
 
 static const eet_class classes[] = {
-    {.name = "TransformerModel", .must = 1U << LM, .about = "translation"},
+    {.name = "TransformerModel", .must = HAS(LM), .about = "translation"},
     {0},
 };
 

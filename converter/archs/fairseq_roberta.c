@@ -61,7 +61,7 @@ static const eet_head_row heads[] = {
 /* What was trained on for labels alone may have lost the head of the masked tokens. */
 static const eet_class classes[] = {
     {.name = "RobertaModel",
-     .may = 1U << MLM | FAIRSEQ_ALL_CLASSES,
+     .may = HAS(MLM) | FAIRSEQ_ALL_CLASSES,
      .about = "masked language model, labels of a sequence"},
     {0},
 };

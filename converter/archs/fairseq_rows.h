@@ -2,48 +2,11 @@
 #ifndef EET_CONVERTER_ARCHS_FAIRSEQ_ROWS_H
 #define EET_CONVERTER_ARCHS_FAIRSEQ_ROWS_H
 
-#include <stddef.h>
+#include "converter/archs/rows.h"
 
-#include "converter/arch.h"
-
-#define AT(S, field) .stack = EET_##S, .fact = offsetof(eet_stack_facts, field)
-#define PLACE(S, part) \
-    { .group = EET_GROUP_##S, .slot = EET_SLOT_##part }
-#define BIAS(S, part) \
-    { .group = EET_GROUP_##S, .slot = EET_SLOT_##part, .bias = true }
-#define HEAD(row, part) \
-    { .group = EET_GROUP_HEAD, .slot = EET_SLOT_HEAD_##part, .head = (row) }
-#define HEAD_BIAS(row, part) \
-    { .group = EET_GROUP_HEAD, .slot = EET_SLOT_HEAD_##part, .bias = true, .head = (row) }
-#define PART(k)             .part = (k), .parts = 3
 #define HALF(k)             .part = (k), .parts = 2
 #define SLICE(first, count) .slice = (first), .slice_count = (count), .slices = 3
 #define MAYBE               .optional = true
-#define V \
-    { EET_SYM_VOCAB, 1 }
-#define P \
-    { EET_SYM_POSITIONS, 1 }
-#define T \
-    { EET_SYM_TYPES, 1 }
-#define E \
-    { EET_SYM_EMB, 1 }
-#define D \
-    { EET_SYM_HIDDEN, 1 }
-#define A \
-    { EET_SYM_INNER, 1 }
-#define A3 \
-    { EET_SYM_INNER, 3 }
-#define C \
-    { EET_SYM_CROSS, 1 }
-#define F \
-    { EET_SYM_FFN, 1 }
-#define O \
-    { EET_SYM_OUTPUT, 1 }
-#define ANY \
-    { EET_SYM_ANY, 1 }
-
-#define R(name, place, ...) \
-    { .pattern = (name), .spot = place, .shape = __VA_ARGS__ }
 
 /* The rows of learned positions begin behind the padding's, 1. */
 #define FAIRSEQ_EMBEDDINGS(S, at)                                                  \

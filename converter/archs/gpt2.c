@@ -1,72 +1,38 @@
 /* gpt2.c - GPT-2 as Transformers saves it. Its matrices are [in, out]. */
-#include <stddef.h>
+#include "converter/archs/rows.h"
 
-#include "converter/arch.h"
-
-#define AT(field) .stack = EET_DEC, .fact = offsetof(eet_stack_facts, field)
-#define DEC(part) \
-    { .group = EET_GROUP_DEC, .slot = EET_SLOT_##part }
-#define DEC_BIAS(part) \
-    { .group = EET_GROUP_DEC, .slot = EET_SLOT_##part, .bias = true }
-#define HEAD(row, part) \
-    { .group = EET_GROUP_HEAD, .slot = EET_SLOT_HEAD_##part, .head = (row) }
-#define HEAD_BIAS(row, part) \
-    { .group = EET_GROUP_HEAD, .slot = EET_SLOT_HEAD_##part, .bias = true, .head = (row) }
-#define V \
-    { EET_SYM_VOCAB, 1 }
-#define P \
-    { EET_SYM_POSITIONS, 1 }
-#define D \
-    { EET_SYM_HIDDEN, 1 }
-#define A \
-    { EET_SYM_INNER, 1 }
-#define L \
-    { EET_SYM_LABELS, 1 }
 #define S \
     { EET_SYM_SUMMARY, 1 }
-#define TWO \
-    { EET_SYM_PAIR, 1 }
-#define A3 \
-    { EET_SYM_INNER, 3 }
-#define F \
-    { EET_SYM_FFN, 1 }
-#define C \
-    { EET_SYM_CROSS, 1 }
-#define A2 \
-    { EET_SYM_INNER, 2 }
-
-#define R(name, place, ...) \
-    { .pattern = (name), .spot = place, .shape = __VA_ARGS__ }
 
 enum { LM, CHOICE, SEQUENCE, TOKEN, QA };
 
 static const char *const prefixes[] = {"", "transformer.", NULL};
 
 static const eet_rule rules[] = {
-    R("wte.weight", DEC(EMB_TOK), {V, D}),
-    R("wpe.weight", DEC(EMB_POS), {P, D}),
-    R("h.*.ln_1.weight", DEC(ATTN_NORM), {D}),
-    R("h.*.ln_1.bias", DEC_BIAS(ATTN_NORM), {D}),
-    R("h.*.attn.c_attn.weight", DEC(ATTN_QKV), {D, A3}, .transpose = true),
-    R("h.*.attn.c_attn.bias", DEC_BIAS(ATTN_QKV), {A3}),
-    R("h.*.attn.c_proj.weight", DEC(ATTN_OUT), {A, D}, .transpose = true),
-    R("h.*.attn.c_proj.bias", DEC_BIAS(ATTN_OUT), {D}),
-    R("h.*.crossattention.q_attn.weight", DEC(CROSS_Q), {D, A}, .transpose = true),
-    R("h.*.crossattention.q_attn.bias", DEC_BIAS(CROSS_Q), {A}),
-    R("h.*.crossattention.c_attn.weight", DEC(CROSS_KV), {C, A2}, .transpose = true),
-    R("h.*.crossattention.c_attn.bias", DEC_BIAS(CROSS_KV), {A2}),
-    R("h.*.crossattention.c_proj.weight", DEC(CROSS_OUT), {A, D}, .transpose = true),
-    R("h.*.crossattention.c_proj.bias", DEC_BIAS(CROSS_OUT), {D}),
-    R("h.*.ln_cross_attn.weight", DEC(CROSS_NORM), {D}),
-    R("h.*.ln_cross_attn.bias", DEC_BIAS(CROSS_NORM), {D}),
-    R("h.*.ln_2.weight", DEC(FFN_NORM), {D}),
-    R("h.*.ln_2.bias", DEC_BIAS(FFN_NORM), {D}),
-    R("h.*.mlp.c_fc.weight", DEC(FFN_FC1), {D, F}, .transpose = true),
-    R("h.*.mlp.c_fc.bias", DEC_BIAS(FFN_FC1), {F}),
-    R("h.*.mlp.c_proj.weight", DEC(FFN_FC2), {F, D}, .transpose = true),
-    R("h.*.mlp.c_proj.bias", DEC_BIAS(FFN_FC2), {D}),
-    R("ln_f.weight", DEC(NORM), {D}),
-    R("ln_f.bias", DEC_BIAS(NORM), {D}),
+    R("wte.weight", PLACE(DEC, EMB_TOK), {V, D}),
+    R("wpe.weight", PLACE(DEC, EMB_POS), {P, D}),
+    R("h.*.ln_1.weight", PLACE(DEC, ATTN_NORM), {D}),
+    R("h.*.ln_1.bias", BIAS(DEC, ATTN_NORM), {D}),
+    R("h.*.attn.c_attn.weight", PLACE(DEC, ATTN_QKV), {D, A3}, .transpose = true),
+    R("h.*.attn.c_attn.bias", BIAS(DEC, ATTN_QKV), {A3}),
+    R("h.*.attn.c_proj.weight", PLACE(DEC, ATTN_OUT), {A, D}, .transpose = true),
+    R("h.*.attn.c_proj.bias", BIAS(DEC, ATTN_OUT), {D}),
+    R("h.*.crossattention.q_attn.weight", PLACE(DEC, CROSS_Q), {D, A}, .transpose = true),
+    R("h.*.crossattention.q_attn.bias", BIAS(DEC, CROSS_Q), {A}),
+    R("h.*.crossattention.c_attn.weight", PLACE(DEC, CROSS_KV), {C, A2}, .transpose = true),
+    R("h.*.crossattention.c_attn.bias", BIAS(DEC, CROSS_KV), {A2}),
+    R("h.*.crossattention.c_proj.weight", PLACE(DEC, CROSS_OUT), {A, D}, .transpose = true),
+    R("h.*.crossattention.c_proj.bias", BIAS(DEC, CROSS_OUT), {D}),
+    R("h.*.ln_cross_attn.weight", PLACE(DEC, CROSS_NORM), {D}),
+    R("h.*.ln_cross_attn.bias", BIAS(DEC, CROSS_NORM), {D}),
+    R("h.*.ln_2.weight", PLACE(DEC, FFN_NORM), {D}),
+    R("h.*.ln_2.bias", BIAS(DEC, FFN_NORM), {D}),
+    R("h.*.mlp.c_fc.weight", PLACE(DEC, FFN_FC1), {D, F}, .transpose = true),
+    R("h.*.mlp.c_fc.bias", BIAS(DEC, FFN_FC1), {F}),
+    R("h.*.mlp.c_proj.weight", PLACE(DEC, FFN_FC2), {F, D}, .transpose = true),
+    R("h.*.mlp.c_proj.bias", BIAS(DEC, FFN_FC2), {D}),
+    R("ln_f.weight", PLACE(DEC, NORM), {D}),
+    R("ln_f.bias", BIAS(DEC, NORM), {D}),
     R("lm_head.weight", HEAD(LM, OUT), {V, D}, .plain = true),
     R("multiple_choice_head.summary.weight", HEAD(CHOICE, DENSE), {S, D}, .plain = true),
     R("multiple_choice_head.summary.bias", HEAD_BIAS(CHOICE, DENSE), {S}, .plain = true),
@@ -88,55 +54,55 @@ static const eet_buffer buffers[] = {
 };
 
 static const eet_share shares[] = {
-    {DEC(EMB_TYPE), DEC(EMB_TOK), EET_SHARE_ALWAYS}, /* token types are words */
-    {HEAD(LM, OUT), DEC(EMB_TOK), EET_SHARE_TIED},
+    {PLACE(DEC, EMB_TYPE), PLACE(DEC, EMB_TOK), EET_SHARE_ALWAYS}, /* token types are words */
+    {HEAD(LM, OUT), PLACE(DEC, EMB_TOK), EET_SHARE_TIED},
 };
 
 static const eet_key_row keys[] = {
-    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(vocab_size), .required = true},
-    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(vocab_rows), .required = true},
-    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(types), .required = true},
+    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(DEC, vocab_size), .required = true},
+    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(DEC, vocab_rows), .required = true},
+    {.key = "vocab_size", .kind = EET_KEY_INTEGER, AT(DEC, types), .required = true},
     {.key = "n_embd",
      .alias = "hidden_size",
      .kind = EET_KEY_INTEGER,
-     AT(hidden),
+     AT(DEC, hidden),
      .required = true},
     {.key = "n_embd",
      .alias = "hidden_size",
      .kind = EET_KEY_INTEGER,
-     AT(emb_dim),
+     AT(DEC, emb_dim),
      .required = true},
     {.key = "n_layer",
      .alias = "num_hidden_layers",
      .kind = EET_KEY_INTEGER,
-     AT(layers),
+     AT(DEC, layers),
      .required = true},
     {.key = "n_head",
      .alias = "num_attention_heads",
      .kind = EET_KEY_INTEGER,
-     AT(heads),
+     AT(DEC, heads),
      .required = true},
     {.key = "n_inner",
      .kind = EET_KEY_INTEGER,
-     AT(ffn),
+     AT(DEC, ffn),
      .fallback = 4,
      .fallback_of = EET_SYM_HIDDEN},
     {.key = "n_positions",
      .alias = "n_ctx",
      .kind = EET_KEY_INTEGER,
-     AT(pos_rows),
+     AT(DEC, pos_rows),
      .required = true,
      .alias_yields = true},
-    {.key = "activation_function", .kind = EET_KEY_ACT, AT(act), .text = "gelu_new"},
-    {.key = "layer_norm_epsilon", .kind = EET_KEY_REAL, AT(norm_eps), .fallback = 1e-5},
+    {.key = "activation_function", .kind = EET_KEY_ACT, AT(DEC, act), .text = "gelu_new"},
+    {.key = "layer_norm_epsilon", .kind = EET_KEY_REAL, AT(DEC, norm_eps), .fallback = 1e-5},
     {.key = "scale_attn_weights", .kind = EET_KEY_SCALED, .stack = EET_DEC, .fallback = 1},
-    {.key = "scale_attn_by_inverse_layer_idx", .kind = EET_KEY_BOOL, AT(inv_layer_scale)},
+    {.key = "scale_attn_by_inverse_layer_idx", .kind = EET_KEY_BOOL, AT(DEC, inv_layer_scale)},
     {.key = "reorder_and_upcast_attn", .kind = EET_KEY_NUMERICS},
     {.key = "tie_word_embeddings", .kind = EET_KEY_TIED, .fallback = 1},
-    {.key = "bos_token_id", .kind = EET_KEY_TOKEN, AT(tok_bos), .fallback = 50256},
-    {.key = "eos_token_id", .kind = EET_KEY_TOKEN, AT(tok_eos), .fallback = 50256},
-    {.key = "pad_token_id", .kind = EET_KEY_TOKEN, AT(tok_pad), .fallback = -1},
-    {.key = "add_cross_attention", .kind = EET_KEY_BOOL, AT(cross)},
+    {.key = "bos_token_id", .kind = EET_KEY_TOKEN, AT(DEC, tok_bos), .fallback = 50256},
+    {.key = "eos_token_id", .kind = EET_KEY_TOKEN, AT(DEC, tok_eos), .fallback = 50256},
+    {.key = "pad_token_id", .kind = EET_KEY_TOKEN, AT(DEC, tok_pad), .fallback = -1},
+    {.key = "add_cross_attention", .kind = EET_KEY_BOOL, AT(DEC, cross)},
     {.key = "summary_type", .kind = EET_KEY_HEAD_TAKE, .head = CHOICE, .text = "cls_index"},
     {.key = "summary_activation", .kind = EET_KEY_HEAD_ACT, .head = CHOICE},
     {.key = "summary_use_proj", .kind = EET_KEY_HEAD_DENSE, .head = CHOICE, .fallback = 1},
@@ -164,23 +130,23 @@ static const eet_head_row heads[] = {
 static const eet_class classes[] = {
     {.name = "GPT2Model", .about = "hidden states"},
     {.name = "GPT2DoubleHeadsModel",
-     .must = 1U << LM | 1U << CHOICE,
+     .must = HAS(LM) | HAS(CHOICE),
      .sign = "multiple_choice_head.summary.weight",
      .about = "language model, multiple choice"},
     {.name = "GPT2LMHeadModel",
-     .must = 1U << LM,
+     .must = HAS(LM),
      .sign = "lm_head.weight",
      .about = "language model"},
     {.name = "GPT2ForSequenceClassification",
-     .must = 1U << SEQUENCE,
+     .must = HAS(SEQUENCE),
      .sign = "score.weight",
      .about = "labels of a sequence"},
     {.name = "GPT2ForTokenClassification",
-     .must = 1U << TOKEN,
+     .must = HAS(TOKEN),
      .sign = "classifier.weight",
      .about = "labels of tokens"},
     {.name = "GPT2ForQuestionAnswering",
-     .must = 1U << QA,
+     .must = HAS(QA),
      .sign = "qa_outputs.weight",
      .about = "start and end of an answer"},
     {0},
