@@ -157,23 +157,12 @@ static uint64_t h5_storage_bytes(const eet_source *source, int32_t index) {
     return ((const eet_h5_state *)source->state)->storage[index].bytes;
 }
 
-static void swap_items(uint8_t *data, uint64_t bytes, uint32_t size) {
-    for (uint64_t at = 0; at + size <= bytes; at += size) {
-        for (uint32_t i = 0; i < size / 2; i++) {
-            const uint8_t kept = data[at + i];
-
-            data[at + i] = data[at + size - 1 - i];
-            data[at + size - 1 - i] = kept;
-        }
-    }
-}
-
 static eet_status h5_storage_read(eet_source *source, int32_t index, void *data, eet_error *err) {
     const eet_h5_storage *storage = &((const eet_h5_state *)source->state)->storage[index];
     const eet_status status = eet_read_at(source->fd, storage->offset, data, storage->bytes, err);
 
     if (status == EET_OK && storage->swap > 0) {
-        swap_items(data, storage->bytes, storage->swap);
+        eet_source_swap(data, storage->bytes, storage->swap);
     }
     return status;
 }

@@ -37,6 +37,19 @@ void eet_source_drop_cache(eet_source *source) {
     source->scratch_bytes = 0;
 }
 
+void eet_source_swap(void *data, uint64_t bytes, uint32_t size) {
+    uint8_t *item = data;
+
+    for (uint64_t at = 0; at + size <= bytes; at += size) {
+        for (uint32_t i = 0; i < size / 2; i++) {
+            const uint8_t kept = item[at + i];
+
+            item[at + i] = item[at + size - 1 - i];
+            item[at + size - 1 - i] = kept;
+        }
+    }
+}
+
 /* Brings a storage into the cache; the one before it goes first. */
 static eet_status load(eet_source *source, const eet_source_tensor *tensor, eet_error *err) {
     const uint64_t bytes = source->reader->storage_bytes(source, tensor->storage);

@@ -70,4 +70,7 @@ eet_status eet_source_add(eet_source *source, const eet_source_tensor *tensor, e
 eet_status eet_source_warn(eet_source *source, eet_error *err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Turns the bytes of each item of `size` round: a storage of the other byte order. */
+void eet_source_swap(void *data, uint64_t bytes, uint32_t size);
+
 #endif

@@ -161,17 +161,6 @@ uint64_t eet_torch_storage_bytes(const eet_source *source, int32_t storage) {
     return torch->storage[storage].bytes;
 }
 
-static void swap_items(uint8_t *data, uint64_t bytes, uint32_t size) {
-    for (uint64_t at = 0; at + size <= bytes; at += size) {
-        for (uint32_t i = 0; i < size / 2; i++) {
-            const uint8_t kept = data[at + i];
-
-            data[at + i] = data[at + size - 1 - i];
-            data[at + size - 1 - i] = kept;
-        }
-    }
-}
-
 eet_status eet_torch_storage_finish(const eet_torch *torch, const eet_torch_storage *storage,
                                     void *data, eet_error *err) {
     uint8_t *bytes = data;
@@ -185,7 +174,7 @@ eet_status eet_torch_storage_finish(const eet_torch *torch, const eet_torch_stor
         }
     }
     if (torch->swapped && storage->type->swap > 1) {
-        swap_items(data, storage->bytes, storage->type->swap);
+        eet_source_swap(data, storage->bytes, storage->type->swap);
     }
     return EET_OK;
 }
