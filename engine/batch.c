@@ -160,8 +160,7 @@ static int64_t pages_of(eet_session *s, const eet_batch *batch) {
 
     for (int32_t r = 0; r < batch->rows; ++r) {
         const int32_t id = eet_batch_sequence(batch, r);
-        const int64_t end =
-            (int64_t)s->cache.sequence[id].length + batch->start[r + 1] - batch->start[r];
+        const int64_t end = eet_batch_end(s, batch, r);
 
         pages += eet_cache_lacks(&s->cache, id, end) + eet_cache_claim(&s->cache, id);
     }

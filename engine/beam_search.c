@@ -380,8 +380,7 @@ static void begin_rows(eet_generation *g, const eet_batch *prompts, int32_t want
 
         *r = (eet_beam_row){
             .sequence = sequence,
-            .prompt =
-                s->cache.sequence[sequence].length + prompts->start[row + 1] - prompts->start[row],
+            .prompt = (int32_t)eet_batch_end(s, prompts, row),
             .most = eet_generation_room(s, prompts, row, wanted),
             .first = first,
             .open = 1,

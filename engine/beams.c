@@ -53,8 +53,7 @@ static eet_status check_pages(eet_session *s, const eet_batch *prompts,
 
     for (int32_t r = 0; r < prompts->rows; ++r) {
         const int32_t id = eet_batch_sequence(prompts, r);
-        const int64_t prompt =
-            (int64_t)s->cache.sequence[id].length + prompts->start[r + 1] - prompts->start[r];
+        const int64_t prompt = eet_batch_end(s, prompts, r);
         const int64_t most = eet_generation_room(s, prompts, r, o->max_new_tokens);
 
         lacks += pages_of_row(s, id, prompt, prompt + most - 1, o->beams);

@@ -94,8 +94,7 @@ static void begin_rows(eet_generation *g, const eet_batch *prompts, const eet_ge
     for (int32_t r = 0; r < prompts->rows; ++r) {
         const int32_t id = eet_batch_sequence(prompts, r);
         const int32_t left = eet_generation_room(s, prompts, r, o->max_new_tokens);
-        const int32_t prompt =
-            s->cache.sequence[id].length + prompts->start[r + 1] - prompts->start[r];
+        const int32_t prompt = (int32_t)eet_batch_end(s, prompts, r);
 
         g->row[r] = (eet_generated){
             .stream = o->stream != NULL ? o->stream[r] : (uint64_t)r,

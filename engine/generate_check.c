@@ -113,8 +113,8 @@ static eet_status check_pages(eet_session *s, const eet_batch *prompts, int32_t 
 
     for (int32_t r = 0; r < prompts->rows; ++r) {
         const int32_t id = eet_batch_sequence(prompts, r);
-        const int64_t end = (int64_t)s->cache.sequence[id].length + prompts->start[r + 1] -
-                            prompts->start[r] + eet_generation_room(s, prompts, r, wanted) - 1;
+        const int64_t end =
+            eet_batch_end(s, prompts, r) + eet_generation_room(s, prompts, r, wanted) - 1;
 
         lacks += eet_cache_lacks(&s->cache, id, end) + eet_cache_claim(&s->cache, id);
     }

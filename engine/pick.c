@@ -34,8 +34,7 @@ eet_status eet_pick_upload_history(eet_session *s, const eet_batch *batch, int32
     for (int32_t i = 0; i < count && status == EET_OK; ++i) {
         const int32_t row = first + i;
         const int32_t id = eet_batch_sequence(batch, row);
-        const int32_t length =
-            s->cache.sequence[id].length + batch->start[row + 1] - batch->start[row];
+        const int64_t length = eet_batch_end(s, batch, row);
 
         status =
             s->api->upload(s->backend, s->work.history + (int64_t)i * s->limits.tokens,

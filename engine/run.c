@@ -107,8 +107,7 @@ static int32_t take_pages(eet_session *s, const eet_batch *batch) {
 
     for (int32_t r = 0; r < batch->rows; ++r) {
         const int32_t id = eet_batch_sequence(batch, r);
-        const int64_t end =
-            (int64_t)s->cache.sequence[id].length + batch->start[r + 1] - batch->start[r];
+        const int64_t end = eet_batch_end(s, batch, r);
 
         moves += eet_cache_own(&s->cache, id, &s->moves[moves]) ? 1 : 0;
         eet_cache_take(&s->cache, id, end);

@@ -75,6 +75,13 @@ static inline int32_t eet_batch_sequence(const eet_batch *batch, int32_t row) {
     return batch->sequence != NULL ? batch->sequence[row] : row;
 }
 
+/* Tokens that the sequence of a row will have, with those of the row. */
+static inline int64_t eet_batch_end(const eet_session *s, const eet_batch *batch, int32_t row) {
+    const int32_t id = eet_batch_sequence(batch, row);
+
+    return (int64_t)s->cache.sequence[id].length + batch->start[row + 1] - batch->start[row];
+}
+
 /* The slot that eet_source fills from a row. */
 static inline int32_t eet_batch_source(const eet_batch *batch, int32_t row) {
     return batch->source != NULL ? batch->source[row] : row;

@@ -23,11 +23,7 @@ typedef struct encode_options {
 #define AT(field) (uint32_t) offsetof(encode_options, field)
 
 static const eet_option options[] = {
-    {.name = "ids",
-     .kind = EET_OPTION_LIST,
-     .value = "1,2,3",
-     .help = "a row of token ids; may be given several times",
-     .offset = AT(ids)},
+    EET_OPTION_IDS(AT(ids)),
     {.name = "pooling",
      .kind = EET_OPTION_CHOICE,
      .value = "HOW",
@@ -53,20 +49,8 @@ static const eet_option options[] = {
      .help = "where --format npy writes (rows or tokens, width)",
      .offset = AT(output)},
     {.name = "force", .help = "replace an existing FILE of -o", .offset = AT(force)},
-    {.name = "batch",
-     .kind = EET_OPTION_INTEGER,
-     .value = "N",
-     .help = "rows that run together (16)",
-     .low = 1,
-     .high = 65536,
-     .offset = AT(batch)},
-    {.name = "threads",
-     .kind = EET_OPTION_INTEGER,
-     .value = "N",
-     .help = "threads (one per CPU)",
-     .low = 1,
-     .high = 1024,
-     .offset = AT(threads)},
+    EET_OPTION_BATCH("rows that run together (16)", AT(batch)),
+    EET_OPTION_THREADS(AT(threads)),
     {.name = NULL},
 };
 

@@ -14,6 +14,23 @@
 #include "format/cli/json.h"
 #include "format/cli/options.h"
 
+/* Options of commands that read rows; `at` is the field's offset. */
+#define EET_OPTION_IDS(at)                                                       \
+    {                                                                            \
+        .name = "ids", .kind = EET_OPTION_LIST, .value = "1,2,3",                \
+        .help = "a row of token ids; may be given several times", .offset = (at) \
+    }
+#define EET_OPTION_BATCH(text, at)                                                           \
+    {                                                                                        \
+        .name = "batch", .kind = EET_OPTION_INTEGER, .value = "N", .help = (text), .low = 1, \
+        .high = 65536, .offset = (at)                                                        \
+    }
+#define EET_OPTION_THREADS(at)                                                  \
+    {                                                                           \
+        .name = "threads", .kind = EET_OPTION_INTEGER, .value = "N",            \
+        .help = "threads (one per CPU)", .low = 1, .high = 1024, .offset = (at) \
+    }
+
 /* What the model takes, for sentences that name a line, and how it counts positions. */
 typedef struct eet_record_rules {
     int32_t vocab_size, types, positions; /* positions 0: no bound */
