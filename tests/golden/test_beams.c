@@ -5,7 +5,7 @@
 #include "tests/golden/trial.h"
 #include "tests/support/suite.h"
 
-static const char *const models[] = {"gpt2_tiny", "gpt2_untied", "gpt2_invscale"};
+static const char *const models[] = {"gpt2_tiny", "gpt2_untied", "gpt2_invscale", "bart_lm"};
 enum { MODELS = sizeof models / sizeof *models, MOST_BEAMS = 8, MOST_ROWS = 5, MOST_NEW = 80 };
 
 /* The searches of a golden: fixtures/make_beams.py. */
@@ -14,12 +14,25 @@ typedef struct searches {
     eet_model *model;
     int rows, count;
     int32_t *start, *tokens; /* of the prompts */
-    int32_t *options;        /* (count, 6) */
-    double *penalties;       /* (count, 2) */
+    int32_t sources;         /* 0: the model has no encoder */
+    int32_t *source, *source_start, *source_tokens;
+    int32_t *options;  /* (count, 6) */
+    double *penalties; /* (count, 2) */
     int32_t *stops;
     int32_t *text_start, *text_tokens, *text_ended;
     double *text_score;
 } searches;
+
+static void read_sources(searches *s) {
+    int count = 0;
+
+    s->source = eet_golden_integers(s->golden, "source", &count, NULL);
+    ck_assert_int_eq(count, s->rows);
+    s->source_start = eet_golden_integers(s->golden, "source_start", &count, NULL);
+    s->sources = count - 1;
+    ck_assert_int_lt(s->sources, s->rows); /* two rows look at one */
+    s->source_tokens = eet_golden_integers(s->golden, "source_tokens", &count, NULL);
+}
 
 static searches begin_searches(const char *model) {
     char name[64];
@@ -38,12 +51,18 @@ static searches begin_searches(const char *model) {
     s.text_tokens = eet_golden_integers(s.golden, "text_tokens", &ignored, NULL);
     s.text_ended = eet_golden_integers(s.golden, "text_ended", &ignored, NULL);
     s.text_score = eet_golden_reals(s.golden, "text_score", &ignored, NULL);
+    if (eet_golden_has(s.golden, "source")) {
+        read_sources(&s);
+    }
     return s;
 }
 
 static void end_searches(searches *s) {
     free(s->start);
     free(s->tokens);
+    free(s->source);
+    free(s->source_start);
+    free(s->source_tokens);
     free(s->options);
     free(s->penalties);
     free(s->stops);
@@ -129,20 +148,44 @@ static void compare_row(const searches *s, eet_generation *generation, int32_t r
     ck_assert_int_eq(eet_generate_beam(generation, row, beams, &beam, &err), EET_E_ARGUMENT);
 }
 
+/* A session with room for all beams, and, where the model has an encoder, with the sources that
+ * the golden has and no slot more: they are computed once, and beams can but share them. */
+static eet_session *begin_session(const searches *s, int32_t max_batch_tokens) {
+    const eet_batch sources = {.size = sizeof sources,
+                               .rows = s->sources,
+                               .start = s->source_start,
+                               .tokens = s->source_tokens};
+    eet_session_options options = {.size = sizeof options,
+                                   .threads = 2,
+                                   .max_sequences = MOST_ROWS * MOST_BEAMS,
+                                   .max_sources = s->sources,
+                                   .max_batch_tokens = max_batch_tokens};
+    eet_session *session = NULL;
+    eet_error err = {0};
+
+    for (int32_t i = 0; i < s->sources && max_batch_tokens > 0; ++i) { /* which go in one piece */
+        const int32_t tokens = s->source_start[i + 1] - s->source_start[i];
+
+        options.max_batch_tokens =
+            tokens > options.max_batch_tokens ? tokens : options.max_batch_tokens;
+    }
+    ck_assert_int_eq(eet_session_create(s->model, &options, &session, &err), EET_OK);
+    ck_assert_msg(s->sources == 0 || eet_source(session, &sources, &err) == EET_OK, "%s", err.text);
+    return session;
+}
+
 /* Rows of all lengths at once, in passes of any size, and every sequence free again. */
 static void search_all(const searches *s, int32_t max_batch_tokens) {
-    const eet_session_options options = {.size = sizeof options,
-                                         .threads = 2,
-                                         .max_sequences = MOST_ROWS * MOST_BEAMS,
-                                         .max_batch_tokens = max_batch_tokens};
-    const eet_batch prompts = {
-        .size = sizeof prompts, .rows = s->rows, .start = s->start, .tokens = s->tokens};
-    eet_session *session = NULL;
+    const eet_batch prompts = {.size = sizeof prompts,
+                               .rows = s->rows,
+                               .start = s->start,
+                               .tokens = s->tokens,
+                               .source = s->source};
+    eet_session *session = begin_session(s, max_batch_tokens);
     eet_error err = {0};
     int32_t text = 0;
     int32_t stop = 0;
 
-    ck_assert_int_eq(eet_session_create(s->model, &options, &session, &err), EET_OK);
     for (int32_t i = 0; i < s->count; ++i) {
         const eet_generate_options how = options_of(s, i, stop);
         eet_generation *generation = NULL;
