@@ -1,5 +1,6 @@
-/* test_schedules.c - a row's bits depend on nothing but the row: not on how its prompt was cut
- * into calls, on the rows beside it, its place or its slot, the passes, nor the threads. */
+/* test_schedules.c - a row's bits depend on nothing but the row and its source: not on how its
+ * prompt was cut into calls, on the rows beside it, its place or its slots, the passes, nor the
+ * threads. */
 #include <check.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,9 +8,11 @@
 #include "tests/engine/play.h"
 #include "tests/support/suite.h"
 
-enum { ROWS = 6, SLOTS = 8, TRIES = 10 };
+enum { ROWS = 6, SLOTS = 8, TRIES = 10, SOURCES = 4 };
 
 static const int32_t lengths[ROWS] = {1, 5, 70, 130, 17, 64};
+static const int32_t source_lengths[SOURCES] = {64, 1, 33, 9};
+static const int32_t looks[ROWS] = {0, 1, 2, 3, 1, 0}; /* two sources are looked at by two rows */
 static const int32_t threads[] = {1, 2, 3};
 static const int32_t passes[] = {7, 512};
 
@@ -25,6 +28,7 @@ typedef struct texts {
     eet_model *model;
     int32_t hidden, scores; /* widths of EET_HIDDEN and head 0 */
     int32_t *ids[ROWS];
+    int32_t *source_ids[SOURCES]; /* NULL: the rows look at none */
     float *states[ROWS], *logits[ROWS];
 } texts;
 
@@ -41,6 +45,9 @@ static texts begin_texts(const eet_sample_model *sample, int32_t stack) {
         t.states[row] = play_alloc(count * (size_t)t.hidden, sizeof(float));
         t.logits[row] = play_alloc(count * (size_t)t.scores, sizeof(float));
     }
+    for (int32_t i = 0; i < SOURCES && sample->facts.stack[stack].cross; ++i) {
+        t.source_ids[i] = play_ids(&random, t.scores, source_lengths[i]);
+    }
     return t;
 }
 
@@ -49,6 +56,9 @@ static void end_texts(texts *t) {
         free(t->ids[row]);
         free(t->states[row]);
         free(t->logits[row]);
+    }
+    for (int32_t i = 0; i < SOURCES; ++i) {
+        free(t->source_ids[i]);
     }
     eet_model_close(t->model);
 }
@@ -69,18 +79,50 @@ static eet_sample_model wide(eet_sample_model sample, int32_t stack, int kind) {
     return sample;
 }
 
+/* Fills slot (i + shift) % SLOTS with each source i that is `wanted`, from number `first` on. */
+static void fill_sources(const texts *t, eet_session *session, const bool wanted[SOURCES],
+                         int32_t first, int32_t shift) {
+    int32_t ids[SOURCES * 64];
+    int32_t start[SOURCES + 1] = {0};
+    int32_t slot[SOURCES];
+    eet_batch batch = {.size = sizeof batch, .start = start, .tokens = ids, .source = slot};
+    eet_error err = {0};
+
+    for (int32_t n = 0; n < SOURCES; ++n) {
+        const int32_t i = (first + n) % SOURCES;
+
+        if (wanted[i]) {
+            memcpy(ids + start[batch.rows], t->source_ids[i],
+                   sizeof *ids * (size_t)source_lengths[i]);
+            slot[batch.rows] = (i + shift) % SLOTS;
+            batch.rows += 1;
+            start[batch.rows] = start[batch.rows - 1] + source_lengths[i];
+        }
+    }
+    if (batch.rows > 0) {
+        play_expect(eet_source(session, &batch, &err), EET_OK);
+    }
+}
+
 /* Each row alone, in one call, by one thread. */
 static void run_alone(texts *t, bool step) {
+    static const int32_t first_slot = 0;
     eet_session *session = play_session(t->model, (eet_session_options){.threads = 1});
     eet_error err = {0};
 
     for (int32_t row = 0; row < ROWS; ++row) {
         int32_t start[2];
         const int64_t count = lengths[row];
-        const eet_batch batch = play_row(start, t->ids[row], lengths[row], NULL);
+        eet_batch batch = play_row(start, t->ids[row], lengths[row], NULL);
         const eet_output outputs[] = {play_output(EET_HIDDEN, t->states[row], count * t->hidden),
                                       play_output(0, t->logits[row], count * t->scores)};
+        bool wanted[SOURCES] = {false};
 
+        if (t->source_ids[0] != NULL) {
+            wanted[looks[row]] = true;
+            fill_sources(t, session, wanted, 0, SLOTS - looks[row]); /* into slot 0 */
+            batch.source = &first_slot;
+        }
         if (step) {
             play_expect(eet_step(session, &batch, outputs, 2, &err), EET_OK);
             play_expect(eet_sequence_trim(session, 0, 0, &err), EET_OK);
@@ -94,6 +136,7 @@ static void run_alone(texts *t, bool step) {
 /* Some tokens of some rows in one call: what is packed where. */
 typedef struct call {
     int32_t rows, start[ROWS + 1], slot[ROWS];
+    int32_t shift, source[ROWS];   /* source i is in slot (i + shift) % SLOTS */
     int32_t row[ROWS], from[ROWS]; /* of the texts */
     int32_t *ids;
     float *states, *logits;
@@ -105,6 +148,7 @@ static void add_part(const texts *t, call *c, int32_t row, int32_t from, int32_t
     memcpy(c->ids + at, t->ids[row] + from, sizeof *c->ids * (size_t)count);
     c->row[c->rows] = row;
     c->from[c->rows] = from;
+    c->source[c->rows] = (looks[row] + c->shift) % SLOTS;
     c->rows += 1;
     c->start[c->rows] = at + count;
 }
@@ -115,7 +159,8 @@ static void run_call(const texts *t, call *c, eet_session *session, bool step) {
                              .rows = c->rows,
                              .start = c->start,
                              .tokens = c->ids,
-                             .sequence = step ? c->slot : NULL};
+                             .sequence = step ? c->slot : NULL,
+                             .source = t->source_ids[0] != NULL ? c->source : NULL};
     const eet_output outputs[] = {play_output(EET_HIDDEN, c->states, count * t->hidden),
                                   play_output(0, c->logits, count * t->scores)};
     eet_error err = {0};
@@ -178,6 +223,21 @@ static int32_t draw_part(int32_t schedule, int32_t left, uint64_t *random) {
     return part < left ? part : left;
 }
 
+/* Fills the sources that this call's rows begin with, and, since that changes nothing, any of the
+ * others again. */
+static void draw_sources(const texts *t, eet_session *session, const int32_t fed[ROWS],
+                         int32_t shift, uint64_t *random) {
+    bool wanted[SOURCES];
+
+    for (int32_t i = 0; i < SOURCES; ++i) {
+        wanted[i] = play_random(random, 4) == 0;
+    }
+    for (int32_t row = 0; row < ROWS; ++row) {
+        wanted[looks[row]] = wanted[looks[row]] || fed[row] == 0;
+    }
+    fill_sources(t, session, wanted, (int32_t)play_random(random, SOURCES), shift);
+}
+
 /* Feeds all rows by a schedule: 0 whole, 1 token by token, else drawn. */
 static void feed_texts(const texts *t, int32_t schedule, eet_session *session) {
     uint64_t random = (uint64_t)schedule;
@@ -186,9 +246,13 @@ static void feed_texts(const texts *t, int32_t schedule, eet_session *session) {
     call c = begin_call(t);
     bool more = true;
 
+    c.shift = (int32_t)play_random(&random, SLOTS);
     while (more) {
         const int32_t first = (int32_t)play_random(&random, ROWS);
 
+        if (t->source_ids[0] != NULL) {
+            draw_sources(t, session, fed, c.shift, &random);
+        }
         more = false;
         c.rows = 0;
         for (int32_t i = 0; i < ROWS; ++i) {
@@ -198,6 +262,9 @@ static void feed_texts(const texts *t, int32_t schedule, eet_session *session) {
             c.slot[c.rows] = (row + shift) % SLOTS;
             if (part > 0) {
                 add_part(t, &c, row, fed[row], part);
+                if (fed[row] > 0 && play_random(&random, 2) == 0) {
+                    c.source[c.rows - 1] = -1; /* it keeps to the one that it has */
+                }
                 fed[row] += part;
             }
             more = more || fed[row] < lengths[row];
@@ -241,13 +308,19 @@ END_TEST
 
 /* Some rows, whole, in any order, in passes that hold the longest. */
 static void encode_texts(const texts *t, int32_t schedule) {
+    static const int32_t none[ROWS] = {0};
     eet_session *session = play_session(
         t->model, (eet_session_options){.threads = threads[schedule % 3],
+                                        .max_sources = t->source_ids[0] != NULL ? SLOTS : 0,
                                         .max_outputs = 1 + 20 * (schedule % 2),
                                         .max_batch_tokens = schedule % 2 == 0 ? 130 : 512});
     uint64_t random = (uint64_t)schedule;
     call c = begin_call(t);
 
+    c.shift = schedule % SLOTS;
+    if (t->source_ids[0] != NULL) {
+        draw_sources(t, session, none, c.shift, &random);
+    }
     for (int32_t times = 0; times < 4; ++times) {
         const int32_t first = (int32_t)play_random(&random, ROWS);
 
@@ -290,6 +363,41 @@ START_TEST(a_decoder_encodes_with_the_bits_of_its_steps)
 
     run_alone(&t, true);
     for (int32_t schedule = 0; schedule < 3; ++schedule) {
+        encode_texts(&t, schedule);
+    }
+    end_texts(&t);
+}
+END_TEST
+
+/* An encoder of another width than the decoder. */
+static eet_sample_model pair(int kind) {
+    eet_sample_model sample =
+        wide(wide(eet_sample_encoder_decoder(), EET_DEC, kind), EET_ENC, kind);
+
+    sample.shared = false;
+    sample.facts.stack[EET_ENC].hidden = 36;
+    sample.facts.stack[EET_ENC].emb_dim = 36;
+    sample.facts.stack[EET_DEC].cross_dim = 36;
+    return sample;
+}
+
+START_TEST(rows_with_sources_give_the_same_bits_in_every_schedule)
+{
+    const eet_sample_model sample = pair(_i);
+    texts t = begin_texts(&sample, EET_DEC);
+
+    run_alone(&t, true);
+    for (int32_t schedule = 0; schedule < TRIES; ++schedule) {
+        eet_session *session = play_session(
+            t.model, (eet_session_options){.threads = threads[schedule % 3],
+                                           .max_sequences = SLOTS,
+                                           .max_outputs = 1 + 20 * (schedule % 2),
+                                           .max_batch_tokens = schedule % 2 == 0 ? 64 : 512});
+
+        feed_texts(&t, schedule, session);
+        eet_session_destroy(session);
+    }
+    for (int32_t schedule = 0; schedule < 3; ++schedule) { /* a target at once */
         encode_texts(&t, schedule);
     }
     end_texts(&t);
@@ -346,6 +454,7 @@ int main(void) {
         {.test = steps_give_the_same_bits_in_every_schedule, .rows = KINDS},
         {.test = encodings_give_the_same_bits_in_every_batch, .rows = KINDS},
         {.test = a_decoder_encodes_with_the_bits_of_its_steps, .rows = KINDS},
+        {.test = rows_with_sources_give_the_same_bits_in_every_schedule, .rows = KINDS},
         {.test = means_and_first_tokens_give_the_same_bits_in_every_batch, .rows = KINDS},
     };
 

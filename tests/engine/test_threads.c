@@ -20,11 +20,13 @@ typedef struct worker {
     eet_model *model;
     const int32_t *ids;
     int32_t number;
+    bool looks; /* the model has an encoder */
     float scores[TURNS][TOKENS * VOCAB];
 } worker;
 
-/* Its own session, its own texts, the one model. */
+/* Its own session, its own texts and sources, the one model. */
 static void *work(void *argument) {
+    static const int32_t slot = 0;
     worker *w = argument;
     eet_session *session = play_session(
         w->model, (eet_session_options){.threads = 1 + w->number % 2, .max_batch_tokens = 7});
@@ -33,10 +35,16 @@ static void *work(void *argument) {
     for (int32_t turn = 0; turn < TURNS; ++turn) {
         int32_t start[2];
         const int32_t count = 1 + (turn * 5 + w->number) % TOKENS;
-        const eet_batch batch = play_row(start, w->ids + turn * 2, count, NULL);
+        int32_t source_start[2];
+        eet_batch batch = play_row(start, w->ids + turn * 2, count, NULL);
+        const eet_batch source = play_row(source_start, w->ids + turn, 1 + turn % 7, NULL);
         const eet_output output = play_output(0, w->scores[turn], (int64_t)count * VOCAB);
         eet_model_info info = {.size = sizeof info};
 
+        if (w->looks) {
+            play_expect(eet_source(session, &source, &err), EET_OK);
+            batch.source = &slot;
+        }
         play_expect(eet_step(session, &batch, &output, 1, &err), EET_OK);
         play_expect(eet_sequence_trim(session, 0, 0, &err), EET_OK);
         play_expect(eet_model_describe(w->model, &info, &err), EET_OK);
@@ -47,7 +55,8 @@ static void *work(void *argument) {
 
 START_TEST(sessions_of_many_threads_give_what_one_gives)
 {
-    const eet_sample_model sample = eet_sample_decoder();
+    const bool looks = _i == 1;
+    const eet_sample_model sample = looks ? eet_sample_encoder_decoder() : eet_sample_decoder();
     eet_model *model = play_model(&sample);
     worker *all = play_alloc(WORKERS, sizeof *all);
     worker *alone = play_alloc(1, sizeof *alone);
@@ -55,12 +64,12 @@ START_TEST(sessions_of_many_threads_give_what_one_gives)
     int32_t *ids = play_ids(&random, VOCAB, TURNS * 2 + TOKENS);
 
     for (int32_t i = 0; i < WORKERS; ++i) {
-        all[i] = (worker){.model = model, .ids = ids, .number = i};
+        all[i] = (worker){.model = model, .ids = ids, .number = i, .looks = looks};
         ck_assert_int_eq(pthread_create(&all[i].thread, NULL, work, &all[i]), 0);
     }
     for (int32_t i = 0; i < WORKERS; ++i) {
         ck_assert_int_eq(pthread_join(all[i].thread, NULL), 0);
-        *alone = (worker){.model = model, .ids = ids, .number = i};
+        *alone = (worker){.model = model, .ids = ids, .number = i, .looks = looks};
         (void)work(alone);
         ck_assert_mem_eq(alone->scores, all[i].scores, sizeof alone->scores);
     }
@@ -269,7 +278,7 @@ END_TEST
 
 int main(void) {
     const eet_claim claims[] = {
-        {.test = sessions_of_many_threads_give_what_one_gives},
+        {.test = sessions_of_many_threads_give_what_one_gives, .rows = 2},
         {.test = a_session_keeps_its_model_alive},
         {.test = a_generation_ends_when_another_thread_cancels},
         {.test = a_step_ends_when_another_thread_cancels},
