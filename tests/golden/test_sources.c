@@ -18,17 +18,18 @@ static const struct {
 };
 enum { GOLDEN_COUNT = sizeof goldens / sizeof *goldens, GENERATING = 6, GREEDY_TOKENS = 8 };
 
-/* Each value within 1e-4 of the row's largest, all of them within 1e-5 and 1.5 times the error
- * of the library's own float32. */
-static void compare(const eet_trial *trial, const char *dataset, const float *ours, int32_t width) {
-    char key[64];
-    int rows = 0;
-    int columns = 0;
-    double off = 0;
-    double whole = 0;
-    double *truth = eet_golden_reals(trial->golden, dataset, &rows, &columns);
+/* How near to float64 a dtype has to come: relative L2, and in f32 each value too. */
+typedef struct precision {
+    const char *dtype;
+    double relative;
+} precision;
 
-    ck_assert_int_eq(columns, width);
+static const precision f32 = {"f32", 1e-5};
+static const precision halves[] = {{"f16", 4e-3}, {"bf16", 2e-2}};
+
+/* Each value within 1e-4 of the row's largest. */
+static void compare_values(const char *what, const float *ours, const double *truth, int rows,
+                           int width) {
     for (int row = 0; row < rows; ++row) {
         double most = 1;
 
@@ -36,21 +37,42 @@ static void compare(const eet_trial *trial, const char *dataset, const float *ou
             most = fmax(most, fabs(truth[row * width + i]));
         }
         for (int i = 0; i < width; ++i) {
-            const double d = (double)ours[row * width + i] - truth[row * width + i];
+            const double off = fabs((double)ours[row * width + i] - truth[row * width + i]);
 
-            ck_assert_msg(fabs(d) <= 1e-4 * most, "%s %s: row %d, value %d: %g, should be %g",
-                          trial->checkpoint, dataset, row, i, (double)ours[row * width + i],
-                          truth[row * width + i]);
-            off += d * d;
-            whole += truth[row * width + i] * truth[row * width + i];
+            ck_assert_msg(off <= 1e-4 * most, "%s: row %d, value %d: %g, should be %g", what, row,
+                          i, (double)ours[row * width + i], truth[row * width + i]);
         }
     }
-    (void)snprintf(key, sizeof key, "%s_f32", dataset);
-    const double theirs = eet_golden_real(trial->golden, key);
+}
 
-    ck_assert_msg(sqrt(off / whole) <= fmin(1e-5, 1.5 * theirs),
-                  "%s %s: relative error %g, and of the library %g", trial->checkpoint, dataset,
-                  sqrt(off / whole), theirs);
+/* In f32 each value, and all of them within 1.5 times the error of the library's own float32; all
+ * of them within what the dtype may be off. */
+static void compare(const eet_trial *trial, const char *dataset, const float *ours, int32_t width,
+                    const precision *wanted) {
+    char what[128];
+    char key[64];
+    int rows = 0;
+    int columns = 0;
+    double off = 0;
+    double whole = 0;
+    double most = wanted->relative;
+    double *truth = eet_golden_reals(trial->golden, dataset, &rows, &columns);
+
+    ck_assert_int_eq(columns, width);
+    (void)snprintf(what, sizeof what, "%s %s %s", trial->checkpoint, dataset, wanted->dtype);
+    if (wanted == &f32) {
+        (void)snprintf(key, sizeof key, "%s_f32", dataset);
+        most = fmin(most, 1.5 * eet_golden_real(trial->golden, key));
+        compare_values(what, ours, truth, rows, width);
+    }
+    for (int i = 0; i < rows * width; ++i) {
+        const double d = (double)ours[i] - truth[i];
+
+        off += d * d;
+        whole += truth[i] * truth[i];
+    }
+    ck_assert_msg(sqrt(off / whole) <= most, "%s: relative error %g, at most %g", what,
+                  sqrt(off / whole), most);
     free(truth);
 }
 
@@ -61,10 +83,10 @@ static int32_t encoder_width(const eet_trial *trial) {
     return (int32_t)fact.integer;
 }
 
-START_TEST(encodings_and_scores_are_those_of_the_library)
-{
-    eet_trial trial = eet_trial_begin(goldens[_i].name, "f32");
-    const char *outputs[] = {"hidden", goldens[_i].heads[0], goldens[_i].heads[1]};
+/* The encoder's states, the decoder's, and every head. */
+static void compare_golden(int row, const precision *wanted) {
+    eet_trial trial = eet_trial_begin(goldens[row].name, wanted->dtype);
+    const char *outputs[] = {"hidden", goldens[row].heads[0], goldens[row].heads[1]};
     const eet_batch sources = eet_trial_sources(&trial);
     const int32_t width = encoder_width(&trial);
     const size_t bytes = sizeof(float) * (size_t)sources.start[sources.rows] * (size_t)width;
@@ -75,17 +97,24 @@ START_TEST(encodings_and_scores_are_those_of_the_library)
 
     ck_assert_ptr_nonnull(states);
     ck_assert_msg(eet_encode(trial.session, &sources, &output, 1, &err) == EET_OK, "%s", err.text);
-    compare(&trial, "encoder", states, width);
+    compare(&trial, "encoder", states, width, wanted);
     free(states);
     for (int i = 0; i < 3 && outputs[i] != NULL; ++i) {
         int32_t columns = 0;
         float *ours = eet_trial_encode(&trial, outputs[i], &columns);
 
-        compare(&trial, outputs[i], ours, columns);
+        compare(&trial, outputs[i], ours, columns, wanted);
         free(ours);
     }
     eet_trial_end(&trial);
 }
+
+START_TEST(encodings_and_scores_are_those_of_the_library)
+{ compare_golden(_i, &f32); }
+END_TEST
+
+START_TEST(in_f16_and_bf16_they_are_near_those_of_the_library)
+{ compare_golden(_i / 2, &halves[_i % 2]); }
 END_TEST
 
 /* Every row of the target token by token, all rows that go on together; the source is named
@@ -179,8 +208,8 @@ START_TEST(gpt2_looks_at_given_states_where_there_are_some)
     }
     batch.source = looks;
     ck_assert_msg(eet_step(trial.session, &batch, outputs, 2, &err) == EET_OK, "%s", err.text);
-    compare(&trial, "hidden", hidden, width);
-    compare(&trial, "lm", scores, 50);
+    compare(&trial, "hidden", hidden, width, &f32);
+    compare(&trial, "lm", scores, 50, &f32);
     free(start);
     free(states);
     free(hidden);
@@ -252,6 +281,7 @@ END_TEST
 int main(void) {
     const eet_claim claims[] = {
         {.test = encodings_and_scores_are_those_of_the_library, .rows = GOLDEN_COUNT},
+        {.test = in_f16_and_bf16_they_are_near_those_of_the_library, .rows = 2 * GOLDEN_COUNT},
         {.test = a_target_token_by_token_has_the_bits_of_the_whole, .rows = GOLDEN_COUNT},
         {.test = gpt2_looks_at_given_states_where_there_are_some},
         {.test = greedy_tokens_are_those_of_the_library, .rows = GENERATING},
