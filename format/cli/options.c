@@ -248,6 +248,10 @@ static bool print_standard(parse *p, const eet_option *o) {
 
 /* The value of `o`: what was attached to it, or the next argument. */
 static eet_status take_value(parse *p, const eet_option *o, const char *attached) {
+    if (o->optional_value && attached != NULL && attached[0] == '\0') {
+        return eet_fail(p->err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "--%s= has no value; --%s alone needs none", o->name, o->name);
+    }
     if (attached != NULL) {
         return set_value(p, o, attached);
     }

@@ -228,6 +228,7 @@ static const struct {
     {"--dtype f3 x", "keep|f32|f16"},
     {"--dtype= x", "keep|f32|f16"},
     {"--digest=weights x", "content|file"},
+    {"--digest= x", "--digest alone"},
     {"", "missing"},
     {"--force", "missing"},
     {"a b c d", "too many, 'd'"},
