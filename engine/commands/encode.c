@@ -1,29 +1,21 @@
 /* encode.c - eet-encode: hidden states, sentence vectors and the values of heads for
  * rows of token ids. */
 #include <limits.h>
-#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/commands/npy.h"
-#include "engine/commands/records.h"
+#include "engine/commands/encode.h"
 #include "format/cli/signals.h"
 
-enum { DEFAULT_BATCH = 16, DEFAULT_AT_ONCE = 2048, MAX_OUTPUTS = 16 };
+enum { DEFAULT_BATCH = 16, DEFAULT_AT_ONCE = 2048 };
 
-typedef struct encode_options {
-    eet_option_list ids, heads;
-    const char *pooling, *format, *output;
-    int64_t batch, threads;
-    bool normalize, force;
-} encode_options;
-
-#define AT(field) (uint32_t) offsetof(encode_options, field)
+#define AT(field) (uint32_t) offsetof(eet_encode_options, field)
 
 static const eet_option options[] = {
     EET_OPTION_IDS(AT(ids)),
+    EET_OPTION_SOURCE_IDS(AT(source_ids)),
     {.name = "pooling",
      .kind = EET_OPTION_CHOICE,
      .value = "HOW",
@@ -71,32 +63,10 @@ static const eet_command command = {
     .suffix = ".eet",
 };
 
-/* One output of a call. */
-typedef struct wanted {
-    const char *name; /* of a head, or NULL */
-    int32_t head, take, width;
-    int64_t rows; /* of the call at hand */
-    float *values;
-} wanted;
-
-typedef struct encoding {
-    const encode_options *options;
-    eet_model *model;
-    eet_session *session;
-    int32_t at_once; /* tokens that the session computes at once */
-    eet_packed packed;
-    eet_npy *npy; /* NULL: JSON Lines */
-    wanted output[MAX_OUTPUTS];
-    int32_t outputs;
-    int32_t *at;     /* of one call, for heads that take what is given */
-    const char *key; /* of a result in JSON */
-    eet_error *err;
-} encoding;
-
 /* ---- what is wanted ------------------------------------------------------ */
 
 /* The head of this name, or -1. */
-static int32_t number_of(const encoding *e, const char *name, eet_head_info *head) {
+static int32_t number_of(const eet_encoding *e, const char *name, eet_head_info *head) {
     *head = (eet_head_info){.size = sizeof *head};
     for (int32_t i = 0; eet_model_head(e->model, i, head, NULL) == EET_OK; ++i) {
         if (strcmp(head->name, name) == 0) {
@@ -106,7 +76,7 @@ static int32_t number_of(const encoding *e, const char *name, eet_head_info *hea
     return -1;
 }
 
-static eet_status add_head(encoding *e, const char *name) {
+static eet_status add_head(eet_encoding *e, const char *name) {
     eet_head_info head;
     const int32_t number = number_of(e, name, &head);
     eet_shown shown;
@@ -122,28 +92,18 @@ static eet_status add_head(encoding *e, const char *name) {
                             head.name);
         }
     }
-    e->output[e->outputs++] =
-        (wanted){.name = head.name, .head = number, .take = head.take, .width = head.width};
+    e->output[e->outputs++] = (eet_encoding_output){
+        .name = head.name, .head = number, .take = head.take, .width = head.width};
     return EET_OK;
 }
 
 /* The hidden states, pooled in a way that needs no head. */
-static eet_status add_hidden(encoding *e, int32_t take) {
-    eet_model_info info = {.size = sizeof info};
-    eet_fact hidden = {.size = sizeof hidden}; /* of the stack that an encoding runs */
-    eet_status status = eet_model_describe(e->model, &info, e->err);
-
-    if (status == EET_OK) {
-        status = eet_model_fact(e->model, info.has_encoder ? "enc.hidden" : "dec.hidden", &hidden,
-                                e->err);
-    }
-    e->output[e->outputs++] =
-        (wanted){.head = EET_HIDDEN, .take = take, .width = (int32_t)hidden.integer};
-    return status;
+static void add_hidden(eet_encoding *e, int32_t take) {
+    e->output[e->outputs++] = (eet_encoding_output){.head = EET_HIDDEN, .take = take};
 }
 
 /* Of --pooling, and of neither: what the model says of itself, else a mean. */
-static eet_status choose_pooling(encoding *e, const char *pooling) {
+static eet_status choose_pooling(eet_encoding *e, const char *pooling) {
     static const struct {
         const char *name;
         int32_t take;
@@ -155,9 +115,12 @@ static eet_status choose_pooling(encoding *e, const char *pooling) {
     int i = 0;
 
     e->key = pooling != NULL && strcmp(pooling, "none") == 0 ? "hidden" : "embedding";
+    if (pooling == NULL && number_of(e, "sentence", &head) >= 0) {
+        return add_head(e, "sentence");
+    }
     if (pooling == NULL) {
-        return number_of(e, "sentence", &head) >= 0 ? add_head(e, "sentence")
-                                                    : add_hidden(e, EET_TAKE_MEAN);
+        add_hidden(e, EET_TAKE_MEAN);
+        return EET_OK;
     }
     if (strcmp(pooling, "pooler") == 0) {
         return add_head(e, "pooler");
@@ -165,23 +128,25 @@ static eet_status choose_pooling(encoding *e, const char *pooling) {
     while (strcmp(takes[i].name, pooling) != 0) { /* the option's choices are these */
         ++i;
     }
-    return add_hidden(e, takes[i].take);
+    add_hidden(e, takes[i].take);
+    return EET_OK;
 }
 
-static eet_status choose_outputs(encoding *e) {
+static eet_status choose_outputs(eet_encoding *e) {
     const eet_option_list *heads = &e->options->heads;
     eet_status status = EET_OK;
 
     e->key = "values";
     for (int32_t i = 0; status == EET_OK && i < heads->count; ++i) {
-        status = i == MAX_OUTPUTS ? eet_fail(e->err, EET_E_LIMIT, EET_NOWHERE,
-                                             "--head is given more than %d times", MAX_OUTPUTS)
-                                  : add_head(e, heads->items[i]);
+        status = i == EET_ENCODING_OUTPUTS
+                     ? eet_fail(e->err, EET_E_LIMIT, EET_NOWHERE,
+                                "--head is given more than %d times", EET_ENCODING_OUTPUTS)
+                     : add_head(e, heads->items[i]);
     }
     return heads->count == 0 ? choose_pooling(e, e->options->pooling) : status;
 }
 
-static bool takes_given(const encoding *e) {
+static bool takes_given(const eet_encoding *e) {
     for (int32_t i = 0; i < e->outputs; ++i) {
         if (e->output[i].take == EET_TAKE_GIVEN) {
             return true;
@@ -190,7 +155,7 @@ static bool takes_given(const encoding *e) {
     return false;
 }
 
-static eet_status check_options(const encode_options *o, eet_error *err) {
+static eet_status check_options(const eet_encode_options *o, eet_error *err) {
     const bool npy = o->format != NULL && strcmp(o->format, "npy") == 0;
 
     if (o->heads.count > 0 && o->pooling != NULL) {
@@ -207,126 +172,51 @@ static eet_status check_options(const encode_options *o, eet_error *err) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
                         "npy is written to a file, not to standard output");
     }
-    return EET_OK;
-}
-
-/* ---- results ------------------------------------------------------------ */
-
-static void normalize(float *values, int64_t rows, int32_t width) {
-    for (int64_t r = 0; r < rows; ++r) {
-        float *row = values + r * width;
-        double sum = 0.0;
-
-        for (int32_t i = 0; i < width; ++i) {
-            sum += (double)row[i] * (double)row[i];
-        }
-        const double length = fmax(sqrt(sum), 1e-12);
-
-        for (int32_t i = 0; i < width; ++i) {
-            row[i] = (float)((double)row[i] / length);
-        }
-    }
-}
-
-static eet_json *vector_of(const float *values, int32_t width) {
-    eet_json *vector = eet_json_array();
-
-    for (int32_t i = 0; i < width; ++i) {
-        eet_json_append_real(vector, (double)values[i]);
-    }
-    return vector;
-}
-
-/* What an output has for a row: a vector, or a list of them, one a token. `at` is where
- * the row's given tokens begin. */
-static eet_json *values_of(const encoding *e, const wanted *output, int32_t row, int64_t at) {
-    const eet_record *record = &e->packed.record[row];
-    const int32_t take = output->take;
-    const bool is_list = take == EET_TAKE_EVERY || (take == EET_TAKE_GIVEN && record->at_listed);
-    int64_t first = row;
-    int64_t end = row + 1;
-
-    if (take == EET_TAKE_EVERY) {
-        first = e->packed.start[row];
-        end = e->packed.start[row + 1];
-    } else if (take == EET_TAKE_GIVEN) {
-        first = at;
-        end = at + record->at_count;
-    }
-    if (!is_list) {
-        return vector_of(output->values + first * output->width, output->width);
-    }
-    eet_json *list = eet_json_array();
-
-    for (int64_t i = first; i < end; ++i) {
-        eet_json_append(list, vector_of(output->values + i * output->width, output->width));
-    }
-    return list;
-}
-
-static eet_status print_row(const encoding *e, int32_t row, int64_t at) {
-    eet_json *line = eet_json_object();
-
-    eet_json_set_integer(line, "schema_version", 1);
-    eet_record_answer(&e->packed.record[row], line);
-    if (e->outputs == 1) {
-        eet_json_set(line, e->key, values_of(e, &e->output[0], row, at));
-    } else {
-        eet_json *all = eet_json_object();
-
-        for (int32_t i = 0; i < e->outputs; ++i) {
-            eet_json_set(all, e->output[i].name, values_of(e, &e->output[i], row, at));
-        }
-        eet_json_set(line, e->key, all);
-    }
-    return eet_json_write(line, stdout, true, e->err);
-}
-
-static eet_status put_results(encoding *e) {
-    eet_status status = EET_OK;
-    int64_t at = 0;
-
-    for (int32_t i = 0; e->options->normalize && i < e->outputs; ++i) {
-        normalize(e->output[i].values, e->output[i].rows, e->output[i].width);
-    }
-    if (e->npy != NULL) {
-        return eet_npy_append(e->npy, e->output[0].values, e->output[0].rows, e->err);
-    }
-    for (int32_t r = 0; r < e->packed.rows && status == EET_OK; ++r) {
-        status = print_row(e, r, at);
-        at += e->packed.record[r].at_count;
-    }
-    return status;
+    return eet_records_check_options(&o->ids, &o->source_ids, err);
 }
 
 /* ---- calls --------------------------------------------------------------- */
 
+static int32_t larger(int32_t a, int32_t b) {
+    return a > b ? a : b;
+}
+
 /* A session that computes the longest row of the call at once: a model without a bound on
- * its positions takes rows of any length. */
-static eet_status make_session(encoding *e) {
+ * its positions takes rows of any length. A source, too, goes through in one piece. */
+static eet_status make_session(eet_encoding *e) {
+    const int32_t sources = e->packed.sources.rows;
+    int32_t source_tokens = 0;
     int32_t longest = DEFAULT_AT_ONCE;
 
     for (int32_t r = 0; r < e->packed.rows; ++r) {
-        longest = e->packed.record[r].count > longest ? e->packed.record[r].count : longest;
+        source_tokens = larger(source_tokens, e->packed.record[r].source_count);
+        longest = larger(longest, e->packed.record[r].count);
     }
-    if (e->session != NULL && longest <= e->at_once) {
+    longest = larger(longest, source_tokens);
+    if (e->session != NULL && longest <= e->at_once && sources <= e->sources &&
+        source_tokens <= e->source_tokens) {
         return EET_OK;
     }
-    const eet_session_options wanted_session = {
-        .size = sizeof wanted_session,
+    e->at_once = larger(longest, e->at_once);
+    e->sources = larger(sources, e->sources);
+    e->source_tokens = larger(source_tokens, e->source_tokens);
+    const eet_session_options wanted = {
+        .size = sizeof wanted,
         .threads = (int32_t)e->options->threads,
-        .max_batch_tokens = longest,
-        .cache_tokens = 1, /* an encoding keeps no cache */
+        .max_tokens = 1,
+        .max_batch_tokens = e->at_once,
+        .cache_tokens = e->sources > 0 ? 0 : 1, /* an encoding keeps its sources alone */
+        .max_sources = e->sources,
+        .source_tokens = e->source_tokens,
     };
 
     eet_session_destroy(e->session);
     e->session = NULL;
-    e->at_once = longest;
-    return eet_session_create(e->model, &wanted_session, &e->session, e->err);
+    return eet_session_create(e->model, &wanted, &e->session, e->err);
 }
 
 /* Where the given tokens of all rows are among the packed ones; how many. */
-static eet_status gather_given(encoding *e, int32_t *count) {
+static eet_status gather_given(eet_encoding *e, int32_t *count) {
     int64_t all = 0;
 
     for (int32_t r = 0; r < e->packed.rows; ++r) {
@@ -347,7 +237,8 @@ static eet_status gather_given(encoding *e, int32_t *count) {
     return EET_OK;
 }
 
-static eet_status set_output(encoding *e, wanted *w, int32_t given, eet_output *out) {
+static eet_status set_output(eet_encoding *e, eet_encoding_output *w, int32_t given,
+                             eet_output *out) {
     w->rows = w->take == EET_TAKE_EVERY   ? eet_packed_tokens(&e->packed)
               : w->take == EET_TAKE_GIVEN ? given
                                           : e->packed.rows;
@@ -368,8 +259,8 @@ static eet_status set_output(encoding *e, wanted *w, int32_t given, eet_output *
                : eet_fail(e->err, EET_E_MEMORY, EET_NOWHERE, "no memory for the results");
 }
 
-static eet_status encode_batch(encoding *e) {
-    eet_output outputs[MAX_OUTPUTS];
+static eet_status encode_batch(eet_encoding *e) {
+    eet_output outputs[EET_ENCODING_OUTPUTS];
     int32_t given = 0;
     eet_status status = gather_given(e, &given);
 
@@ -379,11 +270,14 @@ static eet_status encode_batch(encoding *e) {
     if (status == EET_OK) {
         status = make_session(e);
     }
+    if (status == EET_OK && e->packed.sources.rows > 0) {
+        status = eet_source(e->session, &e->packed.sources, e->err);
+    }
     if (status == EET_OK) {
         status = eet_encode(e->session, &e->packed.batch, outputs, e->outputs, e->err);
     }
     if (status == EET_OK) {
-        status = put_results(e);
+        status = eet_encoding_print(e);
     }
     for (int32_t i = 0; i < e->outputs; ++i) {
         free(e->output[i].values);
@@ -394,13 +288,39 @@ static eet_status encode_batch(encoding *e) {
     return status;
 }
 
-static eet_status encode_rows(encoding *e, const eet_record_rules *rules) {
-    eet_records records = {.ids = &e->options->ids, .stream = stdin, .rules = rules};
+/* What is known with the first row: whether the decoder runs. */
+static eet_status begin(eet_encoding *e, bool sourced) {
+    const eet_encode_options *o = e->options;
+    eet_model_info info = {.size = sizeof info};
+    eet_fact hidden = {.size = sizeof hidden};
+    eet_status status = eet_model_describe(e->model, &info, e->err);
+
+    if (status == EET_OK) {
+        status = eet_model_fact(
+            e->model, info.has_encoder && !sourced ? "enc.hidden" : "dec.hidden", &hidden, e->err);
+    }
+    for (int32_t i = 0; i < e->outputs; ++i) {
+        if (e->output[i].head == EET_HIDDEN) {
+            e->output[i].width = (int32_t)hidden.integer;
+        }
+    }
+    if (status == EET_OK && o->output != NULL) {
+        status = eet_npy_create(o->output, o->force, e->output[0].width, &e->npy, e->err);
+    }
+    return status;
+}
+
+static eet_status encode_rows(eet_encoding *e, eet_records *records) {
     eet_record held = {0};
+    bool begun = false;
     eet_status status = EET_OK;
 
     do {
-        status = eet_packed_read(&e->packed, &records, &held, e->err);
+        status = eet_packed_read(&e->packed, records, &held, e->err);
+        if (status == EET_OK && !begun) {
+            status = begin(e, records->rules->source);
+            begun = true;
+        }
         if (status == EET_OK && e->packed.rows > 0) {
             status = encode_batch(e);
         }
@@ -409,46 +329,51 @@ static eet_status encode_rows(encoding *e, const eet_record_rules *rules) {
         }
     } while (status == EET_OK && e->packed.rows > 0);
     eet_record_free(&held);
-    eet_records_end(&records);
+    eet_records_end(records);
     return status;
 }
 
 /* ---- the command -------------------------------------------------------- */
 
-static eet_status prepare(encoding *e, eet_record_rules *rules) {
-    const encode_options *o = e->options;
+static eet_status prepare(eet_encoding *e, eet_record_rules *rules, eet_record_rules *sourced) {
+    const eet_encode_options *o = e->options;
     eet_status status = choose_outputs(e);
 
     if (status == EET_OK) {
-        status = eet_record_rules_of(e->model, true, rules, e->err);
+        status = eet_record_rules_of(e->model, true, false, rules, e->err);
+    }
+    if (status == EET_OK) {
+        status = eet_record_rules_of(e->model, true, true, sourced, e->err);
     }
     if (status == EET_OK) {
         rules->at = takes_given(e);
-        status = make_session(e);
-    }
-    if (status == EET_OK) {
+        sourced->at = rules->at;
         status =
             eet_packed_make(&e->packed, o->batch > 0 ? (int32_t)o->batch : DEFAULT_BATCH, e->err);
-    }
-    if (status == EET_OK && o->output != NULL) {
-        status = eet_npy_create(o->output, o->force, e->output[0].width, &e->npy, e->err);
     }
     return status;
 }
 
-static eet_status encode(const encode_options *o, const char *path, eet_error *err) {
-    encoding e = {.options = o, .err = err};
+static eet_status encode(const eet_encode_options *o, const char *path, eet_error *err) {
+    eet_encoding e = {.options = o, .err = err};
     eet_record_rules rules;
+    eet_record_rules sourced;
     eet_status status = check_options(o, err);
 
     if (status == EET_OK) {
         status = eet_model_open(path, NULL, &e.model, err);
     }
     if (status == EET_OK) {
-        status = prepare(&e, &rules);
+        status = prepare(&e, &rules, &sourced);
     }
     if (status == EET_OK) {
-        status = encode_rows(&e, &rules);
+        eet_records records = {.ids = &o->ids,
+                               .source_ids = &o->source_ids,
+                               .stream = stdin,
+                               .rules = &rules,
+                               .sourced = sourced.source ? &sourced : NULL};
+
+        status = encode_rows(&e, &records);
     }
     if (status == EET_OK && e.npy != NULL) {
         status = eet_npy_commit(e.npy, err);
@@ -461,7 +386,7 @@ static eet_status encode(const encode_options *o, const char *path, eet_error *e
 }
 
 static int body(void *fields, const eet_operands *operands) {
-    const encode_options *o = fields;
+    const eet_encode_options *o = fields;
     eet_error err = {.status = EET_OK};
 
     return encode(o, operands->items[0], &err) == EET_OK
@@ -470,7 +395,7 @@ static int body(void *fields, const eet_operands *operands) {
 }
 
 int main(int argc, char **argv) {
-    encode_options o = {.normalize = false};
+    eet_encode_options o = {.normalize = false};
 
     eet_signals_catch();
     return eet_command_main(&command, argc, argv, &o, body);

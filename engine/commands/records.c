@@ -12,42 +12,12 @@ static eet_status no_memory(eet_error *err) {
     return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for the ids of a row");
 }
 
-/* ---- rules -------------------------------------------------------------- */
-
-static int64_t fact_of(const eet_model *model, const char *stack, const char *name,
-                       int64_t absent) {
-    char key[64];
-    eet_fact fact = {.size = sizeof fact};
-
-    (void)snprintf(key, sizeof key, "%s.%s", stack, name);
-    return eet_model_fact(model, key, &fact, NULL) == EET_OK ? fact.integer : absent;
-}
-
-eet_status eet_record_rules_of(const eet_model *model, bool encoding, eet_record_rules *out,
-                               eet_error *err) {
-    eet_model_info info = {.size = sizeof info};
-    const eet_status status = eet_model_describe(model, &info, err);
-
-    if (status != EET_OK) {
-        return status;
-    }
-    const char *stack = info.has_encoder && (encoding || !info.has_decoder) ? "enc" : "dec";
-    const bool source = !encoding && info.has_encoder && info.has_cross;
-    const bool counted = fact_of(model, "enc", "pos.skip_pad", 0) == 0;
-
-    *out = (eet_record_rules){
-        .vocab_size = (int32_t)fact_of(model, stack, "vocab.size", info.vocab_size),
-        .types = (int32_t)fact_of(model, stack, "types", 0),
-        .positions = (int32_t)fact_of(model, stack, "pos.rows", 0),
-        .skip_pad = fact_of(model, stack, "pos.skip_pad", 0) != 0,
-        .pad = (int32_t)fact_of(model, stack, "tok.pad", -1),
-        .place = encoding,
-        .source = source,
-        .source_vocab = (int32_t)fact_of(model, "enc", "vocab.size", 0),
-        .source_positions = counted ? (int32_t)fact_of(model, "enc", "pos.rows", 0) : 0,
-        .start = source ? (int32_t)fact_of(model, "dec", "start", -1) : -1,
-    };
-    return EET_OK;
+eet_status eet_records_check_options(const eet_option_list *ids, const eet_option_list *source_ids,
+                                     eet_error *err) {
+    return ids->count > 0 && source_ids->count > 0 && ids->count != source_ids->count
+               ? eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                          "--source-ids is given as often as --ids, or without --ids")
+               : EET_OK;
 }
 
 /* ---- one list of ids ---------------------------------------------------- */
@@ -103,13 +73,22 @@ static eet_status begin_row(const eet_record_rules *rules, eet_record *out, eet_
     return EET_OK;
 }
 
+/* The first row says whether rows have sources. */
+static void choose_rules(eet_records *records, bool has_source) {
+    if (has_source && records->sourced != NULL) {
+        records->rules = records->sourced;
+    }
+    records->sourced = NULL;
+}
+
 /* Row number records->number of the command line. */
-static eet_status read_options(const eet_records *records, eet_record *out, eet_error *err) {
+static eet_status read_options(eet_records *records, eet_record *out, eet_error *err) {
     const int64_t at = records->number - 1;
     const eet_option_list *ids = records->ids;
     const eet_option_list *sources = records->source_ids;
     eet_status status = EET_OK;
 
+    choose_rules(records, sources != NULL && sources->count > 0);
     if (sources != NULL && sources->count > 0) {
         status = read_option(sources->items[at], "--source-ids", &out->source_ids,
                              &out->source_count, err);
@@ -266,8 +245,7 @@ static bool can_answer(const eet_json *id) {
     return kind == EET_JSON_NULL || kind == EET_JSON_STRING || kind == EET_JSON_INTEGER;
 }
 
-static eet_status read_line(const eet_records *records, size_t bytes, eet_record *out,
-                            eet_error *err) {
+static eet_status read_line(eet_records *records, size_t bytes, eet_record *out, eet_error *err) {
     eet_error inner = {.status = EET_OK};
     int32_t *mask = NULL;
 
@@ -279,6 +257,8 @@ static eet_status read_line(const eet_records *records, size_t bytes, eet_record
     }
     const eet_json *ids = eet_json_get(out->line, "ids");
     const eet_json *sources = eet_json_get(out->line, "source_ids");
+
+    choose_rules(records, sources != NULL);
     const bool begun = ids == NULL && sources != NULL && records->rules->start >= 0;
     eet_status status = EET_OK;
 
@@ -321,65 +301,7 @@ static eet_status read_line(const eet_records *records, size_t bytes, eet_record
     return status;
 }
 
-/* ---- checks ------------------------------------------------------------- */
-
-/* The ids for the encoder: there where the model wants them, and nowhere else. */
-static eet_status check_sources(const eet_record_rules *rules, const eet_record *r,
-                                const char *noun, eet_error *err) {
-    const long long number = r->number;
-
-    if (rules->source != (r->source_count > 0)) {
-        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                        rules->source ? "%s %lld: there are no source ids, and the model's decoder "
-                                        "looks at an encoder"
-                                      : "%s %lld: there are source ids, and no encoder reads them "
-                                        "here",
-                        noun, number);
-    }
-    for (int32_t i = 0; i < r->source_count; ++i) {
-        if (r->source_ids[i] < 0 || r->source_ids[i] >= rules->source_vocab) {
-            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                            "%s %lld: source id %d is outside the vocabulary of %d", noun, number,
-                            (int)r->source_ids[i], (int)rules->source_vocab);
-        }
-    }
-    if (rules->source_positions > 0 && r->source_count > rules->source_positions) {
-        return eet_fail(err, EET_E_LIMIT, EET_NOWHERE,
-                        "%s %lld: the source needs %d positions; the encoder has %d", noun, number,
-                        (int)r->source_count, (int)rules->source_positions);
-    }
-    return EET_OK;
-}
-
-static eet_status check_record(const eet_record_rules *rules, const eet_record *r, const char *noun,
-                               eet_error *err) {
-    const long long number = r->number;
-
-    if (r->count == 0) {
-        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "%s %lld: the mask leaves no token", noun,
-                        number);
-    }
-    for (int32_t i = 0; i < r->count; ++i) {
-        if (r->ids[i] < 0 || r->ids[i] >= rules->vocab_size) {
-            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                            "%s %lld: token id %d is outside the vocabulary of %d", noun, number,
-                            (int)r->ids[i], (int)rules->vocab_size);
-        }
-        if (r->types != NULL && (r->types[i] < 0 || r->types[i] >= rules->types)) {
-            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                            "%s %lld: token type %d is outside the model's %d", noun, number,
-                            (int)r->types[i], (int)rules->types);
-        }
-    }
-    const int32_t last = r->positions != NULL ? r->positions[r->count - 1] + 1 : r->count;
-
-    if (rules->positions > 0 && !rules->skip_pad && last > rules->positions) {
-        return eet_fail(err, EET_E_LIMIT, EET_NOWHERE,
-                        "%s %lld: the text needs %d positions; the model has %d", noun, number,
-                        (int)last, (int)rules->positions);
-    }
-    return EET_OK;
-}
+/* ---- records ------------------------------------------------------------ */
 
 static bool is_blank(const char *text) {
     return text[strspn(text, " \t\r\n")] == '\0';
@@ -437,10 +359,7 @@ eet_status eet_records_next(eet_records *records, eet_record *out, bool *more, e
         status = read_line(records, (size_t)bytes, out, err);
     }
     if (status == EET_OK) {
-        status = check_sources(records->rules, out, listed ? "--source-ids number" : "line", err);
-    }
-    if (status == EET_OK) {
-        status = check_record(records->rules, out, listed ? "--ids number" : "line", err);
+        status = eet_record_check(records->rules, out, listed, err);
     }
     if (status == EET_OK && records->rules->at && out->at == NULL) {
         status = take_last(out, err);

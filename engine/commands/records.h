@@ -20,6 +20,11 @@
         .name = "ids", .kind = EET_OPTION_LIST, .value = "1,2,3",                \
         .help = "a row of token ids; may be given several times", .offset = (at) \
     }
+#define EET_OPTION_SOURCE_IDS(at)                                                       \
+    {                                                                                   \
+        .name = "source-ids", .kind = EET_OPTION_LIST, .value = "1,2,3",                \
+        .help = "what an encoder reads, one for each --ids, or without", .offset = (at) \
+    }
 #define EET_OPTION_BATCH(text, at)                                                           \
     {                                                                                        \
         .name = "batch", .kind = EET_OPTION_INTEGER, .value = "N", .help = (text), .low = 1, \
@@ -61,15 +66,23 @@ typedef struct eet_records {
     const eet_option_list *source_ids; /* --source-ids, one for each of --ids or alone; or NULL */
     FILE *stream;
     const eet_record_rules *rules;
+    const eet_record_rules *sourced; /* hold instead when the first row has source ids; or NULL */
     int64_t number;
     char *text;
     size_t room;
 } eet_records;
 
-/* The rules of the stack that takes the tokens: of an encoding the encoder, where there is
- * one, else the decoder, with those of its sources. */
-eet_status eet_record_rules_of(const eet_model *model, bool encoding, eet_record_rules *out,
-                               eet_error *err);
+/* The rules of the stack that takes the tokens: `sourced` the decoder, where there is one,
+ * with those of its sources, else the encoder first. An encoding can place tokens. */
+eet_status eet_record_rules_of(const eet_model *model, bool encoding, bool sourced,
+                               eet_record_rules *out, eet_error *err);
+/* Whether the model takes the record; `listed`: it came from --ids. */
+eet_status eet_record_check(const eet_record_rules *rules, const eet_record *record, bool listed,
+                            eet_error *err);
+
+/* E_ARGUMENT when both are given, and not equally often. */
+eet_status eet_records_check_options(const eet_option_list *ids, const eet_option_list *source_ids,
+                                     eet_error *err);
 
 /* The next record; *more is false at the end. E_ARGUMENT names the line. */
 eet_status eet_records_next(eet_records *records, eet_record *out, bool *more, eet_error *err);

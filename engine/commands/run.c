@@ -3,7 +3,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,154 +12,6 @@
 #include "engine/commands/run.h"
 
 enum { DEFAULT_BATCH = 8, DEFAULT_SOURCE = 2048, MIN_AT_ONCE = 512 };
-
-#define AT(field) (uint32_t) offsetof(eet_run_options, field)
-
-static const eet_option options[] = {
-    EET_OPTION_IDS(AT(ids)),
-    {.name = "source-ids",
-     .kind = EET_OPTION_LIST,
-     .value = "1,2,3",
-     .help = "what an encoder reads, one for each --ids, or without",
-     .offset = AT(source_ids)},
-    {.name = "max-new-tokens",
-     .letter = 'n',
-     .kind = EET_OPTION_INTEGER,
-     .value = "N",
-     .help = "tokens per row at most (64)",
-     .low = 1,
-     .high = INT32_MAX,
-     .offset = AT(max_new_tokens)},
-    {.name = "temperature",
-     .kind = EET_OPTION_REAL,
-     .value = "T",
-     .help = "draw tokens; 0, the default, takes the likeliest",
-     .low = 0,
-     .high = 1000000,
-     .offset = AT(temperature)},
-    {.name = "top-k",
-     .brief = true,
-     .kind = EET_OPTION_INTEGER,
-     .value = "N",
-     .help = "draw among the N likeliest tokens",
-     .low = 1,
-     .high = INT32_MAX,
-     .offset = AT(top_k)},
-    {.name = "top-p",
-     .brief = true,
-     .kind = EET_OPTION_REAL,
-     .value = "P",
-     .help = "draw among the likeliest tokens that have the probability P together",
-     .low = 0,
-     .high = 1,
-     .offset = AT(top_p)},
-    {.name = "seed",
-     .brief = true,
-     .kind = EET_OPTION_INTEGER,
-     .value = "N",
-     .help = "of the draws (0); each row has random numbers of its own",
-     .low = 0,
-     .high = INT64_MAX,
-     .offset = AT(seed)},
-    {.name = "repetition-penalty",
-     .brief = true,
-     .kind = EET_OPTION_REAL,
-     .value = "X",
-     .help = "scores of tokens that the row has are divided by X, negative ones multiplied",
-     .low = 0,
-     .high = 1000000,
-     .offset = AT(repetition_penalty)},
-    {.name = "min-new-tokens",
-     .brief = true,
-     .kind = EET_OPTION_INTEGER,
-     .value = "N",
-     .help = "no token that ends the row before these",
-     .low = 0,
-     .high = INT32_MAX,
-     .offset = AT(min_new_tokens)},
-    {.name = "stop",
-     .brief = true,
-     .kind = EET_OPTION_STRING,
-     .value = "1,2",
-     .help = "further ids that end a row",
-     .offset = AT(stop)},
-    {.name = "ignore-eos",
-     .help = "the model's end token does not end a row",
-     .offset = AT(ignore_eos)},
-    {.name = "num-beams",
-     .kind = EET_OPTION_INTEGER,
-     .value = "N",
-     .help = "search with N beams a row",
-     .low = 1,
-     .high = 1024,
-     .offset = AT(beams)},
-    {.name = "num-return",
-     .brief = true,
-     .kind = EET_OPTION_INTEGER,
-     .value = "N",
-     .help = "beams to print of each row (1)",
-     .low = 1,
-     .high = 1024,
-     .offset = AT(returned)},
-    {.name = "length-penalty",
-     .brief = true,
-     .kind = EET_OPTION_REAL,
-     .value = "X",
-     .help = "a beam's score is its log-probability over its length to the X (1)",
-     .low = -40,
-     .high = 40,
-     .offset = AT(length_penalty)},
-    {.name = "early-stopping",
-     .brief = true,
-     .kind = EET_OPTION_CHOICE,
-     .value = "HOW",
-     .choices = "heuristic|first|never",
-     .help = "when a row's search ends",
-     .offset = AT(early_stopping)},
-    {.name = "score", .help = "tell how likely the rows are instead", .offset = AT(score)},
-    {.name = "logprobs",
-     .kind = EET_OPTION_INTEGER,
-     .value = "N",
-     .help = "with --json, the N likeliest tokens beside each",
-     .low = 0,
-     .high = 256,
-     .offset = AT(logprobs)},
-    {.name = "stream", .help = "print ids as they come", .offset = AT(stream)},
-    {.name = "json",
-     .help = "JSON Lines: a result a row, with --stream a token",
-     .offset = AT(json)},
-    EET_OPTION_BATCH("rows that run together (8)", AT(batch)),
-    {.name = "max-tokens",
-     .kind = EET_OPTION_INTEGER,
-     .value = "N",
-     .help = "longest text, prompt included (what the model can)",
-     .low = 1,
-     .high = 1 << 24,
-     .offset = AT(max_tokens)},
-    EET_OPTION_THREADS(AT(threads)),
-    {.name = "timings",
-     .brief = true,
-     .help = "print tokens per second on stderr",
-     .offset = AT(timings)},
-    {.name = NULL},
-};
-
-static const char *const examples[] = {
-    "eet-run gpt2.eet --ids 464,3290 --stream          # one row, ids as they come",
-    "eet-run nmt.eet --source-ids 8,25,2 --num-beams 5 # a translation",
-    "eet-run gpt2.eet --json < rows.jsonl              # {\"id\": 7, \"ids\": [464]}",
-};
-
-static const eet_command command = {
-    .name = "eet-run",
-    .usage = "[OPTIONS] MODEL.eet [< ROWS.jsonl]",
-    .summary = "Continues rows of token ids, or scores them.",
-    .options = options,
-    .examples = examples,
-    .min_operands = 1,
-    .max_operands = 1,
-    .suffix = ".eet",
-};
 
 /* ---- cancelling --------------------------------------------------------- */
 
@@ -290,42 +141,12 @@ static eet_status run_rows(eet_run *r, const eet_record_rules *rules) {
 static int32_t rows_together(const eet_run_options *o) {
     const int32_t batch = o->batch > 0 ? (int32_t)o->batch : DEFAULT_BATCH;
 
-    if (o->stream && !o->json && !o->score) {
+    if (o->stream && !o->json) {
         return 1;
     }
     const int32_t given = o->source_ids.count > 0 ? o->source_ids.count : o->ids.count;
 
     return given > 0 && given < batch ? given : batch;
-}
-
-/* Options that say different things. */
-static eet_status check_options(const eet_run_options *o, eet_error *err) {
-    const char *wrong = NULL;
-
-    if (o->score && (o->stream || o->beams > 1)) {
-        wrong = "--score continues no row: --stream and --num-beams do not go with it";
-    } else if (o->source_ids.count > 0 && o->ids.count > 0 && o->source_ids.count != o->ids.count) {
-        wrong = "--source-ids is given as often as --ids, or without --ids";
-    } else if (o->logprobs > 0 && !o->json) {
-        wrong = "--logprobs goes with --json";
-    } else if (o->logprobs > 0 && o->beams > 1) {
-        wrong = "--logprobs does not go with --num-beams; --num-return tells the best beams";
-    } else if (o->returned > (o->beams > 0 ? o->beams : 1)) {
-        wrong = "--num-return is more than --num-beams";
-    } else if (o->top_p == 0) {
-        wrong = "--top-p 0 leaves no token; the likeliest is taken without --temperature";
-    } else if (o->repetition_penalty == 0) {
-        wrong = "--repetition-penalty is above 0; 1 changes nothing";
-    }
-    return wrong != NULL ? eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "%s", wrong) : EET_OK;
-}
-
-static void note_what_has_no_effect(const eet_run_options *o) {
-    if ((o->top_k != 0 || o->top_p != 1) && o->temperature == 0 && o->beams < 2 && !o->score) {
-        (void)fputs("eet-run: note: without --temperature nothing is drawn: --top-k and --top-p "
-                    "have no effect\n",
-                    stderr);
-    }
 }
 
 static eet_status make_results(eet_run *r, int32_t rows) {
@@ -371,7 +192,7 @@ static eet_status prepare(eet_run *r, eet_model *model, eet_record_rules *rules)
         status = eet_parse_ids(o->stop, "--stop", r->stop, EET_RUN_MAX_STOPS, &r->stops, r->err);
     }
     if (status == EET_OK) {
-        status = eet_record_rules_of(model, false, rules, r->err);
+        status = eet_record_rules_of(model, false, true, rules, r->err);
     }
     if (status == EET_OK && rules->source) { /* a source goes through the encoder in one piece */
         wanted.max_sources = rows;
@@ -393,15 +214,11 @@ static eet_status run_model(const eet_run_options *o, const char *path, eet_erro
     eet_run r = {.options = o, .err = err};
     eet_model *model = NULL;
     eet_record_rules rules;
-    eet_status status = check_options(o, err);
+    eet_status status = eet_model_open(path, NULL, &model, err);
 
-    if (status == EET_OK) {
-        status = eet_model_open(path, NULL, &model, err);
-    }
     if (status != EET_OK) {
         return status;
     }
-    note_what_has_no_effect(o);
     catch_signals();
     status = prepare(&r, model, &rules);
     if (status == EET_OK) {
@@ -415,19 +232,22 @@ static eet_status run_model(const eet_run_options *o, const char *path, eet_erro
 }
 
 static int body(void *fields, const eet_operands *operands) {
-    const eet_run_options *o = fields;
+    eet_run_options *o = fields;
     eet_error err = {.status = EET_OK};
-    const eet_status status = run_model(o, operands->items[0], &err);
+    eet_status status = eet_run_settle_options(o, &err);
 
+    if (status == EET_OK) {
+        status = run_model(o, operands->items[0], &err);
+    }
     if (status == EET_OK) {
         return 0;
     }
     /* a cancelled row has said so in its own record */
-    return eet_command_fail(&command, &err, NULL, o->json && status != EET_E_CANCELLED);
+    return eet_command_fail(&eet_run_command, &err, NULL, o->json && status != EET_E_CANCELLED);
 }
 
 int main(int argc, char **argv) {
-    eet_run_options o = {.top_p = 1, .repetition_penalty = 1, .length_penalty = 1};
+    eet_run_options o = eet_run_unset;
 
-    return eet_command_main(&command, argc, argv, &o, body);
+    return eet_command_main(&eet_run_command, argc, argv, &o, body);
 }

@@ -182,8 +182,16 @@ gives "beams among all" 12,15,18 \
     eet-run "$work/gpt2.eet" --ids 3,6,9 --num-beams 3 -n 3 --top-p 1 --repetition-penalty 1
 fails "likeliest tokens without JSON" 2 "goes with --json" \
     eet-run "$work/gpt2.eet" --ids 1 --logprobs 3
-fails "scores in a stream" 2 "--score continues no row" \
-    eet-run "$work/gpt2.eet" --ids 1 --score --stream
+for option in "-n 3" "--temperature 0" "--top-k 3" "--top-p 1" "--seed 0" "--repetition-penalty 1" \
+    "--min-new-tokens 0" "--stop 3" --ignore-eos "--num-beams 1" "--num-return 1" \
+    "--length-penalty 1" "--early-stopping first" --stream; do
+    name=${option%% *}
+    # shellcheck disable=SC2086  # an option and its value
+    fails "scores with $option" 2 "${name/#-n/--max-new-tokens} has no effect with --score" \
+        eet-run "$work/gpt2.eet" --ids 1 --score $option
+done
+gives "scores with what is about rows" "$(eet-run "$work/gpt2.eet" --ids 5,10 --score)" \
+    eet-run "$work/gpt2.eet" --score --ids 5,10 --batch 1 --max-tokens 9 --threads 1
 fails "more beams to print than there are" 2 "--num-return is more" \
     eet-run "$work/gpt2.eet" --ids 1 --num-return 2
 fails "a minimum above the maximum" 2 "min_new_tokens is 9, outside 0 to 8" \
@@ -280,7 +288,11 @@ fails "a link to nothing is there too" 2 "exists" \
 encode "--format npy --force -o $work/out.npy" '{"ids": [1]}'
 fails "npy without a file" 2 "go together" encode "--format npy" '{"ids": [1]}'
 fails "a failure leaves nothing" 2 "line 2" \
-    encode "--format npy -o $work/none.npy" '{"ids": [1]}' '{"ids": [-1]}'
+    encode "--batch 1 --format npy -o $work/none.npy" '{"ids": [1]}' '{"ids": [-1]}'
+encode "--format npy -o $work/empty.npy" ""
+"${EET_PYTHON:-/usr/bin/python3}" -c 'import numpy, sys
+assert numpy.load(sys.argv[1]).shape == (0, 32)' "$work/empty.npy" ||
+    { echo "no rows make no npy of the right width"; failed=1; }
 [ -z "$(find "$work" -name 'none*')" ] || { echo "a failure left a file"; failed=1; }
 
 # An encoder's ids beside the decoder's: the decoder's first token is </s>, 2.
@@ -302,6 +314,32 @@ fails "a source too many" 2 "no encoder reads them" eet-run "$work/gpt2.eet" --i
 fails "an id beyond the source's" 2 "source id 99999 is outside" eet-run "$work/nmt.eet" --source-ids 99999
 fails "more sources than rows" 2 "as often as --ids" \
     eet-run "$work/nmt.eet" --ids 2 --source-ids 4,2 --source-ids 5,2
+
+# eet-encode runs the decoder where rows have source ids (their values: encode_sources.py).
+# shellcheck disable=SC2317
+pair() { lines "${@:2}" | eet-encode "$work/nmt.eet" ${1}; }
+true_of "the width of the stack that runs" \
+    '[len(r["embedding"]) for r in rows] == [24, 32]' sh -c "
+    eet-encode $work/nmt.eet --ids 8,25,2 && eet-encode $work/nmt.eet --source-ids 8,25,2"
+true_of "the first token that the model names" 'rows[0]["hidden"] == rows[1]["hidden"] and
+    len(rows[0]["hidden"]) == 1 and rows[0]["id"] == "x"' pair "--pooling none" \
+    '{"id": "x", "source_ids": [8, 25, 2]}' '{"ids": [2], "source_ids": [8, 25, 2]}'
+true_of "longer sources behind shorter ones" 'rows[0] == rows[2] and rows[1] != rows[0]' \
+    pair "--head lm --batch 1" '{"source_ids": [8, 2]}' \
+    "{\"source_ids\": [$(seq -s, 4 30), 2]}" '{"source_ids": [8, 2]}'
+fails "a decoder's head without sources" 2 "reads a stack that this call does not run" \
+    pair "--head lm" '{"ids": [2]}'
+fails "a source in the second row alone" 2 "line 2: there are source ids, and no encoder reads them" \
+    pair "" '{"ids": [2]}' '{"ids": [2], "source_ids": [8, 2]}'
+fails "a source in the first row alone" 2 "line 2: there are no source ids" \
+    pair "" '{"ids": [2], "source_ids": [8, 2]}' '{"ids": [2]}'
+fails "an empty source" 2 "line 1: there are no source ids" pair "" '{"ids": [2], "source_ids": []}'
+fails "an id beyond the source's when encoding" 2 "source id 99999 is outside" \
+    pair "" '{"source_ids": [99999]}'
+fails "an encoder alone has no sources" 2 "no encoder reads them" \
+    eet-encode "$work/bert.eet" --ids 1 --source-ids 2
+fails "more rows than sources to encode" 2 "as often as --ids" \
+    eet-encode "$work/nmt.eet" --ids 2 --ids 2 --source-ids 4,2
 
 # A line for which there is no memory is no end of the lines, nor wrong JSON.
 if ! ldd "$(command -v eet-run)" | grep -q 'lib[at]san'; then # these need more by themselves

@@ -145,6 +145,9 @@ def CASES(work: Path, bin_folder: Path) -> list:
                     "bf16"], check=True, stdout=subprocess.DEVNULL)
     rows = work / "rows.jsonl"
     rows.write_text('{"ids": [5, 10, 15]}\n{"ids": [26, 28], "text": "x"}\n')
+    nmt = model(work, bin_folder, "fs062_nmt")
+    pairs = work / "pairs.jsonl"
+    pairs.write_text('{"source_ids": [8, 25, 2]}\n{"ids": [2, 4], "source_ids": [5, 2]}\n')
     cases = [
         convert("convert-zip", made / "zip"),
         convert("convert-stream", made / "stream"),
@@ -185,6 +188,7 @@ def CASES(work: Path, bin_folder: Path) -> list:
         Case("encode", "eet-encode", [bert, "--normalize"], stdin=str(rows)),
         Case("encode-npy", "eet-encode", [bert, "--format", "npy", "-o", "made.npy"],
              target="made.npy", stdin=str(rows)),
+        Case("encode-source", "eet-encode", [nmt, "--head", "lm"], stdin=str(pairs)),
         Case("diff-twins", "eet-diff", [gpt2, twin]),
         Case("diff", "eet-diff", ["--stats", gpt2, half], code=1),
         Case("diff-json", "eet-diff", ["--stats", "--json", gpt2, half], code=1),
