@@ -135,6 +135,7 @@ typedef enum eet_key_kind {
     EET_KEY_SINES,        /* rows of the table if it is sinusoidal */
     EET_KEY_DICTIONARY,   /* text or null: the language of the stack's dictionary */
     EET_KEY_TASK,         /* text or null: what the model was trained for */
+    EET_KEY_OUTPUT_WORDS, /* integer: fewer words than the vocabulary's are refused; -1: all */
     EET_KEY_KEPT_LAYERS,  /* "0,2,4": these layers of the file alone; null, "": all */
     /* Honoured where the model has the row's head. */
     EET_KEY_HEAD_TAKE,  /* a name of eet_take_rows */
@@ -204,6 +205,7 @@ typedef struct eet_family {
     const eet_key_row *keys;
     const eet_head_row *heads;
     const eet_class *classes; /* the first is the base model */
+    bool mask_row;            /* a row more than words, none of them <mask>: it is that one's */
     const char *sibling_key;  /* where the configuration says true, the model is of `sibling` */
     const struct eet_family *sibling; /* another family with these very classes, or NULL */
 } eet_family;

@@ -44,6 +44,8 @@ typedef struct eet_config {
     eet_kept_layers kept[EET_STACKS];
     eet_dictionary_file dictionary[EET_STACKS];
     const struct eet_fairseq_task *task; /* it adds words to dictionaries; or NULL */
+    int32_t output_words;                /* ... at most are an output's, where output_words_key */
+    const char *output_words_key;        /* says so; NULL: it does not */
     int32_t symbol[EET_SYMBOLS];         /* values of symbols that are no facts; 0: not said */
     eet_head_choice head[EET_FAMILY_HEADS];
     eet_labels labels;

@@ -16,6 +16,13 @@ typedef struct eet_config_reading {
 /* config_values.c. Reads one key into the configuration, or refuses its value. */
 eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row);
 
+/* config_fairseq.c. */
+eet_status eet_config_read_dictionary(const eet_config_reading *r, const eet_key_row *row,
+                                      const eet_json *value);
+eet_status eet_config_read_task(const eet_config_reading *r, const eet_json *value);
+eet_status eet_config_read_output_words(const eet_config_reading *r, const eet_key_row *row,
+                                        const eet_json *value);
+
 bool eet_config_is_absent(const eet_json *value); /* or null */
 eet_status eet_config_corrupt_kind(const eet_config_reading *r, const char *key,
                                    const eet_json *value, const char *expected);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "converter/config_internal.h"
-#include "converter/fairseq.h"
 
 bool eet_config_is_absent(const eet_json *value) {
     return value == NULL || eet_json_kind_of(value) == EET_JSON_NULL;
@@ -372,36 +371,6 @@ static eet_status read_kept(const eet_config_reading *r, const eet_key_row *row,
     return EET_OK;
 }
 
-/* A language is part of a file's name, so it is no path. */
-static eet_status read_dictionary(const eet_config_reading *r, const eet_key_row *row,
-                                  const eet_json *value) {
-    static const char letters[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.@";
-    eet_dictionary_file *file = &r->out->dictionary[row->stack];
-    const char *name = value != NULL ? eet_json_as_string(value, NULL) : "";
-    eet_shown shown;
-
-    if (name == NULL) {
-        return eet_config_corrupt_kind(r, row->key, value, "a string");
-    }
-    if (strspn(name, letters) != strlen(name) || strlen(name) > sizeof file->name - 12) {
-        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE, "\"%s\" is \"%s\", no language",
-                        row->key, eet_show(&shown, name, strlen(name)));
-    }
-    file->is_wanted = true;
-    if (name[0] != '\0') {
-        (void)snprintf(file->name, sizeof file->name, "dict.%s.txt", name);
-    }
-    return EET_OK;
-}
-
-static eet_status read_task(const eet_config_reading *r, const eet_json *value) {
-    const char *name = eet_json_as_string(value, NULL);
-
-    r->out->task = name != NULL ? eet_fairseq_task_named(name) : NULL;
-    return EET_OK;
-}
-
 static eet_status read_tied(const eet_config_reading *r, const eet_key_row *row,
                             const eet_json *value) {
     bool flag = false;
@@ -475,9 +444,11 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
     case EET_KEY_SINES:
         return read_count(r, row, value, &r->out->sines[row->stack]);
     case EET_KEY_DICTIONARY:
-        return read_dictionary(r, row, value);
+        return eet_config_read_dictionary(r, row, value);
     case EET_KEY_TASK:
-        return read_task(r, value);
+        return eet_config_read_task(r, value);
+    case EET_KEY_OUTPUT_WORDS:
+        return eet_config_read_output_words(r, row, value);
     case EET_KEY_KEPT_LAYERS:
         return read_kept(r, row, value);
     case EET_KEY_HEAD_TAKE:

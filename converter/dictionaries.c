@@ -52,6 +52,14 @@ static eet_status check_count(eet_conversion *c, const eet_dictionary *dictionar
     if (rows == dictionary->count) {
         return EET_OK;
     }
+    if (c->config.family->mask_row && dictionary->mask < 0 && rows == dictionary->count + 1) {
+        c->plan.facts.stack[stack].vocab_size = dictionary->count;
+        eet_notes_add(&c->notes,
+                      "%s makes %d words without <mask>, and the model has %d: the last, that of "
+                      "<mask>, counts for nothing, as in Fairseq",
+                      name, (int)dictionary->count, (int)rows);
+        return EET_OK;
+    }
     if (rows < dictionary->count || rows > dictionary->count + MOST_MORE) {
         return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
                         "it makes %d words, and the model has %d; it is the dictionary of another",

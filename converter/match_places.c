@@ -313,6 +313,50 @@ static eet_status check_missing(const eet_matching *m) {
                     m->plan->class->name, missing.text, list_rest(&missing, rest, sizeof rest));
 }
 
+/* What the output of a head takes comes from the part before it, or from the stack. */
+static eet_status check_width(const eet_matching *m, int head, const eet_place *dense,
+                              const eet_place *out) {
+    const eet_head_row *row = &m->family->heads[head];
+    const bool is_there = dense != NULL && (dense->rule != NULL || dense->share >= 0);
+    const int hidden = m->plan->facts.stack[row->stack].hidden;
+    const uint64_t width = is_there ? dense->dims[0] : (uint64_t)hidden;
+    list parts = {0};
+
+    if (out->dims[1] == width) {
+        return EET_OK;
+    }
+    for (const eet_rule *r = m->family->rules; r->pattern != NULL; r++) {
+        if (r->spot.group == EET_GROUP_HEAD && r->spot.head == head && !r->spot.bias &&
+            r->spot.slot == EET_SLOT_HEAD_DENSE) {
+            list_pattern(m, &parts, r, -1);
+        }
+    }
+    return eet_fail(m->err, EET_E_CORRUPT, EET_NOWHERE,
+                    "the output of head \"%s\" takes %llu values, and %s%s %llu%s%s", row->name,
+                    (unsigned long long)out->dims[1], is_there ? parts.text : "hidden is",
+                    is_there ? " gives" : "", (unsigned long long)width,
+                    is_there || parts.count == 0 ? "" : ": there is no ",
+                    is_there ? "" : parts.text);
+}
+
+static eet_status check_widths(filling *f) {
+    const eet_plan *plan = f->m->plan;
+    eet_status status = EET_OK;
+
+    for (int h = 0; status == EET_OK && h < EET_FAMILY_HEADS; h++) {
+        const eet_spot dense = {EET_GROUP_HEAD, EET_SLOT_HEAD_DENSE, false, (uint8_t)h};
+        const eet_spot out = {EET_GROUP_HEAD, EET_SLOT_HEAD_OUT, false, (uint8_t)h};
+        const int32_t before = f->m->head_number[h] >= 0 ? find_place(f, &dense, -1) : -1;
+        const int32_t at = f->m->head_number[h] >= 0 ? find_place(f, &out, -1) : -1;
+
+        if (at >= 0 && (plan->place[at].rule != NULL || plan->place[at].share >= 0)) {
+            status =
+                check_width(f->m, h, before >= 0 ? &plan->place[before] : NULL, &plan->place[at]);
+        }
+    }
+    return status;
+}
+
 static eet_status complain_left(const eet_matching *m, const list *left, const list *beyond) {
     char rest[32];
 
@@ -427,6 +471,9 @@ eet_status eet_match_places(eet_matching *m) {
     }
     if (status == EET_OK) {
         status = check_missing(m);
+    }
+    if (status == EET_OK) {
+        status = check_widths(&f);
     }
     if (status == EET_OK) {
         status = check_leftovers(m);

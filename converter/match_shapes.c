@@ -163,6 +163,27 @@ static void write_back(solving *s, int stack) {
     fill_in(s->m, stack);
 }
 
+/* An output that has fewer words than the input. */
+static eet_status check_output_words(const eet_matching *m) {
+    const eet_config *config = m->config;
+    const uint16_t words = eet_role(EET_GROUP_DEC, EET_SLOT_EMB_TOK, false);
+
+    for (int32_t i = 0; i < m->count && config->output_words_key != NULL; i++) {
+        const eet_spot *spot = m->hit[i].rule >= 0 ? &m->family->rules[m->hit[i].rule].spot : NULL;
+        const eet_source_tensor *t = eet_source_at(m->source, i);
+
+        if (spot != NULL && eet_role((eet_group)spot->group, spot->slot, spot->bias) == words &&
+            t->rank > 0 && t->shape[0] > (uint64_t)config->output_words) {
+            return eet_fail(m->err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                            "an output of fewer words than the input (\"%s\" is %d, and the "
+                            "vocabulary has %llu) is not supported",
+                            config->output_words_key, (int)config->output_words,
+                            (unsigned long long)t->shape[0]);
+        }
+    }
+    return EET_OK;
+}
+
 static eet_status solve(solving *s) {
     eet_matching *m = s->m;
     eet_status status = EET_OK;
@@ -200,8 +221,11 @@ eet_status eet_match_shapes(eet_matching *m) {
         return eet_fail(m->err, EET_E_MEMORY, EET_NOWHERE, "no memory for matching");
     }
     s->m = m;
-    const eet_status status = solve(s);
+    eet_status status = check_output_words(m);
 
+    if (status == EET_OK) {
+        status = solve(s);
+    }
     free(s);
     return status == EET_OK ? eet_facts_check(&m->plan->facts, m->err) : status;
 }

@@ -56,4 +56,5 @@ const eet_family eet_family_fairseq_bart = {
     .keys = keys,
     .heads = heads,
     .classes = classes,
+    .mask_row = true,
 };

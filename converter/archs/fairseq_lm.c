@@ -40,6 +40,7 @@ static const eet_key_row keys[] = {
      .fallback = 1,
      .fallback_of = EET_SYM_HIDDEN},
     {.key = "decoder_output_dim", .kind = EET_KEY_SYMBOL, .symbol = EET_SYM_OUTPUT},
+    {.key = "output_dictionary_size", .kind = EET_KEY_OUTPUT_WORDS},
     {.key = "share_decoder_input_output_embed", .kind = EET_KEY_TIED},
     FAIRSEQ_DICTIONARY_KEYS(DEC),
     FAIRSEQ_REFUSED,

@@ -1,6 +1,9 @@
-"""Checkpoints of Fairseq and the dictionaries beside them: numbers 72 to 79 of docs/refusals.md."""
+"""Checkpoints of Fairseq and the dictionaries beside them: numbers 36 and 72 to 79 of
+docs/refusals.md."""
 import collections
+import os
 import struct
+import subprocess
 from pathlib import Path
 
 import make_torch as mt
@@ -168,7 +171,73 @@ def odd():
     return made
 
 
+def narrow(width=6, project=None, embedded=None, out=None):
+    """A model whose output takes vectors of another width."""
+    found = state(tied=False)
+    if embedded is not None:
+        found["decoder.embed_tokens.weight"] = mt.random_tensor("words", (WORDS + 4, embedded))
+        found["decoder.project_in_dim.weight"] = mt.random_tensor("in", (WIDTH, embedded))
+    if project is not None:
+        found["decoder.project_out_dim.weight"] = mt.random_tensor("out", project)
+    if out is not None:
+        found["decoder.output_projection.weight"] = mt.random_tensor("words", (out, width))
+    return found
+
+
+def untied(**changes):
+    return {"share_decoder_input_output_embed": False, "decoder_output_dim": 6, **changes}
+
+
+PAIR = {"arch": "bart_base", "task": "translation", "source_lang": "en", "target_lang": "de",
+        "share_all_embeddings": True, "activation_fn": "gelu", "max_source_positions": 16,
+        "max_target_positions": 16}
+for side_ in ("encoder", "decoder"):
+    PAIR |= {f"{side_}_layers": 1, f"{side_}_embed_dim": WIDTH, f"{side_}_ffn_embed_dim": FFN,
+             f"{side_}_attention_heads": 2, f"{side_}_learned_pos": True}
+
+
+def pair(rows=WORDS + 4) -> dict:
+    """An encoder and a decoder as BART has them, all with one table of words."""
+    norms = ("self_attn_layer_norm", "encoder_attn_layer_norm", "final_layer_norm")
+    words = mt.random_tensor("words", (rows, WIDTH))
+    found = {}
+    for side in ("encoder", "decoder"):
+        found[f"{side}.embed_tokens.weight"] = words
+        found[f"{side}.embed_positions.weight"] = mt.random_tensor(side, (16 + 2, WIDTH))
+        found[f"{side}.layernorm_embedding.weight"] = mt.random_tensor("e", (WIDTH,), mean=1.0)
+        found[f"{side}.layernorm_embedding.bias"] = mt.random_tensor("b", (WIDTH,))
+        kinds = norms if side == "decoder" else norms[::2]
+        for name, value in layer(side, kinds).items():
+            found[f"{side}.layers.0.{name}"] = value
+            if side == "decoder" and name.startswith("self_attn."):
+                found[f"{side}.layers.0.encoder_attn.{name[10:]}"] = value
+    found["decoder.output_projection.weight"] = words
+    return found
+
+
+def bart(rows=WORDS + 4, **changes):
+    return model(lambda: pair(rows), args=PAIR, **changes)
+
+
+def facts(**expected):
+    """What eet-inspect says of both stacks, by keys whose points are written __."""
+
+    def check(_, output):
+        for key, value in expected.items():
+            for stack in ("enc", "dec"):
+                told = subprocess.run(
+                    [Path(os.environ["EET_BIN"]) / "eet-inspect", "--key",
+                     f"{stack}.{key.replace('__', '.')}", output],
+                    capture_output=True, text=True, check=True).stdout.strip()
+                assert told == value, f"{stack} {key} is {told}, expected {value}"
+
+    return check
+
+
 CASES = [
+    accept(36, "getattr of an enumeration, as Python 3.11 writes it", cfg(lambda: container(parts(
+        activation_fn=mt.Call("builtins.getattr", (mt.Global("fairseq.dataclass.Act"), "gelu"))))),
+        options=("-q",)),
     accept(72, "args", model()),
     accept(72, "cfg of plain maps", cfg(lambda: parts())),
     accept(72, "cfg of OmegaConf, a cycle to each parent", cfg(lambda: container(parts()))),
@@ -227,6 +296,59 @@ CASES = [
     refuse(75, "no projection, not tied", model(
         lambda: state(tied=False), share_decoder_input_output_embed=False), 4,
         "are missing: decoder.output_projection.weight"),
+    accept(75, "a projection of the output", model(
+        lambda: narrow(6, (6, WIDTH), out=WORDS + 4), **untied()), same_as=model(
+            lambda: narrow(6, (6, WIDTH), out=WORDS + 4), **untied())),
+    refuse(75, "a projection of the output is missing", model(
+        lambda: narrow(6, None, out=WORDS + 4), **untied()), 4,
+        'takes 6 values, and hidden is 8: there is no decoder.project_out_dim.weight'),
+    refuse(75, "... where words are tied", model(
+        lambda: narrow(6, None, embedded=6), decoder_input_dim=6, decoder_output_dim=6), 4,
+        "there is no decoder.project_out_dim.weight"),
+    refuse(75, "a projection of more values than the words take", model(
+        lambda: narrow(6, (WIDTH, WIDTH), embedded=6), decoder_input_dim=6), 4,
+        'head "lm" takes 6 values, and decoder.project_out_dim.weight gives 8'),
+    refuse(75, "a projection that takes too many values", model(
+        lambda: narrow(6, (6, WIDTH + 1), out=WORDS + 4), **untied()), 4,
+        '"decoder.project_out_dim.weight" is (6, 9), expected (6, 8)'),
+    refuse(75, "a projection that gives too many values", model(
+        lambda: narrow(6, (7, WIDTH), out=WORDS + 4), **untied()), 4,
+        '"decoder.project_out_dim.weight" is (7, 8), expected (6, 8)'),
+    refuse(75, "a projection that is a vector", model(
+        lambda: narrow(6, (6 * WIDTH,), out=WORDS + 4), **untied()), 4,
+        '"decoder.project_out_dim.weight" is (48), expected (6, 8)'),
+    accept(76, "an output of all words", model(output_dictionary_size=WORDS + 4)),
+    accept(76, "an output of more than all words", model(output_dictionary_size=1 << 40)),
+    accept(76, "an output of words as they are", model(output_dictionary_size=-1)),
+    refuse(76, "an output of fewer words", model(
+        lambda: narrow(WIDTH, out=WORDS), **untied(decoder_output_dim=WIDTH),
+        output_dictionary_size=WORDS), 3,
+        'fewer words than the input ("output_dictionary_size" is 7, and the vocabulary has 11)'),
+    refuse(76, "an output of fewer words, tied", model(output_dictionary_size=WORDS), 3,
+           '"output_dictionary_size" is 7'),
+    refuse(76, "an output of fewer words in the task", cfg(lambda: {
+        **parts(), "task": {"_name": "language_modeling", "output_dictionary_size": WORDS}}), 3,
+        '"output_dictionary_size" is 7'),
+    refuse(76, "an output of fewer words that nothing names", model(
+        lambda: narrow(WIDTH, out=WORDS), **untied(decoder_output_dim=WIDTH)), 4,
+        '"decoder.output_projection.weight" is (7, 8), expected (11, 8)'),
+    refuse(76, "an output of no words", model(output_dictionary_size=0), 4,
+           "expected -1 or a number of words"),
+    refuse(76, "an output of many words", model(output_dictionary_size="many"), 4,
+           "expected an integer"),
+    Case(76, "BART", bart(), 0, check=facts(vocab__size="11", vocab__rows="11")),
+    Case(76, "BART with the row of a <mask> that the dictionary lacks", bart(WORDS + 5), 0,
+         "the last, that of <mask>, counts for nothing, as in Fairseq",
+         check=facts(vocab__size="11", vocab__rows="12", tok__mask="-1")),
+    Case(76, "BART with a <mask> in the dictionary",
+         bart(WORDS + 5, lines=LINES + "<mask> 1\n"), 0,
+         check=facts(vocab__size="12", vocab__rows="12", tok__mask="11")),
+    Case(76, "BART with a <mask> of its task's", bart(WORDS + 5, task="denoising"), 0,
+         check=facts(vocab__size="12", vocab__rows="12", tok__mask="11")),
+    Case(76, "BART with two rows more", bart(WORDS + 6), 0, "the last 2 have no name",
+         check=facts(vocab__size="13", vocab__rows="13", tok__mask="-1")),
+    refuse(79, "tokens of languages in the place of others",
+           bart(lang_tok_replacing_bos_eos=True), 3, "language tokens in the place of others"),
     accept(76, "a word fewer than rows", model(lines=words("", WORDS)),
            "makes 10 words, and the model has 11", same_as=model(lines=words("", WORDS))),
     refuse(76, "65 words fewer", model(lines="", tensors=lambda: {

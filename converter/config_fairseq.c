@@ -1,0 +1,54 @@
+/* config_fairseq.c - keys that Fairseq alone has: its dictionaries, and what its tasks do to them.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "converter/config_internal.h"
+#include "converter/fairseq.h"
+
+/* A language is part of a file's name, so it is no path. */
+eet_status eet_config_read_dictionary(const eet_config_reading *r, const eet_key_row *row,
+                                      const eet_json *value) {
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.@";
+    eet_dictionary_file *file = &r->out->dictionary[row->stack];
+    const char *name = value != NULL ? eet_json_as_string(value, NULL) : "";
+    eet_shown shown;
+
+    if (name == NULL) {
+        return eet_config_corrupt_kind(r, row->key, value, "a string");
+    }
+    if (strspn(name, letters) != strlen(name) || strlen(name) > sizeof file->name - 12) {
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE, "\"%s\" is \"%s\", no language",
+                        row->key, eet_show(&shown, name, strlen(name)));
+    }
+    file->is_wanted = true;
+    if (name[0] != '\0') {
+        (void)snprintf(file->name, sizeof file->name, "dict.%s.txt", name);
+    }
+    return EET_OK;
+}
+
+eet_status eet_config_read_task(const eet_config_reading *r, const eet_json *value) {
+    const char *name = eet_json_as_string(value, NULL);
+
+    r->out->task = name != NULL ? eet_fairseq_task_named(name) : NULL;
+    return EET_OK;
+}
+
+/* Words of the output; -1: those of the dictionary. Whether that is fewer, the tensors say. */
+eet_status eet_config_read_output_words(const eet_config_reading *r, const eet_key_row *row,
+                                        const eet_json *value) {
+    int64_t words = -1;
+
+    if (value != NULL && !eet_json_as_integer(value, &words)) {
+        return eet_config_corrupt_kind(r, row->key, value, "an integer");
+    }
+    if (words == 0) {
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE,
+                        "\"%s\" is 0, expected -1 or a number of words", row->key);
+    }
+    r->out->output_words_key = row->key;
+    r->out->output_words = words > INT32_MAX || words < 0 ? INT32_MAX : (int32_t)words;
+    return EET_OK;
+}
