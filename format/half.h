@@ -8,14 +8,21 @@
 
 #include "eet_types.h"
 
-static inline uint32_t eet_bits_of(float x) {
+/* Before a function that a device's compiler makes for both sides. */
+#ifdef __CUDACC__
+#define EET_BOTH __host__ __device__
+#else
+#define EET_BOTH
+#endif
+
+EET_BOTH static inline uint32_t eet_bits_of(float x) {
     uint32_t bits;
 
     memcpy(&bits, &x, sizeof bits);
     return bits;
 }
 
-static inline float eet_float_of(uint32_t bits) {
+EET_BOTH static inline float eet_float_of(uint32_t bits) {
     float x;
 
     memcpy(&x, &bits, sizeof x);
@@ -23,14 +30,14 @@ static inline float eet_float_of(uint32_t bits) {
 }
 
 /* Drops the low `bits` bits of a number, rounding to nearest even. */
-static inline uint32_t eet_round_bits(uint32_t x, int32_t bits) {
+EET_BOTH static inline uint32_t eet_round_bits(uint32_t x, int32_t bits) {
     const uint32_t half = UINT32_C(1) << (bits - 1);
 
     return (x + (half - 1) + ((x >> bits) & 1)) >> bits;
 }
 
 /* A NaN stays one, made quiet (as the processor's own conversions do). */
-static inline float eet_f16_to_f32(uint16_t x) {
+EET_BOTH static inline float eet_f16_to_f32(uint16_t x) {
     const uint32_t sign = (uint32_t)(x & 0x8000) << 16;
     const uint32_t magnitude = x & 0x7FFF;
 
@@ -48,7 +55,7 @@ static inline float eet_f16_to_f32(uint16_t x) {
     return eet_float_of(sign | eet_bits_of(tiny));
 }
 
-static inline uint16_t eet_f32_to_f16(float x) {
+EET_BOTH static inline uint16_t eet_f32_to_f16(float x) {
     const uint32_t bits = eet_bits_of(x);
     const uint32_t sign = (bits >> 16) & 0x8000;
     const uint32_t magnitude = bits & 0x7FFFFFFF;
@@ -71,11 +78,11 @@ static inline uint16_t eet_f32_to_f16(float x) {
     return (uint16_t)(sign | eet_round_bits(mantissa, shift));
 }
 
-static inline float eet_bf16_to_f32(uint16_t x) {
+EET_BOTH static inline float eet_bf16_to_f32(uint16_t x) {
     return eet_float_of((uint32_t)x << 16);
 }
 
-static inline uint16_t eet_f32_to_bf16(float x) {
+EET_BOTH static inline uint16_t eet_f32_to_bf16(float x) {
     const uint32_t bits = eet_bits_of(x);
 
     if ((bits & 0x7FFFFFFF) > 0x7F800000) {
@@ -86,7 +93,7 @@ static inline uint16_t eet_f32_to_bf16(float x) {
 
 /* Toward zero, with the last bit set when something was lost: rounding the result
  * once more, to 22 bits or fewer, is rounding x once. */
-static inline float eet_f64_to_odd_f32(double x) {
+EET_BOTH static inline float eet_f64_to_odd_f32(double x) {
     const float near = (float)x;
     uint32_t bits = eet_bits_of(near);
 
@@ -99,12 +106,12 @@ static inline float eet_f64_to_odd_f32(double x) {
     return eet_float_of(bits | 1);
 }
 
-static inline bool eet_is_float(int32_t dtype) {
+EET_BOTH static inline bool eet_is_float(int32_t dtype) {
     return dtype == EET_F32 || dtype == EET_F16 || dtype == EET_BF16;
 }
 
 /* Element i of an array of f32, f16 or bf16. */
-static inline float eet_float_at(const void *data, int32_t dtype, int64_t i) {
+EET_BOTH static inline float eet_float_at(const void *data, int32_t dtype, int64_t i) {
     if (dtype == EET_F16) {
         return eet_f16_to_f32(((const uint16_t *)data)[i]);
     }
@@ -114,7 +121,7 @@ static inline float eet_float_at(const void *data, int32_t dtype, int64_t i) {
     return ((const float *)data)[i];
 }
 
-static inline void eet_float_put(void *data, int32_t dtype, int64_t i, float x) {
+EET_BOTH static inline void eet_float_put(void *data, int32_t dtype, int64_t i, float x) {
     if (dtype == EET_F16) {
         ((uint16_t *)data)[i] = eet_f32_to_f16(x);
     } else if (dtype == EET_BF16) {
@@ -125,7 +132,7 @@ static inline void eet_float_put(void *data, int32_t dtype, int64_t i, float x) 
 }
 
 /* Bytes of an element of f32, f16, bf16 or f64. */
-static inline int32_t eet_float_bytes(int32_t dtype) {
+EET_BOTH static inline int32_t eet_float_bytes(int32_t dtype) {
     if (dtype == EET_F64) {
         return 8;
     }

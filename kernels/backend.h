@@ -13,13 +13,16 @@
 #include "kernels/kernels.h"
 
 typedef struct eet_backend_options {
-    int32_t threads; /* CPU; 0 = CPUs in the affinity mask */
-    bool reference;  /* the plain-C ops only (EET_BACKEND=ref) */
+    int32_t threads;  /* CPU; 0 = CPUs in the affinity mask */
+    bool reference;   /* the plain-C ops only (EET_BACKEND=ref) */
+    int32_t device;   /* CUDA: its number */
+    eet_error *error; /* a plugin says here why it does not open; NULL: nobody asks */
 } eet_backend_options;
 
 typedef struct eet_backend_api {
-    uint32_t size;    /* of this struct */
-    const char *name; /* "cpu" */
+    uint32_t size;      /* of this struct */
+    char interface[65]; /* of a plugin: EET_INTERFACE as it was built with; "" within the library */
+    const char *name;   /* "cpu", "cuda" */
     eet_status (*open)(const eet_backend_options *, eet_backend **);
     void (*close)(eet_backend *); /* NULL is fine */
 
@@ -38,6 +41,14 @@ typedef struct eet_backend_api {
     const eet_ops *(*ops)(const eet_backend *);
     int32_t (*threads)(const eet_backend *);
 } eet_backend_api;
+
+/* The one symbol of a plugin, a shared library with a backend. */
+const eet_backend_api *eet_backend_entry(void);
+typedef const eet_backend_api *(*eet_backend_entry_fn)(void);
+
+/* Loads a plugin, for as long as the process lives. One that another build's headers made is
+ * refused (EET_E_DEVICE), as is what is no plugin; `error` says why and may be NULL. */
+eet_status eet_plugin_load(const char *path, const eet_backend_api **out, eet_error *error);
 
 /* The CPU: reference first, then what the processor has (AVX2, AVX-512). */
 const eet_backend_api *eet_backend_cpu(void);

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "eet_types.h"
+#include "format/half.h"
 
 typedef struct eet_backend eet_backend; /* a device, a stream of work on it, its threads */
 
@@ -52,13 +53,13 @@ typedef struct eet_pages {
     int32_t dtype;                              /* f32, f16 or bf16 */
 } eet_pages;
 
-static inline int32_t eet_padded_head(int32_t head_dim) {
+EET_BOTH static inline int32_t eet_padded_head(int32_t head_dim) {
     return (head_dim + 7) / 8 * 8;
 }
 
 /* Elements before (layer, page, kv 0|1, head, token). */
-static inline int64_t eet_page_at(const eet_pages *p, int32_t layer, int32_t page, int32_t kv,
-                                  int32_t head, int32_t token) {
+EET_BOTH static inline int64_t eet_page_at(const eet_pages *p, int32_t layer, int32_t page,
+                                           int32_t kv, int32_t head, int32_t token) {
     const int64_t block = ((int64_t)layer * p->pages + page) * 2 + kv;
 
     return ((block * p->heads + head) * EET_PAGE_TOKENS + token) * p->dp;
@@ -175,7 +176,7 @@ typedef struct eet_sample_args {
     void *scratch;      /* with samplers: eet_sample_scratch(rows, vocab) bytes */
 } eet_sample_args;
 
-static inline int64_t eet_sample_scratch(int64_t rows, int64_t vocab) {
+EET_BOTH static inline int64_t eet_sample_scratch(int64_t rows, int64_t vocab) {
     return rows * vocab * 8;
 }
 
@@ -277,7 +278,7 @@ EET_OP_MAP(X)
 #undef X
 
 /* Floats of scratch that any implementation of project and score may use. */
-static inline int64_t eet_project_scratch(int64_t rows, int64_t k) {
+EET_BOTH static inline int64_t eet_project_scratch(int64_t rows, int64_t k) {
     return rows * (k + 4);
 }
 

@@ -10,13 +10,15 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "format/half.h"
+
 enum { EET_PHILOX_ROUNDS = 10 };
 #define EET_PHILOX_M0 UINT32_C(0xD2511F53)
 #define EET_PHILOX_M1 UINT32_C(0xCD9E8D57)
 #define EET_PHILOX_W0 UINT32_C(0x9E3779B9)
 #define EET_PHILOX_W1 UINT32_C(0xBB67AE85)
 
-static inline void eet_philox(uint32_t x[4], uint32_t key0, uint32_t key1) {
+EET_BOTH static inline void eet_philox(uint32_t x[4], uint32_t key0, uint32_t key1) {
     for (int round = 0; round < EET_PHILOX_ROUNDS; ++round) {
         const uint64_t a = (uint64_t)EET_PHILOX_M0 * x[0];
         const uint64_t b = (uint64_t)EET_PHILOX_M1 * x[2];
@@ -31,7 +33,7 @@ static inline void eet_philox(uint32_t x[4], uint32_t key0, uint32_t key1) {
 }
 
 /* 52 bits b of two words as (b + 1/2) / 2^52: never 0, never 1, exact. */
-static inline double eet_uniform(uint32_t high, uint32_t low) {
+EET_BOTH static inline double eet_uniform(uint32_t high, uint32_t low) {
     const uint64_t bits = (uint64_t)high << 20 | low >> 12;
 
     return ((double)bits + 0.5) * 0x1p-52;
@@ -40,14 +42,14 @@ static inline double eet_uniform(uint32_t high, uint32_t low) {
 #define EET_LN2_HIGH 0x1.62e42feep-1 /* 32 bits: times an exponent it is exact */
 #define EET_LN2_LOW  0x1.a39ef35793c76p-33
 
-static inline double eet_double_of_bits(uint64_t bits) {
+EET_BOTH static inline double eet_double_of_bits(uint64_t bits) {
     double x = 0.0;
 
     memcpy(&x, &bits, sizeof x);
     return x;
 }
 
-static inline uint64_t eet_bits_of_double(double x) {
+EET_BOTH static inline uint64_t eet_bits_of_double(double x) {
     uint64_t bits = 0;
 
     memcpy(&bits, &x, sizeof bits);
@@ -56,7 +58,7 @@ static inline uint64_t eet_bits_of_double(double x) {
 
 /* ln x of a normal positive number: x = 2^e m with sqrt(1/2) < m <= sqrt(2), and
  * ln m = 2 atanh(s) with s = (m - 1) / (m + 1), by its series to s^23. */
-static inline double eet_ln(double x) {
+EET_BOTH static inline double eet_ln(double x) {
     static const double over[] = {1.0 / 23, 1.0 / 21, 1.0 / 19, 1.0 / 17, 1.0 / 15, 1.0 / 13,
                                   1.0 / 11, 1.0 / 9,  1.0 / 7,  1.0 / 5,  1.0 / 3};
     const uint64_t bits = eet_bits_of_double(x);
@@ -81,11 +83,12 @@ static inline double eet_ln(double x) {
 }
 
 /* The noise of an id: -ln(-ln u), of the Gumbel distribution. */
-static inline double eet_gumbel(double uniform) {
+EET_BOTH static inline double eet_gumbel(double uniform) {
     return -eet_ln(-eet_ln(uniform));
 }
 
-static inline double eet_noise(uint64_t seed, uint64_t stream, int32_t position, int32_t id) {
+EET_BOTH static inline double eet_noise(uint64_t seed, uint64_t stream, int32_t position,
+                                        int32_t id) {
     uint32_t x[4] = {(uint32_t)stream, (uint32_t)(stream >> 32), (uint32_t)position, (uint32_t)id};
 
     eet_philox(x, (uint32_t)seed, (uint32_t)(seed >> 32));
@@ -95,7 +98,7 @@ static inline double eet_noise(uint64_t seed, uint64_t stream, int32_t position,
 /* 2^40 e^z for z <= 0, to the nearest integer: probabilities whose sums depend on no order.
  * e^z = 2^n e^r with |r| <= ln 2 / 2, by its series to r^13. No branch, and integers by adding
  * 2^52 to a number: loops over it turn into vectors. */
-static inline uint64_t eet_weight(double z) {
+EET_BOTH static inline uint64_t eet_weight(double z) {
     static const double over[] = {1.0 / 6227020800,
                                   1.0 / 479001600,
                                   1.0 / 39916800,
@@ -127,12 +130,12 @@ static inline uint64_t eet_weight(double z) {
 }
 
 /* The repetition penalty of a score, as Transformers has it. */
-static inline float eet_penalised(float score, float penalty) {
+EET_BOTH static inline float eet_penalised(float score, float penalty) {
     return score < 0.0F ? score * penalty : score / penalty;
 }
 
 /* A score at a temperature, against the largest one, which is finite: at most 0. */
-static inline double eet_scaled(float score, float top, double temperature) {
+EET_BOTH static inline double eet_scaled(float score, float top, double temperature) {
     return ((double)score - (double)top) / temperature;
 }
 

@@ -23,7 +23,7 @@ mapfile -t files < <(
 looked_at "${#files[@]}"
 for file in "${files[@]}"; do
     "$compiler" -std=c17 -O1 -fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla \
-        -Wstrict-prototypes -Wmissing-prototypes -Werror -D_GNU_SOURCE -DEET_VERSION='"0"' \
+        -Wstrict-prototypes -Wmissing-prototypes -Werror -D_GNU_SOURCE -DEET_INTERFACE='"0"' -DEET_VERSION='"0"' \
         -I. -Iformat -Iengine "$file" || found "$file does not compile for aarch64"
 done
 finish "${#files[@]} files"

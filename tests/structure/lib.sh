@@ -6,12 +6,12 @@ root=${EET_ROOT:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}
 cd "$root"
 findings=0
 
-# The C files under the given folders (those that exist), one a line.
+# The C and CUDA files under the given folders (those that exist), one a line.
 c_files() {
     local folder
     for folder in "$@"; do
         if [ -d "$folder" ]; then
-            find "$folder" -name '*.[ch]' -type f
+            find "$folder" \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' \) -type f
         fi
     done | sort
 }

@@ -1,0 +1,38 @@
+# cuda.cmake - whether libeet_cuda.so is built (EET_CUDA), and the digest of the headers that a
+# backend and the library share: a change there configures anew.
+
+set(EET_CUDA AUTO CACHE STRING "Build the CUDA backend: AUTO (where there is a toolkit), ON or OFF")
+set(EET_CUDA_OLDEST 13.0)
+
+set(headers format/eet_types.h kernels/kernels.h kernels/backend.h kernels/block.h)
+set(text)
+foreach(header IN LISTS headers)
+  file(READ ${PROJECT_SOURCE_DIR}/${header} one HEX)
+  string(APPEND text ${one})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${header})
+endforeach()
+string(SHA256 EET_INTERFACE ${text})
+
+set(EET_HAS_CUDA OFF)
+if(EET_CUDA)
+  find_program(EET_NVCC nvcc PATHS /usr/local/cuda/bin)
+  set(why "there is no nvcc")
+  if(EET_NVCC)
+    execute_process(COMMAND ${EET_NVCC} --version OUTPUT_VARIABLE version)
+    string(REGEX MATCH "release ([0-9.]+)" version "${version}")
+    set(why "nvcc is ${CMAKE_MATCH_1}, and ${EET_CUDA_OLDEST} is needed")
+    if(CMAKE_MATCH_1 VERSION_GREATER_EQUAL EET_CUDA_OLDEST)
+      set(EET_HAS_CUDA ON)
+    endif()
+  endif()
+  if(EET_HAS_CUDA)
+    set(CMAKE_CUDA_COMPILER ${EET_NVCC})
+    set(CMAKE_CUDA_ARCHITECTURES OFF) # before the language: CMake 3.25 would ask for one too old
+    enable_language(CUDA)
+    find_package(CUDAToolkit REQUIRED)
+  elseif(EET_CUDA STREQUAL "AUTO")
+    message(STATUS "No CUDA backend: ${why}")
+  else()
+    message(FATAL_ERROR "EET_CUDA is ${EET_CUDA}, but ${why}")
+  endif()
+endif()

@@ -1,0 +1,301 @@
+/* backend.c - CUDA as a backend: a device's memory, one stream, and every op.
+ *
+ * All runs in the device's primary context, never on the legacy stream; a call leaves the
+ * thread's current device as it found it. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/cuda.h"
+
+enum { OLDEST_CAPABILITY = 75, THOUSAND = 1000 };
+
+static eet_status refuse(eet_error *error, const char *form, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static eet_status refuse(eet_error *error, const char *form, ...) {
+    if (error != NULL) {
+        va_list values;
+
+        *error = (eet_error){.status = EET_E_DEVICE, .offset = EET_NOWHERE};
+        va_start(values, form);
+        (void)vsnprintf(error->text, sizeof error->text, form, values);
+        va_end(values);
+    }
+    return EET_E_DEVICE;
+}
+
+static eet_status status_of(cudaError_t code) {
+    return code == cudaSuccess ? EET_OK : EET_E_DEVICE;
+}
+
+/* Makes the backend's device the thread's; what it was before goes to `before`. */
+static eet_status enter(const eet_backend *backend, int *before) {
+    const cudaError_t code = cudaGetDevice(before);
+
+    return status_of(code != cudaSuccess ? code : cudaSetDevice(backend->device));
+}
+
+static void leave(int before) {
+    (void)cudaSetDevice(before);
+}
+
+static eet_status check_driver(eet_error *error) {
+    int driver = 0;
+
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+        return refuse(error, "no CUDA driver is installed; the CPU needs none");
+    }
+    if (driver < CUDART_VERSION) {
+        return refuse(
+            error,
+            "the driver is for CUDA %d.%d, this build needs %d.%d (driver 580); update the "
+            "driver, or use the CPU",
+            driver / THOUSAND, driver % THOUSAND / 10, CUDART_VERSION / THOUSAND,
+            CUDART_VERSION % THOUSAND / 10);
+    }
+    return EET_OK;
+}
+
+static eet_status check_device(int device, eet_error *error) {
+    int count = 0;
+    int major = 0;
+    int minor = 0;
+    const cudaError_t code = cudaGetDeviceCount(&count);
+
+    if (code == cudaErrorNoDevice || (code == cudaSuccess && count == 0)) {
+        return refuse(error, "this machine has no CUDA device; the CPU needs none");
+    }
+    if (code != cudaSuccess) {
+        return refuse(error, "CUDA does not start: %.200s", cudaGetErrorString(code));
+    }
+    if (device < 0 || device >= count) {
+        return refuse(error, "there is no CUDA device %d; this machine has %d, from 0", device,
+                      count);
+    }
+    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
+        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess) {
+        return refuse(error, "CUDA device %d does not say what it is", device);
+    }
+    if (10 * major + minor < OLDEST_CAPABILITY) {
+        return refuse(error, "CUDA device %d has compute capability %d.%d; this build needs 7.5",
+                      device, major, minor);
+    }
+    return EET_OK;
+}
+
+/* The primary context begins here, with the stream in it. */
+static eet_status start(eet_backend *backend, eet_error *error) {
+    int before = 0;
+    cudaError_t code = cudaGetDevice(&before);
+
+    if (code == cudaSuccess) {
+        code = cudaSetDevice(backend->device);
+    }
+    if (code == cudaSuccess) {
+        code = cudaDeviceGetAttribute(&backend->blocks, cudaDevAttrMultiProcessorCount,
+                                      backend->device);
+    }
+    if (code == cudaSuccess) {
+        code = cudaStreamCreateWithFlags(&backend->stream, cudaStreamNonBlocking);
+    }
+    leave(before);
+    if (code == cudaErrorMemoryAllocation) {
+        (void)cudaGetLastError();
+        (void)refuse(error, "CUDA device %d has no memory left to start in", backend->device);
+        return EET_E_MEMORY;
+    }
+    if (code != cudaSuccess) {
+        return refuse(error, "CUDA device %d does not start: %.200s", backend->device,
+                      cudaGetErrorString(code));
+    }
+    return EET_OK;
+}
+
+static eet_status open_cuda(const eet_backend_options *options, eet_backend **out) {
+    eet_status status = check_driver(options->error);
+
+    if (status == EET_OK) {
+        status = check_device(options->device, options->error);
+    }
+    if (status != EET_OK) {
+        return status;
+    }
+    eet_backend *backend = calloc(1, sizeof *backend);
+
+    if (backend == NULL) {
+        (void)refuse(options->error, "there is no memory for a CUDA backend");
+        return EET_E_MEMORY;
+    }
+    backend->device = options->device;
+    status = start(backend, options->error);
+    if (status != EET_OK) {
+        free(backend);
+        return status;
+    }
+    *out = backend;
+    return EET_OK;
+}
+
+static void close_cuda(eet_backend *backend) {
+    int before = 0;
+
+    if (backend == NULL) {
+        return;
+    }
+    if (enter(backend, &before) == EET_OK) {
+        (void)cudaStreamSynchronize(backend->stream);
+        (void)cudaStreamDestroy(backend->stream);
+        leave(before);
+    }
+    free(backend);
+}
+
+static void *alloc_zeroed(eet_backend *backend, uint64_t bytes) {
+    void *block = NULL;
+    int before = 0;
+
+    if (bytes > SIZE_MAX || enter(backend, &before) != EET_OK) {
+        return NULL;
+    }
+    if (cudaMalloc(&block, bytes > 0 ? (size_t)bytes : 1) != cudaSuccess) {
+        (void)cudaGetLastError(); /* there being no memory is no error of the next call */
+        block = NULL;
+    } else if (cudaMemsetAsync(block, 0, (size_t)bytes, backend->stream) != cudaSuccess ||
+               cudaStreamSynchronize(backend->stream) != cudaSuccess) {
+        (void)cudaFree(block);
+        block = NULL;
+    }
+    leave(before);
+    return block;
+}
+
+static void free_block(eet_backend *backend, void *block) {
+    int before = 0;
+
+    if (block != NULL && enter(backend, &before) == EET_OK) {
+        (void)cudaFree(block);
+        leave(before);
+    }
+}
+
+/* The host's side is free to change when this returns. */
+static eet_status copy_bytes(eet_backend *backend, void *to, const void *from, uint64_t bytes,
+                             enum cudaMemcpyKind kind) {
+    int before = 0;
+
+    if (bytes == 0) {
+        return EET_OK;
+    }
+    if (enter(backend, &before) != EET_OK) {
+        return EET_E_DEVICE;
+    }
+    cudaError_t code = cudaMemcpyAsync(to, from, (size_t)bytes, kind, backend->stream);
+
+    if (code == cudaSuccess) {
+        code = cudaStreamSynchronize(backend->stream);
+    }
+    leave(before);
+    return status_of(code);
+}
+
+static eet_status upload(eet_backend *backend, void *device, const void *host, uint64_t bytes) {
+    return copy_bytes(backend, device, host, bytes, cudaMemcpyHostToDevice);
+}
+
+static eet_status download(eet_backend *backend, void *host, const void *device, uint64_t bytes) {
+    return copy_bytes(backend, host, device, bytes, cudaMemcpyDeviceToHost);
+}
+
+static eet_status wait_for_stream(eet_backend *backend) {
+    int before = 0;
+
+    if (enter(backend, &before) != EET_OK) {
+        return EET_E_DEVICE;
+    }
+    const cudaError_t code = cudaStreamSynchronize(backend->stream);
+
+    leave(before);
+    return status_of(code);
+}
+
+bool eet_cuda_is_plain(const eet_matrix *w) {
+    return eet_is_float(w->dtype) && w->scale == NULL && w->zero == NULL && w->meta == NULL &&
+           w->order == NULL && w->layout == 0 && w->flags == 0;
+}
+
+/* One row-major copy, with the host's distance between rows. */
+static eet_status place(eet_backend *backend, const eet_matrix *host, eet_matrix *out) {
+    eet_matrix placed = *host;
+
+    if (host->data == NULL || host->n < 1 || host->k < 1) {
+        *out = placed;
+        return EET_OK;
+    }
+    if (!eet_cuda_is_plain(host)) {
+        return EET_E_UNSUPPORTED;
+    }
+    const uint64_t elements = (uint64_t)(host->n - 1) * (uint64_t)host->ld + (uint64_t)host->k;
+    const uint64_t bytes = elements * (uint64_t)eet_float_bytes(host->dtype);
+    void *block = alloc_zeroed(backend, bytes);
+
+    if (block == NULL) {
+        return EET_E_MEMORY;
+    }
+    const eet_status status = upload(backend, block, host->data, bytes);
+
+    if (status != EET_OK) {
+        free_block(backend, block);
+        return status;
+    }
+    placed.data = block;
+    *out = placed;
+    return EET_OK;
+}
+
+static void unplace(eet_backend *backend, eet_matrix *matrix) {
+    void *block = NULL;
+
+    memcpy(&block, &matrix->data, sizeof block); /* ours, though it is const to all others */
+    free_block(backend, block);
+    *matrix = (eet_matrix){0};
+}
+
+static const eet_ops *ops_of(const eet_backend *backend) {
+    static const eet_ops ops = {
+#define X(op) .op = eet_##op##_cuda,
+        EET_OP_MAP(X)
+#undef X
+    };
+
+    (void)backend;
+    return &ops;
+}
+
+/* Of the host, and it works alone. */
+static int32_t threads_of(const eet_backend *backend) {
+    (void)backend;
+    return 1;
+}
+
+EET_API const eet_backend_api *eet_backend_entry(void) {
+    static const eet_backend_api api = {
+        .size = sizeof api,
+        .interface = EET_INTERFACE,
+        .name = "cuda",
+        .open = open_cuda,
+        .close = close_cuda,
+        .alloc = alloc_zeroed,
+        .free = free_block,
+        .upload = upload,
+        .download = download,
+        .sync = wait_for_stream,
+        .place = place,
+        .unplace = unplace,
+        .ops = ops_of,
+        .threads = threads_of,
+    };
+
+    return &api;
+}

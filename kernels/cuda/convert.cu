@@ -1,0 +1,35 @@
+/* convert.cu - numbers in another dtype: one thread an element.
+ *
+ * Bound by memory: each element is read and written once. */
+#include "kernels/cuda/common.cuh"
+
+namespace {
+
+__global__ void __launch_bounds__(BLOCK) convert(eet_convert_args a) {
+    const int64_t stride = (int64_t)gridDim.x * BLOCK;
+
+    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < a.count; i += stride) {
+        if (a.from != EET_F64) {
+            eet_float_put(a.y, a.to, i, eet_float_at(a.x, a.from, i));
+        } else if (a.to == EET_F32) {
+            ((float *)a.y)[i] = (float)((const double *)a.x)[i];
+        } else {
+            eet_float_put(a.y, a.to, i, eet_f64_to_odd_f32(((const double *)a.x)[i]));
+        }
+    }
+}
+
+} // namespace
+
+extern "C" eet_status eet_convert_cuda(eet_backend *backend, const eet_convert_args *a) {
+    if ((!eet_is_float(a->from) && a->from != EET_F64) || !eet_is_float(a->to)) {
+        return EET_E_UNSUPPORTED;
+    }
+    if (a->count < 1) {
+        return EET_OK;
+    }
+    const on_device scope(backend);
+
+    convert<<<grid_of(backend, a->count, BLOCK), BLOCK, 0, backend->stream>>>(*a);
+    return scope.launched();
+}

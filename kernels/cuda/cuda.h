@@ -1,0 +1,22 @@
+/* cuda.h - a backend of CUDA from the inside: its C files and its .cu files alike see this. */
+#ifndef EET_KERNELS_CUDA_CUDA_H
+#define EET_KERNELS_CUDA_CUDA_H
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/backend.h"
+
+struct eet_backend {
+    int device;          /* CUDA's number */
+    int blocks;          /* multiprocessors: how wide a grid is that strides over its work */
+    cudaStream_t stream; /* all work is in its order */
+};
+
+#define X(op) eet_status eet_##op##_cuda(eet_backend *, const eet_##op##_args *);
+EET_OP_MAP(X)
+#undef X
+
+/* A weight that the kernels read as it is: plain, and f32, f16 or bf16. */
+bool eet_cuda_is_plain(const eet_matrix *w);
+
+#endif

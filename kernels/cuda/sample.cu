@@ -1,0 +1,176 @@
+/* sample.cu - the choice of a token and its log-probability: one block a row.
+ *
+ * Nothing is sorted. The ids in order of choice are numbers in order (the score's bits turned
+ * round, then the id), so that the last id of top_k and that of top_p are found bit by bit: how
+ * many ids, or how much of the mass, is before a number. Masses are integers: the order of adding
+ * does not matter. Bound by the cache's bandwidth and, with top_p, by f64. */
+#include "kernels/cuda/common.cuh"
+
+namespace {
+
+/* A row as it is chosen from. */
+struct row_of_scores {
+    const float *y; /* processed scores: no NaN */
+    int32_t vocab;
+    float top; /* the largest */
+    const eet_sampler *how;
+
+    __device__ uint64_t order(int32_t id) const {
+        const float score = y[id] == 0.0F ? 0.0F : y[id]; /* -0 is no less than 0 */
+        const uint32_t bits = eet_bits_of(score);
+        const uint32_t up = bits >> 31 != 0 ? ~bits : bits | UINT32_C(0x80000000);
+
+        return (uint64_t)~up << 32 | (uint32_t)id;
+    }
+    __device__ double scaled(int32_t id) const {
+        return eet_scaled(y[id], top, how->temperature);
+    }
+};
+
+/* Scores that differ from each other by a number, or not at all: a NaN is never chosen. */
+__device__ float bounded(float score) {
+    const float below = score > FLT_MAX ? FLT_MAX : score;
+
+    return below >= -FLT_MAX ? below : -INFINITY;
+}
+
+/* Repetition penalty and minimum length. */
+__device__ void process(const eet_sample_args &a, int64_t row, const eet_sampler &s, float *y) {
+    const float *logits = a.logits + row * a.stride;
+    const int32_t history = s.penalty != 0.0F && s.penalty != 1.0F ? s.history : 0;
+
+    for (int32_t i = (int32_t)threadIdx.x; i < a.vocab; i += BLOCK) {
+        y[i] = bounded(logits[i]);
+    }
+    __syncthreads();
+    for (int32_t i = (int32_t)threadIdx.x; i < history; i += BLOCK) {
+        const int32_t id = a.history[row * a.history_stride + i];
+
+        y[id] = bounded(eet_penalised(logits[id], s.penalty));
+    }
+    __syncthreads();
+    for (int32_t i = (int32_t)threadIdx.x; i < s.barred; i += BLOCK) {
+        if (a.bar[i] >= 0 && a.bar[i] < a.vocab) {
+            y[a.bar[i]] = -INFINITY;
+        }
+    }
+    __syncthreads();
+}
+
+/* How many ids are before a number in order. */
+__device__ uint64_t count_before(const row_of_scores &r, uint64_t number) {
+    uint64_t count = 0;
+
+    for (int32_t i = (int32_t)threadIdx.x; i < r.vocab; i += BLOCK) {
+        count += r.order(i) < number ? 1 : 0;
+    }
+    return block_sum(count);
+}
+
+/* How much of the mass is before a number and not behind `last`. */
+__device__ uint64_t mass_before(const row_of_scores &r, uint64_t number, uint64_t last) {
+    uint64_t mass = 0;
+
+    for (int32_t i = (int32_t)threadIdx.x; i < r.vocab; i += BLOCK) {
+        const uint64_t order = r.order(i);
+
+        if (order < number && order <= last) {
+            mass += eet_weight(r.scaled(i));
+        }
+    }
+    return block_sum(mass);
+}
+
+/* The largest number before which there are fewer than k ids: those up to it are the first k. */
+__device__ uint64_t last_of_count(const row_of_scores &r, uint64_t k) {
+    uint64_t last = 0;
+
+    for (int bit = 63; bit >= 0; --bit) {
+        const uint64_t longer = last | UINT64_C(1) << bit;
+
+        last = count_before(r, longer) < k ? longer : last;
+    }
+    return last;
+}
+
+/* The largest number before which there is less than top_p's share of the mass up to `last`. */
+__device__ uint64_t last_of_mass(const row_of_scores &r, uint64_t last) {
+    const double share = r.how->top_p * (double)mass_before(r, UINT64_MAX, last);
+    uint64_t inside = 0;
+
+    for (int bit = 63; bit >= 0; --bit) {
+        const uint64_t longer = inside | UINT64_C(1) << bit;
+
+        inside = (double)mass_before(r, longer, last) < share ? longer : inside;
+    }
+    return inside < last ? inside : last;
+}
+
+/* The largest sum of scaled score and noise, among the ids up to `last`. */
+__device__ int32_t draw(const row_of_scores &r, uint64_t last) {
+    const eet_sampler &s = *r.how;
+    choice<double> best = {0.0, -1};
+
+    for (int32_t i = (int32_t)threadIdx.x; i < r.vocab; i += BLOCK) {
+        if (r.order(i) <= last) {
+            const choice<double> one = {r.scaled(i) + eet_noise(s.seed, s.stream, s.position, i),
+                                        i};
+
+            best = comes_before(one, best) ? one : best;
+        }
+    }
+    return block_first(best).id;
+}
+
+__device__ int32_t choose(const eet_sample_args &a, int64_t row) {
+    const eet_sampler s = a.sampler[row];
+    float *y = (float *)a.scratch + row * 2 * a.vocab;
+    uint64_t last = UINT64_MAX;
+
+    process(a, row, s, y);
+    const int32_t best = block_best(y, a.vocab);
+
+    if (s.temperature == 0.0 || y[best] == -INFINITY) {
+        return best;
+    }
+    const row_of_scores r = {y, a.vocab, y[best], &s};
+
+    if (s.top_k > 0 && s.top_k < a.vocab) {
+        last = last_of_count(r, (uint64_t)s.top_k);
+    }
+    if (s.top_p > 0.0 && s.top_p < 1.0) {
+        last = last_of_mass(r, last);
+    }
+    return draw(r, last);
+}
+
+__global__ void __launch_bounds__(BLOCK) sample_rows(eet_sample_args a) {
+    const int64_t row = blockIdx.x;
+    const float *logits = a.logits + row * a.stride;
+    const int32_t best = block_best(logits, a.vocab);
+    const int32_t token = a.sampler != nullptr ? choose(a, row) : best;
+
+    if (a.log_prob != nullptr) {
+        const float top = logits[best];
+        const double parts = block_log_parts(logits, a.vocab, top);
+
+        if (threadIdx.x == 0) {
+            a.log_prob[row] = (float)((double)logits[token] - (double)top - parts);
+        }
+    }
+    if (threadIdx.x == 0) {
+        a.token[row] = token;
+    }
+}
+
+} // namespace
+
+extern "C" eet_status eet_sample_cuda(eet_backend *backend, const eet_sample_args *a) {
+    if (a->rows < 1) {
+        return EET_OK;
+    }
+    const on_device scope(backend);
+
+    sample_rows<<<(unsigned)a->rows, BLOCK, 0, backend->stream>>>(*a);
+    return scope.launched();
+}
