@@ -1,11 +1,14 @@
-/* test_beams.c - beam searches give the texts of transformers' generate, with its scores. */
+/* test_beams.c - beam searches give the texts of transformers' generate, with its scores, and of
+ * Fairseq's SequenceGenerator where the rules of both are one: a search ends when as many texts are
+ * finished as there are beams, by an end token each (fixtures/fairseq/beams.py tells the rest). */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tests/golden/trial.h"
 #include "tests/support/suite.h"
 
-static const char *const models[] = {"gpt2_tiny", "gpt2_untied", "gpt2_invscale", "bart_lm"};
+static const char *const models[] = {"gpt2_tiny", "gpt2_untied",      "gpt2_invscale",
+                                     "bart_lm",   "fs012_nmt_shared", "fs012_bart"};
 enum { MODELS = sizeof models / sizeof *models, MOST_BEAMS = 8, MOST_ROWS = 5, MOST_NEW = 80 };
 
 /* The searches of a golden: fixtures/make_beams.py. */
@@ -211,7 +214,7 @@ static void search_all(const searches *s, int32_t max_batch_tokens) {
     eet_session_destroy(session);
 }
 
-START_TEST(a_beam_search_finds_the_texts_of_transformers)
+START_TEST(a_beam_search_finds_the_texts_of_the_library)
 {
     searches s = begin_searches(models[_i % MODELS]);
 
@@ -223,7 +226,7 @@ END_TEST
 
 int main(void) {
     const eet_claim claims[] = {
-        {.test = a_beam_search_finds_the_texts_of_transformers, .rows = 2 * MODELS},
+        {.test = a_beam_search_finds_the_texts_of_the_library, .rows = 2 * MODELS},
     };
 
     return eet_suite_run("beams", claims, sizeof claims / sizeof *claims);

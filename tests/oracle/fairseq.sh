@@ -5,4 +5,5 @@ cd "$(dirname "$0")/../.."
 tests/oracle/install.sh build/oracle fairseq
 export READTHEDOCS=1 # there are no extensions to ask for
 build/oracle/bin/python tests/oracle/fairseq_defaults.py
+build/oracle/bin/python fixtures/fairseq/beams.py --check 2>/dev/null
 exec build/oracle/bin/python fixtures/fairseq/make.py --check 2>/dev/null
