@@ -1,4 +1,4 @@
-/* test_archive_large.c - archives, entries and offsets of more than 4 GiB. */
+/* test_archive_large.c - archives, entries and offsets of more than 4 GiB. refusals.md: 23 */
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,7 @@
  *
  * Kinds: the table below, and `any`, which counts all of them but alloc. Faults: a name of an
  * error; short (half of what was asked for), end (nothing more to read), kill (SIGKILL before
- * the call), killed (SIGKILL behind it). */
+ * the call), killed (SIGKILL behind it), stop (SIGSTOP before it). */
 #include <dlfcn.h>
 #include <errno.h>
 #include <execinfo.h>
@@ -158,6 +158,9 @@ eet_verdict eet_inject_judge(eet_kind kind, const void *caller) {
     if (verdict.kill) {
         (void)raise(SIGKILL);
     }
+    if (verdict.stop) {
+        (void)raise(SIGSTOP);
+    }
     if (verdict.error != 0) {
         errno = verdict.error;
     }
@@ -188,9 +191,10 @@ static eet_verdict verdict_of(const char *fault) {
     const eet_verdict verdict = {.brief = strncmp(fault, "short", length) == 0,
                                  .end = strncmp(fault, "end", length) == 0,
                                  .kill = length == 4 && strncmp(fault, "kill", length) == 0,
+                                 .stop = length == 4 && strncmp(fault, "stop", length) == 0,
                                  .killed = length == 6 && strncmp(fault, "killed", length) == 0};
 
-    if (!verdict.brief && !verdict.end && !verdict.kill && !verdict.killed) {
+    if (!verdict.brief && !verdict.end && !verdict.kill && !verdict.killed && !verdict.stop) {
         refuse("an unknown fault");
     }
     return verdict;

@@ -33,7 +33,7 @@ typedef enum eet_kind {
 
 typedef struct eet_verdict {
     int error; /* errno of the failure; 0: none */
-    bool brief, end, kill, killed;
+    bool brief, end, kill, killed, stop;
 } eet_verdict;
 
 /* Does `caller`, a return address, lie in the program or in libeet.so? */

@@ -5,7 +5,7 @@ First at every call of the system that they make, before it and behind it; then 
 random moment, sometimes with a signal that can be caught. Whatever the moment, the target is what
 it was (or absent), or what it should be, never anything else; a signal that can be caught leaves no
 temporary file; what SIGKILL leaves cannot be taken for a model, does not disturb the next run, and
-is cleared away by a later one.
+is cleared away by a later one. refusals.md: 96
 """
 import fcntl
 import os

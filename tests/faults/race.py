@@ -3,7 +3,7 @@
 
 Two checkpoints that differ are converted to one name at the same moment. Without --force one has
 the name and the other says that it is taken (2); with --force each ends well and the name has one
-of the two, whole. Never anything else, and nothing beside it.
+of the two, whole. Never anything else, and nothing beside it. refusals.md: 97
 """
 import os
 import random

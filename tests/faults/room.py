@@ -4,7 +4,7 @@
 `full`: /dev/full and limits of the process; `small`: filesystems of a few pages, and read-only
 ones; `nobody`: folders and files that another user may not touch. The last two need root and are
 skipped without. One sentence, exit 5 (6 for memory), nothing left; where there is room enough the
-file is what it should be.
+file is what it should be. refusals.md: 96, 100
 """
 import os
 import re

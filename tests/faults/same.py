@@ -4,7 +4,7 @@
 A checkpoint is converted once, and then from another folder, under other umasks, locales, time
 zones, limits, users, host names, with garbage in the environment and in fresh memory, on one CPU,
 from folders that were filled in another order. Each time the file has the same bytes, and the mode
-that the umask allows.
+that the umask allows. refusals.md: 98
 """
 import os
 import shutil

@@ -1,6 +1,6 @@
 /* test_bits.c - every bit of two small files flipped, and every length cut: found, at the level
  * that docs/format.md, "Order of checks", promises. docs/reliability.md has these numbers; the
- * test compares it. */
+ * test compares it. refusals.md: 81, 82 */
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>

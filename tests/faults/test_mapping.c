@@ -1,4 +1,4 @@
-/* test_mapping.c - what becomes of an open model when others touch its file. */
+/* test_mapping.c - what becomes of an open model when others touch its file. refusals.md: 95 */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,5 +1,6 @@
 /* test_damage.c - damaged .eet files: every byte flipped, every length cut, every rule
- * broken behind right hashes, and thousands of random changes. */
+ * broken behind right hashes, and thousands of random changes.
+ * refusals.md: 82, 83, 84, 85, 86, 87, 88, 89, 90, 91 */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

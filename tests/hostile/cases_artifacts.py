@@ -5,6 +5,7 @@ import os
 import stat
 import struct
 import sys
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -345,10 +346,61 @@ def verify(name, make, code, says="", options=()):
     return Case(93, name, make, code, says, command="eet-verify", options=options, output=False)
 
 
+def whole(number, name, change, code, says=""):
+    """A file whose bytes have all gone through something."""
+
+    def make(folder: Path) -> list:
+        (folder / "x.eet").write_bytes(change(GOLDEN.read_bytes()))
+        return [folder / "x.eet"]
+
+    return Case(number, name, make, code, says, command="eet-verify", output=False)
+
+
+ROOM = tempfile.TemporaryDirectory(dir="/dev/shm")  # a filesystem in memory has files of any size
+
+
+def sparse(size: int):
+    def make(_) -> list:
+        path = Path(ROOM.name) / "x.eet"
+        path.touch()
+        os.truncate(path, size)
+        return [path]
+
+    return make
+
+
+def in_memory(_) -> list:
+    path = Path(ROOM.name) / "good.eet"
+    path.write_bytes(GOLDEN.read_bytes())
+    return [path]
+
+
+def locked(folder: Path) -> list:
+    """Of mode 0, which binds all but root."""
+    path = folder / "x.eet"
+    path.write_bytes(GOLDEN.read_bytes())
+    path.chmod(0)
+    return [path]
+
+
 BOMB = asset_block([(2, b"zeros", bytes(1 << 20))])
 GRAMMAR = "its name is not [A-Za-z0-9_-]"
 
 CASES = [
+    whole(89, "line ends of text", lambda data: data.replace(b"\r\n", b"\n"), 4,
+          "line ends were translated"),
+    whole(89, "... the other way", lambda data: data.replace(b"\n", b"\r\n"), 4,
+          "line ends were translated"),
+    whole(89, "a byte order mark", lambda data: b"\xef\xbb\xbf" + data, 4,
+          "a byte-order mark was put in front"),
+    whole(89, "bytes swapped in pairs", lambda data: bytes(
+        data[i ^ 1] for i in range(len(data))), 4, ""),
+    Case(100, "a file of 2^46 + 1 bytes", sparse((1 << 46) + 1), 6, "at most 2^46",
+         command="eet-verify", output=False),
+    Case(100, "a checkpoint of 2^46 + 1 bytes", sparse((1 << 46) + 1), 4, "no checkpoint"),
+    Case(100, "a file in memory", in_memory, 0, command="eet-verify", output=False),
+    Case(100, "a file of mode 0", locked, 0 if os.geteuid() == 0 else 5, command="eet-verify",
+         output=False),
     extract("name-parent", named(b"../x"), 4, GRAMMAR),
     extract("name-absolute", named(b"/etc/x"), 4, GRAMMAR),
     extract("name-hidden", named(b".bashrc"), 4, GRAMMAR),

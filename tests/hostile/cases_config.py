@@ -1,4 +1,5 @@
-"""Configurations, names and numbers of checkpoints: 54 to 57 and 63 to 69 of docs/refusals.md."""
+"""Configurations, names and numbers of checkpoints: 54 to 57, 63 to 69 and 77 of
+docs/refusals.md."""
 import json
 import os
 import struct
@@ -282,6 +283,9 @@ CASES = [
          same_as=model(safetensors=True)),
     Case(63, "two files of weights, the other one chosen", two_files, 4,
          "none of its 1 tensors is one of GPT-2", options=("--weights", "pytorch_model.bin")),
+    Case(77, "a padding token 0", roberta(pad_token_id=0), 0, check=positions("41")),
+    Case(77, "a padding token 1", roberta(pad_token_id=1), 0, check=positions("40")),
+    Case(77, "a padding token 5", roberta(pad_token_id=5), 0, check=positions("36")),
     Case(64, "positions from the padding token on", roberta(), 0,
          check=positions("35")),
     Case(64, "positions up to the padding token", roberta(max_position_embeddings=7), 4,

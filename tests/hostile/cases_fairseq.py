@@ -1,4 +1,4 @@
-"""Checkpoints of Fairseq and the dictionaries beside them: numbers 36 and 72 to 79 of
+"""Checkpoints of Fairseq and the dictionaries beside them: numbers 36, 72 to 80 of
 docs/refusals.md."""
 import collections
 import os
@@ -216,7 +216,7 @@ def pair(rows=WORDS + 4) -> dict:
 
 
 def bart(rows=WORDS + 4, **changes):
-    return model(lambda: pair(rows), args=PAIR, **changes)
+    return model(**{"tensors": lambda: pair(rows), "args": PAIR, **changes})
 
 
 def facts(**expected):
@@ -232,6 +232,32 @@ def facts(**expected):
                 assert told == value, f"{stack} {key} is {told}, expected {value}"
 
     return check
+
+
+def as_half(tensors: dict) -> dict:
+    return {name: ("float16", shape, struct.pack(
+        f"<{len(data) // 4}e", *struct.unpack(f"<{len(data) // 4}f", data)))
+            for name, (_, shape, data) in tensors.items()}
+
+
+def averaged() -> dict:
+    """As average_checkpoints.py leaves it: what was tied is there twice."""
+    found = state()
+    dtype, shape, data = found["decoder.output_projection.weight"]
+    found["decoder.output_projection.weight"] = dtype, shape, bytes(bytearray(data))
+    return found
+
+
+def in_training(mebibytes: int):
+    """With a state of the optimizer, of which nothing fits into memory twice."""
+
+    def make(folder: Path) -> list:
+        count = mebibytes << 18
+        moment = mt.View(mt.Storage(bytes(4 * count)), (count,))
+        return write(folder, state(), {"args": space(ARGS), "last_optimizer_state": {
+            "state": {0: {"exp_avg": moment, "exp_avg_sq": moment}}}})
+
+    return make
 
 
 CASES = [
@@ -347,6 +373,16 @@ CASES = [
          check=facts(vocab__size="12", vocab__rows="12", tok__mask="11")),
     Case(76, "BART with two rows more", bart(WORDS + 6), 0, "the last 2 have no name",
          check=facts(vocab__size="13", vocab__rows="13", tok__mask="-1")),
+    Case(77, "BART's positions begin behind the padding's", bart(), 0,
+         check=facts(pos__rows="16", pos__skip_pad="true", tok__pad="1")),
+    refuse(77, "fewer rows of positions than the padding has", bart(
+        tensors=lambda: pair() | {"encoder.embed_positions.weight": mt.random_tensor(
+            "encoder", (2, WIDTH))}), 4, "pos.rows"),
+    accept(80, "averaged", model(averaged)),
+    accept(80, "of halves", model(lambda: as_half(state())), same_as=model(
+        lambda: as_half(averaged()))),
+    accept(80, "with a state of training larger than the memory", in_training(192),
+           memory=160 << 20),
     refuse(79, "tokens of languages in the place of others",
            bart(lang_tok_replacing_bos_eos=True), 3, "language tokens in the place of others"),
     accept(76, "a word fewer than rows", model(lines=words("", WORDS)),
