@@ -40,6 +40,36 @@ static inline float logit_of(looks look, int32_t i, uint32_t random) {
 
 enum { BARS = 3, HISTORY = 40 };
 
+/* Every way to choose, and vocabularies to choose from. */
+static const eet_sampler samplers[] = {
+    {.penalty = 1.7F, .history = HISTORY},
+    {.penalty = 0.4F, .history = 5, .barred = BARS},
+    {.seed = 1, .temperature = 1},
+    {.seed = 2, .temperature = 0.3, .penalty = 1.3F, .history = HISTORY, .barred = 1},
+    {.seed = 3, .temperature = 1e-300},
+    {.seed = 4, .temperature = 1e30},
+    {.seed = 5, .temperature = 1, .top_k = 1},
+    {.seed = 6, .temperature = 2, .top_k = 5},
+    {.seed = 7, .temperature = 2, .top_k = 300},
+    {.seed = 8, .temperature = 1, .top_k = 1 << 30},
+    {.seed = 9, .temperature = 1, .top_p = 0.5},
+    {.seed = 10, .temperature = 5, .top_p = 0.9},
+    {.seed = 11, .temperature = 1, .top_p = 5e-324},
+    {.seed = 12, .temperature = 1, .top_p = 1 - 0x1p-53},
+    {.seed = 13, .temperature = 1, .top_p = 1},
+    {.seed = 14, .temperature = 3, .top_k = 20, .top_p = 0.8},
+    {.seed = 15, .temperature = 9, .top_k = 299, .top_p = 0.97},
+    {.seed = UINT64_MAX,
+     .stream = UINT64_C(0x8000000000000000),
+     .temperature = 0.9,
+     .top_k = 290,
+     .top_p = 0.99,
+     .penalty = 1.1F,
+     .history = HISTORY,
+     .barred = BARS},
+};
+static const int32_t vocabs[] = {1, 2, 17, 63, 64, 65, 311, 700};
+
 typedef struct scene {
     int32_t rows, vocab;
     float *logits;

@@ -3,62 +3,13 @@
 #include <string.h>
 
 #include "format/half.h"
-#include "tests/kernels/cases.h"
+#include "tests/kernels/trial_attention.h"
 #include "tests/support/suite.h"
 
 #define U 0x1p-24
 
 static const eet_cpu_isa *isas;
 static int32_t isa_count;
-
-static int32_t *starts_of(const attention_case *c) {
-    int32_t *start = lab_block((c->rows + 1) * (int64_t)sizeof *start);
-
-    start[0] = 0;
-    for (int32_t r = 0; r < c->rows; ++r) {
-        start[r + 1] = start[r] + c->queries[r];
-    }
-    return start;
-}
-
-/* q, k and v of a packed case stand in one array, as qkv projections leave them. */
-static eet_attention_args args_of(const attention_case *c, double scale) {
-    const int32_t width = c->heads * c->head_dim;
-    int32_t *kv_start = lab_block(4 * (int64_t)sizeof *kv_start);
-    int32_t keys = 0;
-    eet_attention_args a = {
-        .q_stride = 3 * width,
-        .kv_stride = 2 * width + 1,
-        .kv_start = kv_start,
-        .layer = 1,
-        .rows = c->rows,
-        .q_start = starts_of(c),
-        .kv_length = c->keys,
-        .heads = c->heads,
-        .head_dim = c->head_dim,
-        .scale = (float)scale,
-        .causal = c->causal,
-    };
-
-    for (int32_t r = 0; r < c->rows; ++r) {
-        kv_start[r] = keys;
-        keys += c->keys[r];
-    }
-    const int32_t tokens = a.q_start[c->rows];
-    const int64_t kv_count = (keys - 1) * a.kv_stride + width; /* nothing behind the last */
-
-    a.q = lab_floats((tokens - 1) * a.q_stride + width, c->kind);
-    a.y = lab_floats((int64_t)tokens * width, LAB_PLAIN);
-    if (c->paged) {
-        a.table_stride = 4;
-        a.pages = lab_pages(c->rows * 4, 2, c->heads, c->head_dim, c->dtype);
-        a.page_table = lab_page_table(c->rows, 4);
-    } else {
-        a.k = lab_floats(kv_count, c->kind);
-        a.v = lab_floats(kv_count, c->kind);
-    }
-    return a;
-}
 
 /* Scores are off by e = (d / 8 + 8) u sum |q||k| scale, weights by as much (relatively),
  * and both the weighted sum and its divisor by n u besides. */
@@ -80,7 +31,7 @@ START_TEST(attention_agrees_with_the_reference)
         return;
     }
     lab_seed((uint64_t)_i);
-    const eet_attention_args want = args_of(c, scale);
+    const eet_attention_args want = attention_args_of(c, scale);
     const int64_t count = (int64_t)want.q_start[c->rows] * c->heads * c->head_dim;
     eet_attention_args got = want;
 

@@ -1,0 +1,391 @@
+/* test_cuda_ops.c - every op on a CUDA device against the reference, and that a row's bits do not
+ * depend on its neighbours. Without a device it is skipped; CUDA does not survive a fork, so that
+ * all claims run in one process. */
+#include <stdlib.h>
+
+#include "tests/cuda/device.h"
+#include "tests/kernels/trial_attention.h"
+#include "tests/kernels/trial_project.h"
+
+/* The same arguments with every pointer on the device. */
+static eet_project_args project_up(const trial *t, const project_case *c) {
+    eet_project_args a = t->args[1];
+    const int64_t rows = c->rows;
+
+    a.x = device_up(a.x, rows * c->k * 4);
+    a.norm = device_norm(a.norm, c->k);
+    a.bias = device_up(a.bias, a.w.n * (int64_t)4);
+    a.residual_norm = device_norm(a.residual_norm, a.w.n);
+    a.y = device_up(a.y, t->y_count * 4);
+    a.residual = c->residual == ALIASED ? a.y : device_up(a.residual, rows * a.w.n * 4);
+    a.pages = device_pages(a.pages);
+    a.slot = device_up(a.slot, rows * 8);
+    a.scratch = device_up(a.scratch, eet_project_scratch(rows, c->k) * 4);
+    a.w = device_matrix(a.w);
+    return a;
+}
+
+START_TEST(project_agrees_with_the_reference)
+{
+    const project_case *c = &project_cases[_i];
+
+    lab_seed((uint64_t)_i);
+    trial t = trial_of(c);
+    const eet_project_args got = project_up(&t, c);
+
+    t.steps = (c->k < 32 ? c->k : 32) + c->k / 32.0 + 4; /* parts of 32, one after another */
+    ck_assert_int_eq(eet_project_ref(NULL, &t.args[0]), EET_OK);
+    ON_DEVICE(project, &got);
+    device_down(t.args[1].y, got.y, t.y_count * 4);
+    if (c->to != EET_TO_Y) {
+        device_down(t.args[1].pages.data, got.pages.data, pages_bytes(&got.pages));
+    }
+    compare(&t, c);
+    const int64_t outputs = (int64_t)c->rows * columns_of(c) - t.y_count;
+
+    ck_assert_int_ge(untouched(&t, c), c->to != EET_TO_Y ? t.page_count - outputs : 0);
+    device_free();
+}
+END_TEST
+
+START_TEST(a_row_of_project_is_the_same_alone)
+{
+    enum { ROWS = 70, N = 131, K = 1030 };
+    const project_case c = {
+        .rows = ROWS, .n = N, .k = K, .dtype = EET_F32 + _i, .norm = NORM, .residual = NORMED};
+    const trial t = trial_of(&c);
+    eet_project_args a = project_up(&t, &c);
+    float *together = lab_block(ROWS * N * 4);
+    float *alone = lab_block(ROWS * N * 4);
+
+    ON_DEVICE(project, &a);
+    device_down(together, a.y, ROWS * N * 4);
+    a.rows = 1;
+    for (int32_t row = 0; row < ROWS; ++row) {
+        ON_DEVICE(project, &a);
+        device_down(alone + row * N, a.y, N * 4);
+        a.x += K;
+        a.residual += N;
+    }
+    ck_assert_mem_eq(alone, together, ROWS * N * 4);
+    device_free();
+}
+END_TEST
+
+static eet_attention_args attention_up(const attention_case *c, const eet_attention_args *host) {
+    eet_attention_args a = *host;
+    const int32_t width = c->heads * c->head_dim;
+    const int32_t tokens = host->q_start[c->rows];
+    int64_t keys = 0;
+
+    for (int32_t r = 0; r < c->rows; ++r) {
+        keys += c->keys[r];
+    }
+    a.q = device_up(a.q, ((tokens - 1) * a.q_stride + width) * 4);
+    a.k = device_up(a.k, ((keys - 1) * a.kv_stride + width) * 4);
+    a.v = device_up(a.v, ((keys - 1) * a.kv_stride + width) * 4);
+    a.kv_start = device_up(a.kv_start, 16);
+    a.pages = device_pages(a.pages);
+    a.page_table = device_up(a.page_table, (int64_t)c->rows * a.table_stride * 4);
+    a.q_start = device_up(a.q_start, (c->rows + 1) * (int64_t)4);
+    a.kv_length = device_up(a.kv_length, 16);
+    a.y = device_up(a.y, (int64_t)tokens * width * 4);
+    return a;
+}
+
+/* Scores are off by the roundings of head_dim products one after another, weights by as much
+ * (relatively), the weighted sum and its divisor by those of the keys besides. */
+static double attention_bound(const attention_case *c, double largest, double scale) {
+    const double score = (c->head_dim + 8.0) * U * c->head_dim * largest * largest * scale;
+
+    return largest * (2 * score * 2 + (2 * 200 + 16) * U);
+}
+
+START_TEST(attention_agrees_with_the_reference)
+{
+    const attention_case *c = &attention_cases[_i];
+    const double largest = c->kind == LAB_WILD ? 1.25 * 0x1p12 : 1.0;
+    const double scale = c->kind == LAB_WILD ? 0x1p-24 : 1.0 / sqrt(c->head_dim);
+
+    lab_seed((uint64_t)_i);
+    const eet_attention_args want = attention_args_of(c, scale);
+    const int64_t count = (int64_t)want.q_start[c->rows] * c->heads * c->head_dim;
+    const eet_attention_args got = attention_up(c, &want);
+    float *y = lab_block(count * 4);
+
+    ck_assert_int_eq(eet_attention_ref(NULL, &want), EET_OK);
+    ON_DEVICE(attention, &got);
+    device_down(y, got.y, count * 4);
+    for (int64_t i = 0; i < count; ++i) {
+        expect_near((double)y[i], (double)want.y[i], attention_bound(c, largest, scale), "y",
+                    (int32_t)i);
+    }
+    device_free();
+}
+END_TEST
+
+START_TEST(a_row_of_attention_is_the_same_alone)
+{
+    const attention_case *c = &attention_cases[_i];
+
+    lab_seed((uint64_t)_i);
+    const eet_attention_args host = attention_args_of(c, 0.125);
+    const int64_t count = (int64_t)host.q_start[c->rows] * c->heads * c->head_dim;
+    const eet_attention_args all = attention_up(c, &host);
+    float *together = lab_block(count * 4);
+    float *alone = lab_block(count * 4);
+
+    ON_DEVICE(attention, &all);
+    device_down(together, all.y, count * 4);
+    eet_attention_args one = all;
+
+    one.rows = 1;
+    one.y = device_up(alone, count * 4);
+    for (int32_t r = 0; r < c->rows; ++r) {
+        ON_DEVICE(attention, &one);
+        one.q_start += 1;
+        one.kv_start += 1;
+        one.kv_length += 1;
+        one.page_table = one.page_table != NULL ? one.page_table + one.table_stride : NULL;
+    }
+    device_down(alone, one.y, count * 4);
+    ck_assert_mem_eq(alone, together, (size_t)count * 4);
+    device_free();
+}
+END_TEST
+
+START_TEST(norm_agrees_with_the_reference)
+{
+    const rows_case *c = &rows_cases[_i];
+    const int64_t count = (int64_t)c->rows * c->cols;
+
+    lab_seed((uint64_t)_i);
+    const eet_norm_args want = {
+        .x = lab_floats(count, c->kind),
+        .index = c->indexed ? lab_ints(c->rows, c->rows) : NULL,
+        .norm = c->norm != NO_NORM ? lab_norm(c->cols, c->norm == NORM_AND_BIAS)
+                                   : (eet_norm_weights){0},
+        .rows = c->rows,
+        .cols = c->cols,
+        .y = lab_block(count * 4),
+    };
+    eet_norm_args got = want;
+    float *y = lab_block(count * 4);
+
+    got.x = device_up(want.x, count * 4);
+    got.index = device_up(want.index, c->rows * (int64_t)4);
+    got.norm = device_norm(want.norm, c->cols);
+    got.y = device_up(y, count * 4);
+    ck_assert_int_eq(eet_norm_ref(NULL, &want), EET_OK);
+    ON_DEVICE(norm, &got);
+    device_down(y, got.y, count * 4);
+    for (int32_t i = 0; i < count; ++i) { /* a weight is at most 2, a bias at most 1 */
+        const double size = c->norm != NO_NORM ? fabs((double)want.y[i]) + 3 : 0.0;
+
+        expect_near((double)y[i], (double)want.y[i], 16 * U * size, "y", i);
+    }
+    device_free();
+}
+END_TEST
+
+enum { TOKENS = 77, DIM = 19, HIDDEN = 45, TABLE = 11 };
+
+/* All mixes of tables: bit 0 positions (some -1), 1 types (some -1), 2 a projection. */
+static eet_embed_args embed_args(int32_t kind) {
+    const bool projected = (kind & 4) != 0;
+    const int32_t dtype = EET_F32 + kind / 8 % 3;
+    const int32_t dim = projected ? DIM : HIDDEN;
+    int32_t *positions = lab_ints(TOKENS, TABLE + 1);
+    int32_t *types = lab_ints(TOKENS, 3);
+
+    for (int32_t t = 0; t < TOKENS; ++t) {
+        positions[t] -= 1;
+        types[t] -= 1;
+    }
+    return (eet_embed_args){
+        .token = lab_array(TABLE * dim, dtype, LAB_PLAIN),
+        .position = (kind & 1) != 0 ? lab_array(TABLE * HIDDEN, EET_F32, LAB_PLAIN) : NULL,
+        .type = (kind & 2) != 0 ? lab_array(2 * HIDDEN, EET_BF16, LAB_PLAIN) : NULL,
+        .token_dtype = dtype,
+        .position_dtype = EET_F32,
+        .type_dtype = EET_BF16,
+        .ids = lab_ints(TOKENS, TABLE),
+        .positions = positions,
+        .types = types,
+        .scale = 3.7,
+        .tokens = TOKENS,
+        .dim = dim,
+        .hidden = HIDDEN,
+        .proj_in = projected ? lab_matrix(HIDDEN, DIM, 0, dtype, LAB_PLAIN) : (eet_matrix){0},
+        .proj_in_bias = projected ? lab_floats(HIDDEN, LAB_PLAIN) : NULL,
+        .x = lab_block(TOKENS * HIDDEN * 4),
+        .scratch = projected ? lab_block(TOKENS * DIM * 4) : NULL,
+    };
+}
+
+START_TEST(embed_agrees_with_the_reference)
+{
+    lab_seed((uint64_t)_i);
+    const eet_embed_args want = embed_args(_i);
+    eet_embed_args got = want;
+    float *x = lab_block(TOKENS * HIDDEN * 4);
+
+    got.token =
+        device_up(want.token, (int64_t)TABLE * want.dim * eet_float_bytes(want.token_dtype));
+    got.position = device_up(want.position, TABLE * HIDDEN * 4);
+    got.type = device_up(want.type, 2 * HIDDEN * 2);
+    got.ids = device_up(want.ids, TOKENS * 4);
+    got.positions = device_up(want.positions, TOKENS * 4);
+    got.types = device_up(want.types, TOKENS * 4);
+    got.proj_in = device_matrix(want.proj_in);
+    got.proj_in_bias = device_up(want.proj_in_bias, HIDDEN * 4);
+    got.x = device_up(x, TOKENS * HIDDEN * 4);
+    got.scratch = device_up(want.scratch, TOKENS * DIM * 4);
+    ck_assert_int_eq(eet_embed_ref(NULL, &want), EET_OK);
+    ON_DEVICE(embed, &got);
+    device_down(x, got.x, TOKENS * HIDDEN * 4);
+    for (int32_t i = 0; i < TOKENS * HIDDEN; ++i) { /* terms: at most 3.7 each, and 3 */
+        const double size = 3.7 * (want.proj_in.data != NULL ? DIM : 1) + 3;
+
+        expect_near((double)x[i], (double)want.x[i], 20 * U * size, "x", i);
+    }
+    device_free();
+}
+END_TEST
+
+START_TEST(score_agrees_with_the_reference)
+{
+    enum { ROWS = 9, K = 77, N = 301 };
+    lab_seed((uint64_t)_i);
+    const eet_score_args want = {
+        .x = lab_floats(2 * ROWS * K, LAB_PLAIN),
+        .index = _i % 2 == 0 ? lab_ints(ROWS, 2 * ROWS) : NULL,
+        .norm = lab_norm(K, true),
+        .w = lab_matrix(N, K, 3, EET_F32 + _i / 2, LAB_PLAIN),
+        .bias = lab_floats(N, LAB_PLAIN),
+        .rows = ROWS,
+        .logits = lab_block(ROWS * N * 4),
+        .scratch = lab_block(eet_project_scratch(ROWS, K) * 4),
+    };
+    eet_score_args got = want;
+    float *logits = lab_block(ROWS * N * 4);
+
+    got.x = device_up(want.x, (int64_t)2 * ROWS * K * 4);
+    got.index = device_up(want.index, ROWS * 4);
+    got.norm = device_norm(want.norm, K);
+    got.w = device_matrix(want.w);
+    got.bias = device_up(want.bias, N * 4);
+    got.logits = device_up(logits, ROWS * N * 4);
+    got.scratch = device_up(want.scratch, eet_project_scratch(ROWS, K) * 4);
+    ck_assert_int_eq(eet_score_ref(NULL, &want), EET_OK);
+    ON_DEVICE(score, &got);
+    device_down(logits, got.logits, ROWS * N * 4);
+    for (int32_t i = 0; i < ROWS * N; ++i) { /* K products of at most 1 and 2 sqrt(3) + 1 */
+        expect_near((double)logits[i], (double)want.logits[i], 60 * U * K * 4.5, "logit", i);
+    }
+    device_free();
+}
+END_TEST
+
+START_TEST(pool_agrees_with_the_reference)
+{
+    enum { ROWS = 4, COLS = 300, ALL = 90 };
+    static const int32_t start[] = {0, 1, 1, 60, ALL};
+    const bool in_place = (_i & 2) != 0;
+    const eet_pool_args want = {
+        .x = lab_floats(ALL * COLS, LAB_PLAIN),
+        .start = in_place ? NULL : start,
+        .rows = ROWS,
+        .cols = COLS,
+        .normalize = (_i & 1) != 0,
+        .y = lab_block(ROWS * COLS * 4),
+    };
+    eet_pool_args got = want;
+    float *x = device_up(want.x, ALL * COLS * 4);
+    float *y = lab_block(ROWS * COLS * 4);
+
+    got.x = x;
+    got.start = device_up(want.start, sizeof start);
+    got.y = in_place ? x : device_up(y, ROWS * COLS * 4);
+    ck_assert_int_eq(eet_pool_ref(NULL, &want), EET_OK);
+    ON_DEVICE(pool, &got);
+    device_down(y, got.y, ROWS * COLS * 4);
+    for (int32_t i = 0; i < ROWS * COLS; ++i) {
+        expect_near((double)y[i], (double)want.y[i], 4 * U, "y", i);
+    }
+    device_free();
+}
+END_TEST
+
+START_TEST(page_copy_moves_what_the_reference_moves)
+{
+    static const eet_page_move moves[] = {{4, 0, 64}, {2, 7, 1}, {2, 8, 37}, {5, 1, 63}};
+    static const int32_t head_dims[] = {8, 13, 64};
+    lab_seed((uint64_t)_i);
+    const eet_pages pages = lab_pages(9, 3, 2, head_dims[_i / 3], EET_F32 + _i % 3);
+    const eet_page_copy_args want = {.pages = pages, .moves = moves, .count = 4};
+    const eet_page_copy_args got = {
+        .pages = device_pages(pages), .moves = device_up(moves, sizeof moves), .count = 4};
+    void *data = lab_block(pages_bytes(&pages));
+
+    ck_assert_int_eq(eet_page_copy_ref(NULL, &want), EET_OK);
+    ON_DEVICE(page_copy, &got);
+    device_down(data, got.pages.data, pages_bytes(&pages));
+    ck_assert_mem_eq(data, pages.data, (size_t)pages_bytes(&pages));
+    device_free();
+}
+END_TEST
+
+/* Bits, but for the payload of a NaN, which is not among these numbers. */
+START_TEST(convert_rounds_as_the_reference)
+{
+    enum { COUNT = 70001 };
+    static const int32_t from[] = {EET_F32, EET_F16, EET_BF16, EET_F64};
+    const eet_convert_args want = {
+        .x = lab_array(COUNT, from[_i / 3], LAB_WILD),
+        .y = lab_block(COUNT * 4),
+        .count = COUNT,
+        .from = from[_i / 3],
+        .to = EET_F32 + _i % 3,
+    };
+    const int64_t bytes = (int64_t)COUNT * eet_float_bytes(want.to);
+    eet_convert_args got = want;
+    void *y = lab_block(bytes);
+
+    got.x = device_up(want.x, (int64_t)COUNT * eet_float_bytes(want.from));
+    got.y = device_up(y, bytes);
+    ck_assert_int_eq(eet_convert_ref(NULL, &want), EET_OK);
+    ON_DEVICE(convert, &got);
+    device_down(y, got.y, bytes);
+    ck_assert_mem_eq(y, want.y, (size_t)bytes);
+    device_free();
+}
+END_TEST
+
+int main(void) {
+    const eet_claim ops[] = {
+        {.test = project_agrees_with_the_reference, .rows = PROJECT_CASES},
+        {.test = a_row_of_project_is_the_same_alone, .rows = 3},
+        {.test = attention_agrees_with_the_reference, .rows = ATTENTION_CASES},
+        {.test = a_row_of_attention_is_the_same_alone, .rows = ATTENTION_CASES},
+        {.test = norm_agrees_with_the_reference, .rows = ROWS_CASES},
+        {.test = embed_agrees_with_the_reference, .rows = 24},
+        {.test = score_agrees_with_the_reference, .rows = 6},
+        {.test = pool_agrees_with_the_reference, .rows = 4},
+        {.test = page_copy_moves_what_the_reference_moves, .rows = 9},
+        {.test = convert_rounds_as_the_reference, .rows = 12},
+    };
+    enum { OPS = sizeof ops / sizeof *ops };
+    eet_claim claims[OPS + CHOICE_CLAIMS];
+
+    (void)setenv("CK_FORK", "no", 1);
+    if (!device_open()) {
+        return 77;
+    }
+    memcpy(claims, ops, sizeof ops);
+    memcpy(claims + OPS, choice_claims(), CHOICE_CLAIMS * sizeof *claims);
+    const int code = eet_suite_run("cuda_ops", claims, OPS + CHOICE_CLAIMS);
+
+    device_close();
+    return code;
+}
