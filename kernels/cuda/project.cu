@@ -115,13 +115,17 @@ __device__ void multiply(const float (*x)[DEPTH + 1], const float (*w)[DEPTH + 1
 
 #pragma unroll 8
     for (int k = 0; k < DEPTH; ++k) {
+#pragma unroll
         for (int r = 0; r < MY_ROWS; ++r) {
+#pragma unroll
             for (int c = 0; c < MY_COLS; ++c) {
                 part[r][c] += x[top + r][k] * w[left + c * ACROSS][k];
             }
         }
     }
+#pragma unroll
     for (int r = 0; r < MY_ROWS; ++r) {
+#pragma unroll
         for (int c = 0; c < MY_COLS; ++c) {
             sum[r][c] += part[r][c];
         }
@@ -145,7 +149,9 @@ __global__ void __launch_bounds__(BLOCK)
         __syncthreads();
         multiply(x, w, top, left, sum);
     }
+#pragma unroll
     for (int r = 0; r < MY_ROWS; ++r) {
+#pragma unroll
         for (int c = 0; c < MY_COLS; ++c) {
             const int32_t row = row0 + top + r;
             const int32_t col = col0 + left + c * ACROSS;
