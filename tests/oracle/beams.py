@@ -16,7 +16,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "fixtures"))
 
-from make_beams import Search, read_model, search_rows  # noqa: E402
+from make_beams import SOURCES, Search, read_model, search_rows  # noqa: E402
+from make_pairs import fill  # noqa: E402
 
 import torch  # noqa: E402
 
@@ -38,13 +39,24 @@ def draw_search(draw):
     )
 
 
-def draw_stops(draw, model, row, search):
+def draw_stops(draw, model, row, search, source):
     """Ids that are likely to come."""
-    found = {token for text in search_rows(model, [row], search)[0] for token in text[0]}
+    found = {token for text in search_rows(model, [row], search, source)[0] for token in text[0]}
     return tuple(draw.sample(sorted(found), min(len(found), draw.choice([0, 1, 2, 4]))))
 
 
-def run_ours(program, model, rows, search):
+def draw_rows(draw, config, most):
+    """Rows, and the source of each: None where the model has no encoder. A target begins with the
+    token that starts it."""
+    count, vocab = draw.randint(1, 3), config.vocab_size
+    rows = [[draw.randrange(vocab) for _ in range(draw.randint(1, most))] for _ in range(count)]
+    if not config.is_encoder_decoder:
+        return rows, [None] * count
+    rows = [[config.decoder_start_token_id, *row[1:6]] for row in rows]
+    return rows, [[draw.randrange(4, vocab) for _ in range(draw.randint(1, 30))] for _ in rows]
+
+
+def run_ours(program, model, rows, sources, search):
     """What eet-run prints: for each row its beams."""
     command = [program, str(model), "--json", "--batch", str(len(rows))]
     command += ["--num-beams", str(search.beams), "--num-return", str(search.beams)]
@@ -55,7 +67,11 @@ def run_ours(program, model, rows, search):
         command += ["--stop", ",".join(map(str, search.stops))]
     if search.ignore_eos:
         command += ["--ignore-eos"]
-    lines = "".join(json.dumps({"ids": row}) + "\n" for row in rows)
+    records = [
+        {"ids": row} | ({"source_ids": source} if source else {})
+        for row, source in zip(rows, sources)
+    ]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
     done = subprocess.run(command, input=lines, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{' '.join(command)}: {done.returncode}: {done.stderr}")
@@ -79,21 +95,22 @@ def differences(ours, theirs):
 def compare(program, path, draw):
     """(rows compared, rows left out, texts ended by a token, problems) of one model."""
     exact, plain = (read_model(path.stem, dtype) for dtype in (torch.float64, torch.float32))
-    vocab, positions = exact.config.vocab_size, exact.config.n_positions
+    config = exact.config
     compared, close, ended, problems = 0, 0, 0, []
     for _ in range(SEARCHES):
         search = draw_search(draw)
-        most = min(positions - search.new, 70)
-        rows = [
-            [draw.randrange(vocab) for _ in range(draw.randint(1, most))]
-            for _ in range(draw.randint(1, 3))
-        ]
-        search.stops = draw_stops(draw, exact, rows[0], search)
-        # padding counts as text for transformers' repetition penalty: such rows go alone
-        groups = [rows] if search.penalty == 1.0 else [[row] for row in rows]
-        theirs = sum((search_rows(exact, group, search) for group in groups), [])
-        again = sum((search_rows(plain, group, search) for group in groups), [])
-        printed = run_ours(program, path, rows, search)
+        most = min(config.max_position_embeddings - search.new, 70)
+        rows, sources = draw_rows(draw, config, most)
+        search.stops = draw_stops(draw, exact, rows[0], search, sources[0])
+        # padding counts as text for transformers' repetition penalty: such rows go alone, as do
+        # those that look at a source
+        if search.penalty == 1.0 and path.stem not in SOURCES:
+            groups = [(rows, None)]
+        else:
+            groups = [([row], source) for row, source in zip(rows, sources)]
+        theirs = sum((search_rows(exact, group, search, source) for group, source in groups), [])
+        again = sum((search_rows(plain, group, search, source) for group, source in groups), [])
+        printed = run_ours(program, path, rows, sources, search)
         for row, ours, found, other in zip(rows, printed, theirs, again):
             if [text[:2] for text in found] != [text[:2] for text in other]:
                 close += 1
@@ -107,6 +124,7 @@ def compare(program, path, draw):
 def main():
     """Compares all models."""
     draw = random.Random(20)
+    torch.full = fill
     program, paths = sys.argv[1], [pathlib.Path(path) for path in sys.argv[2:]]
     results = [compare(program, path, draw) for path in paths]
     compared, close, ended = (sum(result[i] for result in results) for i in range(3))

@@ -9,7 +9,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 build/oracle/bin/python fixtures/make_beams.py --check
-for name in gpt2_tiny gpt2_untied gpt2_invscale gpt2_noscale gpt2_head26 gpt2_f16; do
+for name in gpt2_tiny gpt2_untied gpt2_invscale gpt2_noscale gpt2_head26 gpt2_f16 bart_lm; do
     "$EET_BIN/eet-convert" "fixtures/checkpoints/$name" -o "$work/$name.eet" >"$work/said" 2>&1 ||
         {
             cat "$work/said"
