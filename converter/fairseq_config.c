@@ -361,6 +361,9 @@ static eet_status refuse_parts(const eet_pickle_node *root, const origin *from, 
     const eet_pickle_node *shard = member(root, "fsdp_metadata");
     int64_t count = 1;
 
+    if (shard == NULL) {
+        shard = member(root, "shard_metadata");
+    }
     if (shard != NULL && eet_pickle_kind_of(shard) != EET_PICKLE_NONE) {
         return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
                         "it is a shard of Fairseq's fully_sharded training; consolidate the shards "

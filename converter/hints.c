@@ -9,10 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "converter/foreign.h"
 #include "converter/inputs.h"
 
 /* What a folder's entry may be, the more telling first. */
-typedef enum kind { VARIANT, PART, OTHER, SNAPSHOTS, BLOBS, KINDS } kind;
+typedef enum kind { SURELY, VARIANT, PART, OTHER, FOREIGN, SNAPSHOTS, BLOBS, KINDS } kind;
 
 /* The first name of each kind, in the order of names; NULL: none. */
 typedef struct findings {
@@ -124,8 +125,12 @@ static bool is_state_of_training(const char *name) {
 
 static kind kind_of(const char *name) {
     static const char *const ends[] = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5"};
+    const eet_foreign *foreign = eet_foreign_file(name);
     part_name part;
 
+    if (foreign != NULL) {
+        return foreign->surely ? SURELY : FOREIGN;
+    }
     if (strcmp(name, "snapshots") == 0 || strcmp(name, "blobs") == 0) {
         return name[0] == 's' ? SNAPSHOTS : BLOBS;
     }
@@ -213,15 +218,28 @@ static eet_status explain_cache(const char *folder, eet_error *err) {
     return status;
 }
 
+/* Some are known by two files together. */
+static bool is_telling(const findings *found, kind k) {
+    const char *with =
+        found->name[k] != NULL && k == SURELY ? eet_foreign_file(found->name[k])->with : NULL;
+
+    return found->name[k] != NULL && (with == NULL || (found->name[VARIANT] != NULL &&
+                                                       strcmp(found->name[VARIANT], with) == 0));
+}
+
 static eet_status explain(const char *folder, const findings *found, eet_error *err) {
     eet_shown shown;
-    kind k = VARIANT;
+    kind k = SURELY;
 
-    while (k < KINDS && found->name[k] == NULL) {
+    while (k < KINDS && !is_telling(found, k)) {
         k++;
     }
     const char *name = k < KINDS ? eet_show(&shown, found->name[k], strlen(found->name[k])) : "";
 
+    if (k == SURELY || k == FOREIGN) {
+        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE, "the folder holds %s: this is %s",
+                        name, eet_foreign_file(found->name[k])->what);
+    }
     if (k == VARIANT || k == OTHER) {
         return eet_fail(err, EET_E_AMBIGUOUS, EET_NOWHERE,
                         "the folder holds neither model.safetensors nor pytorch_model.bin; "

@@ -13,28 +13,14 @@
 #include "converter/hints.h"
 
 /* Files that hold weights, in the order in which they are preferred. */
-typedef struct weights_row {
-    const char *name;
-    const char *refusal; /* why it is not read, or NULL */
-} weights_row;
-
-static const weights_row weights_rows[] = {
-    {"model.safetensors", NULL},
-    {"model.safetensors.index.json", NULL},
-    {"pytorch_model.bin", NULL},
-    {"pytorch_model.bin.index.json", NULL},
-    {"checkpoint_best.pt", NULL}, /* Fairseq's */
-    {"checkpoint_last.pt", NULL},
-    {"model.pt", NULL},
-    {"tf_model.h5", NULL},
-    {"adapter_config.json", "an adapter (PEFT) is not a model; merge it into its base first"},
-    {"tf_model.h5.index.json",
-     "TensorFlow weights in several files are not supported; load and save them "
-     "again in one"},
-    {"flax_model.msgpack", "Flax weights are not supported"},
-    {"rust_model.ot", "weights of rust-bert are not supported"},
+static const char *const weights_names[] = {
+    "model.safetensors",  "model.safetensors.index.json",
+    "pytorch_model.bin",  "pytorch_model.bin.index.json",
+    "checkpoint_best.pt", /* Fairseq's */
+    "checkpoint_last.pt", "model.pt",
+    "tf_model.h5",
 };
-enum { WEIGHTS_ROWS = sizeof weights_rows / sizeof weights_rows[0] };
+enum { WEIGHTS_NAMES = sizeof weights_names / sizeof weights_names[0] };
 
 const eet_asset_row eet_asset_rows[] = {
     {"config.json", false},
@@ -102,25 +88,18 @@ static char *chosen_weights(const char *folder, const char *weights) {
 static eet_status find_weights(const char *folder, const char **found, eet_notes *notes,
                                eet_error *err) {
     *found = NULL;
-    for (int i = 0; i < WEIGHTS_ROWS; i++) {
+    for (int i = 0; i < WEIGHTS_NAMES; i++) {
         bool there = false;
-        const eet_status status = look_for(folder, weights_rows[i].name, &there, err);
+        const eet_status status = look_for(folder, weights_names[i], &there, err);
 
         if (status != EET_OK) {
             return status;
         }
-        if (!there) {
-            continue;
-        }
-        if (*found == NULL && weights_rows[i].refusal != NULL) {
-            return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE, "%s: %s", weights_rows[i].name,
-                            weights_rows[i].refusal);
-        }
-        if (*found == NULL) {
-            *found = weights_rows[i].name;
-        } else if (weights_rows[i].refusal == NULL) {
+        if (there && *found == NULL) {
+            *found = weights_names[i];
+        } else if (there) {
             eet_notes_add(notes, "%s is read, and %s beside it is not; --weights FILE decides",
-                          *found, weights_rows[i].name);
+                          *found, weights_names[i]);
         }
     }
     return *found != NULL ? EET_OK : eet_hint_at_folder(folder, err);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "converter/foreign.h"
 #include "converter/input.h"
 #include "format/checked.h"
 
@@ -36,7 +37,12 @@ static const known table[] = {
     SIGN(0, "PYTORCH1",
          "an archive of a PyTorch preview of 2018; save it again with a newer torch"),
     SIGN(257, "ustar", "a tar archive" UNPACK),
-    SIGN(0, "GGUF", "a GGUF file of llama.cpp; give the checkpoint it was made from"),
+    SIGN(0, "GGUF", EET_FOREIGN_GGUF),
+    SIGN(0, "lmgg", EET_FOREIGN_GGUF), /* and the formats before it: ggml, ggmf, ggjt, ggla */
+    SIGN(0, "fmgg", EET_FOREIGN_GGUF),
+    SIGN(0, "tjgg", EET_FOREIGN_GGUF),
+    SIGN(0, "algg", EET_FOREIGN_GGUF),
+    SIGN(0, "ftrt", "an engine of TensorRT" EET_FOREIGN_FIRST),
     SIGN(0,
          "\x89"
          "EET",
@@ -50,7 +56,7 @@ static const known table[] = {
     SIGN(0, "L119547037146038801333356L\n.",
          "a checkpoint of torch before 1.6 by a pickle of protocol 0 or 1; load it and save it "
          "again with protocol 2"),
-    SIGN(4, "TFL3", "a TensorFlow Lite model"),
+    SIGN(4, "TFL3", EET_FOREIGN_LITE),
 };
 
 /* HDF5 may stand behind a block of the user's: at 512 bytes, 1024, 2048 ... */
@@ -130,15 +136,73 @@ static const char *text_name(const uint8_t *head) {
     return NULL;
 }
 
-/* ONNX has no magic: field 1 (ir_version), then field 2 or 7 or a short producer name. */
-static bool is_onnx(const uint8_t *head) {
-    return head[0] == 0x08 && head[1] > 0 && head[1] < 32 &&
-           (head[2] == 0x12 || head[2] == 0x3A || head[2] == 0x42 || head[2] == 0x1A);
+/* ONNX has no magic: field 1 (ir_version), then field 2 or 7 or a short producer name. In a
+ * SavedModel field 1 is the version of its schema, 1, and field 2 the graph. */
+static const char *protobuf_name(const uint8_t *head) {
+    if (head[0] != 0x08 || head[1] == 0 || head[1] >= 32) {
+        return NULL;
+    }
+    if (head[1] == 1 && head[2] == 0x12) {
+        return EET_FOREIGN_SAVED;
+    }
+    return head[2] == 0x12 || head[2] == 0x3A || head[2] == 0x42 || head[2] == 0x1A
+               ? EET_FOREIGN_ONNX
+               : NULL;
+}
+
+static bool is_plain_text(const uint8_t *text, size_t bytes) {
+    for (size_t i = 0; i < bytes; i++) {
+        if (text[i] < ' ' || text[i] > '~') {
+            return false;
+        }
+    }
+    return bytes > 0;
+}
+
+/* A map in msgpack, which is not empty, and the text of its first key. */
+static bool is_msgpack(const uint8_t *head) {
+    enum { MAP = 0x80, MAP16 = 0xDE, MAP32 = 0xDF, TEXT = 0xA0, TEXT8 = 0xD9 };
+    const uint8_t *at = head + 1;
+
+    if (head[0] == MAP16 || head[0] == MAP32) {
+        at += head[0] == MAP16 ? 2 : 4;
+    } else if (head[0] <= MAP || head[0] > (MAP | 0x0F)) {
+        return false;
+    }
+    return (*at & 0xE0) == TEXT ? is_plain_text(at + 1, *at & 0x1F)
+                                : *at == TEXT8 && is_plain_text(at + 2, at[1]);
+}
+
+/* CTranslate2: a version, and the name of the model's kind with its length. */
+static bool is_ct2(const uint8_t *head) {
+    enum { NEWEST = 32, AT = 6 };
+    const size_t bytes = head[4] | (size_t)head[5] << 8;
+
+    return head[0] > 0 && head[0] < NEWEST && head[1] == 0 && head[2] == 0 && head[3] == 0 &&
+           bytes > 4 && bytes < 128 && head[AT + bytes - 1] == '\0' &&
+           is_plain_text(head + AT, bytes - 1);
+}
+
+/* A tar of model_config.yaml and model_weights.ckpt, perhaps behind its folder. */
+static bool is_nemo(const uint8_t *head) {
+    enum { BLOCK = 512 };
+
+    if (memcmp(head + 257, "ustar", 5) != 0) {
+        return false;
+    }
+    const char *name = (const char *)head + (strcmp((const char *)head, "./") == 0 ? BLOCK : 0);
+
+    name += strncmp(name, "./", 2) == 0 ? 2 : 0;
+    return strcmp(name, "model_config.yaml") == 0 || strcmp(name, "model_weights.ckpt") == 0 ||
+           strcmp(name, "model_weights/") == 0;
 }
 
 static const char *foreign_name(const uint8_t *head, uint64_t have) {
     if (is_torch_tar(head)) {
         return "a checkpoint of torch 0.1.9 or older; load it and save it again with a newer torch";
+    }
+    if (is_nemo(head)) {
+        return EET_FOREIGN_NEMO;
     }
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         if (eet_within_u64(table[i].at, table[i].bytes, have) &&
@@ -149,10 +213,25 @@ static const char *foreign_name(const uint8_t *head, uint64_t have) {
     if (head[0] == 0x80 && head[1] <= 5) {
         return "a bare pickle, not a checkpoint; save the state dict with torch.save";
     }
-    if (is_onnx(head)) {
-        return "an ONNX model; give the checkpoint it was made from";
+    if (is_msgpack(head) || is_ct2(head)) {
+        return is_ct2(head) ? EET_FOREIGN_CT2 : EET_FOREIGN_FLAX;
     }
-    return text_name(head);
+    const char *what = protobuf_name(head);
+
+    return what != NULL ? what : text_name(head);
+}
+
+/* The table of names and places of a checkpoint of TensorFlow ends like LevelDB's. */
+static eet_status check_tf_index(int fd, uint64_t bytes, eet_error *err) {
+    static const char sign[] = "\x57\xFB\x80\x8B\x24\x75\x47\xDB";
+    enum { SIGN_BYTES = sizeof sign - 1, FOOTER = 48 };
+    uint8_t tail[SIGN_BYTES] = {0};
+    const eet_status status =
+        bytes < FOOTER ? EET_OK : eet_read_at(fd, bytes - SIGN_BYTES, tail, SIGN_BYTES, err);
+
+    return status == EET_OK && memcmp(tail, sign, SIGN_BYTES) == 0
+               ? eet_fail(err, EET_E_UNSUPPORTED, bytes - SIGN_BYTES, "this is " EET_FOREIGN_TF1)
+               : status;
 }
 
 /* The length of a header, then its brace; `surely`: the header fits the file too. */
@@ -166,6 +245,34 @@ static bool is_safetensors(const uint8_t *head, uint64_t bytes, bool surely) {
 
     return surely ? fits && head[8] == '{'
                   : head[8] == '{' || (fits && strchr(" \t\r\n", head[8]) != NULL);
+}
+
+/* What is not read; but a safetensors whose header is wrong is left to its reader. */
+static eet_status refuse_others(int fd, const uint8_t *head, uint64_t bytes, eet_magic *out,
+                                eet_error *err) {
+    const char *foreign = foreign_name(head, bytes < HEAD ? bytes : HEAD);
+
+    if (foreign != NULL) {
+        return eet_fail(err, EET_E_UNSUPPORTED, 0, "this is %s", foreign);
+    }
+    const eet_status status = check_tf_index(fd, bytes, err);
+
+    if (status != EET_OK) {
+        return status;
+    }
+    if (bytes < SHORTEST) {
+        return eet_fail(err, EET_E_CORRUPT, bytes, "%llu bytes are too short for a checkpoint",
+                        (unsigned long long)bytes);
+    }
+    if (memcmp(head, "PK\5\6", 4) == 0) {
+        return eet_fail(err, EET_E_CORRUPT, 0, "an empty zip archive");
+    }
+    if (is_safetensors(head, bytes, false)) {
+        *out = EET_MAGIC_SAFETENSORS;
+        return EET_OK;
+    }
+    return eet_fail(err, EET_E_CORRUPT, 0,
+                    "no checkpoint: neither of torch.save nor safetensors nor HDF5");
 }
 
 eet_status eet_magic_of(int fd, uint64_t bytes, eet_magic *out, eet_error *err) {
@@ -189,24 +296,7 @@ eet_status eet_magic_of(int fd, uint64_t bytes, eet_magic *out, eet_error *err) 
         *out = EET_MAGIC_INDEX;
         return EET_OK;
     }
-    const char *foreign = foreign_name(head, have);
-
-    if (foreign != NULL) {
-        return eet_fail(err, EET_E_UNSUPPORTED, 0, "this is %s", foreign);
-    }
-    if (bytes < SHORTEST) {
-        return eet_fail(err, EET_E_CORRUPT, bytes, "%llu bytes are too short for a checkpoint",
-                        (unsigned long long)bytes);
-    }
-    if (memcmp(head, "PK\5\6", 4) == 0) {
-        return eet_fail(err, EET_E_CORRUPT, 0, "an empty zip archive");
-    }
-    if (is_safetensors(head, bytes, false)) {
-        *out = EET_MAGIC_SAFETENSORS;
-        return EET_OK;
-    }
-    return eet_fail(err, EET_E_CORRUPT, 0,
-                    "no checkpoint: neither of torch.save nor safetensors nor HDF5");
+    return refuse_others(fd, head, bytes, out, err);
 }
 
 static bool ends_with(const char *name, const char *end) {
@@ -228,12 +318,14 @@ static const char *member_name(const char *name) {
         bool below; /* the archive's folder; else at the top */
         const char *what;
     } members[] = {
-        {"constants.pkl", true, "a TorchScript program, not a checkpoint; export its state_dict"},
+        {"constants.pkl", true,
+         "a TorchScript program (as a .ot of rust-bert is), not a checkpoint; export its "
+         "state_dict"},
         {".data/extern_modules", true,
          "a torch.package archive, not a checkpoint; export its state_dict"},
         {"config.json", false, "an archive of Keras; give the checkpoint it was made from"},
         {"MAR-INF/MANIFEST.json", false, "a model archive of TorchServe; unpack it first"},
-        {"saved_model.pb", false, "a TensorFlow SavedModel; give the checkpoint"},
+        {"saved_model.pb", false, EET_FOREIGN_SAVED},
         {"[Content_Types].xml", false, "an Office document"},
         {"META-INF/MANIFEST.MF", false, "a Java archive"},
     };

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "converter/foreign.h"
 #include "converter/input.h"
 #include "converter/magic.h"
 #include "converter/source_reader.h"
@@ -222,6 +223,18 @@ static eet_status sort_names(eet_source *source, eet_error *err) {
     return EET_OK;
 }
 
+/* Some files are nothing by their bytes, and by their name a part of somebody's checkpoint. */
+static eet_status read_magic(const eet_source *source, eet_magic *magic, eet_error *err) {
+    const eet_status status = eet_magic_of(source->fd, source->bytes, magic, err);
+    const eet_foreign *foreign = status == EET_E_CORRUPT ? eet_foreign_file(source->name) : NULL;
+
+    if (foreign == NULL) {
+        return status;
+    }
+    eet_error_clear(err);
+    return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE, "by its name this is %s", foreign->what);
+}
+
 static eet_status open_by_magic(eet_source *source, bool is_part, eet_error *err) {
     static const eet_source_reader *const readers[] = {
         [EET_MAGIC_ZIP] = &eet_source_reader_torch,
@@ -231,7 +244,7 @@ static eet_status open_by_magic(eet_source *source, bool is_part, eet_error *err
         [EET_MAGIC_INDEX] = &eet_source_reader_shards,
     };
     eet_magic magic = EET_MAGIC_ZIP;
-    eet_status status = eet_magic_of(source->fd, source->bytes, &magic, err);
+    eet_status status = read_magic(source, &magic, err);
 
     if (status == EET_OK && is_part && magic == EET_MAGIC_INDEX) {
         status = eet_fail(err, EET_E_CORRUPT, 0, "this is an index, not a part of a checkpoint");
@@ -248,7 +261,7 @@ static eet_status open_by_magic(eet_source *source, bool is_part, eet_error *err
     if (status == EET_OK && source->count == 0 && !is_part) {
         status = eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE, "the checkpoint has no tensors");
     }
-    return status;
+    return status == EET_OK && !is_part ? eet_foreign_check_tensors(source, err) : status;
 }
 
 static eet_status open_file(eet_source *source, eet_error *err) {

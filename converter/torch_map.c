@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "converter/fairseq.h"
+#include "converter/foreign.h"
 #include "converter/torch_internal.h"
 
 enum { MAX_NAME = 512, MAX_UNWRAPPED = 4, TOLD = 8 };
@@ -84,6 +85,7 @@ static eet_status look_inside(const eet_pickle_node *map, const eet_pickle_node 
 
 static eet_status find_map(eet_source *source, const eet_pickle_node *root,
                            const eet_pickle_node **out, eet_error *err) {
+    const eet_pickle_node *top = root;
     eet_pickle_label label;
     eet_status status = EET_OK;
 
@@ -111,6 +113,10 @@ static eet_status find_map(eet_source *source, const eet_pickle_node *root,
         root = inner;
     }
     if (status == EET_OK && !holds_tensors(root)) {
+        status = eet_foreign_check_map(top, err);
+        if (status != EET_OK) {
+            return status;
+        }
         return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
                         "the file holds no map of tensors, neither at its top nor under "
                         "\"state_dict\", \"model_state_dict\", \"model\" or \"module\"");
@@ -247,6 +253,9 @@ eet_status eet_torch_list(eet_source *source, const eet_pickle *pickle, eet_erro
     }
     if (status == EET_OK) {
         status = add_all(source, map, err);
+    }
+    if (status == EET_OK) {
+        status = eet_foreign_check_zero(source, eet_pickle_root(pickle), err);
     }
     return status == EET_OK ? warn_of_extras(source, err) : status;
 }

@@ -269,7 +269,7 @@ def test_misuse_is_2_and_a_missing_file_is_5(folder):
 
 def test_folders_without_weights_of_ours_are_named(folder):
     for name, code, says in (
-            ("adapter_config.json", 3, "PEFT"), ("model.ckpt.index", 3, "neither"),
+            ("adapter_config.json", 3, "PEFT"), ("model.ckpt.index", 3, "TensorFlow"),
             ("other.txt", 3, "neither model.safetensors nor"), ("optimizer.pt", 3, "--weights FILE"),
             ("consolidated.pth", 2, "hint: --weights consolidated.pth reads that file"),
             ("pytorch_model.fp16.bin", 2, "--weights pytorch_model.fp16.bin"),

@@ -14,7 +14,7 @@ for header in zip.h zlib.h jansson.h xxhash.h 'openssl/[a-z0-9_]*.h' 'hdf5[a-z_]
 done
 
 # What a product file may include besides: ISO C, POSIX, Linux, intrinsics.
-system='(assert|ctype|dirent|errno|fcntl|float|immintrin|inttypes|limits|linux/[a-z]+|locale|math|pthread|sched|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|sys/[a-z]+|time|unistd|getopt|libgen|endian|regex|strings|poll|ftw|termios|spawn|cpuid|xmmintrin|emmintrin|dlfcn)\.h'
+system='(assert|ctype|dirent|errno|fcntl|float|immintrin|inttypes|limits|linux/[a-z]+|locale|math|pthread|sched|signal|stdalign|stdarg|stdatomic|stdbool|stddef|stdint|stdio|stdlib|string|sys/[a-z]+|time|unistd|getopt|libgen|endian|regex|strings|poll|ftw|termios|spawn|cpuid|xmmintrin|emmintrin|dlfcn|fnmatch)\.h'
 known="(zip|zlib|jansson|xxhash|hdf5|cuda_runtime_api|openssl/[a-z0-9_]*)\.h"
 while read -r line; do
     found "${line}: a dependency that docs/architecture.md does not have"
