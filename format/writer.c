@@ -261,10 +261,6 @@ const uint8_t *eet_writer_content_sha256(const eet_writer *writer) {
     return writer->plan.header.content_sha256;
 }
 
-const uint8_t *eet_writer_weights_sha256(const eet_writer *writer) {
-    return writer->plan.header.weights_sha256;
-}
-
 const eet_live_path *eet_writer_temporary(const eet_writer *writer) {
     return &writer->target.live;
 }

@@ -71,10 +71,9 @@ eet_status eet_writer_begin(eet_writer *writer, eet_error *err);
 eet_status eet_writer_append(eet_writer *writer, int32_t number, const void *data, uint64_t bytes,
                              eet_error *err);
 
-/* Seals and renames. After it only the digests and eet_writer_free are legal. */
+/* Seals and renames. After it only the digest and eet_writer_free are legal. */
 eet_status eet_writer_commit(eet_writer *writer, eet_error *err);
 const uint8_t *eet_writer_content_sha256(const eet_writer *writer); /* after commit */
-const uint8_t *eet_writer_weights_sha256(const eet_writer *writer);
 
 /* Instead of begin, append and commit: a model that is in memory alone. Writes all but the
  * tensors into `image`, eet_writer_bytes of zeros, so that it opens at level 0; the digests
