@@ -110,19 +110,25 @@ static inline void finish_columns(const project_work *work, int64_t row, int32_t
     }
 }
 
-/* The sums of some rows, all of the block's columns, over the elements of k from `from`. */
-static inline void multiply_part(const project_work *work, int64_t row, int32_t rows, int32_t at,
-                                 int32_t columns, int32_t from, float *sums, ahead *next) {
+/* Where a piece stands, or a tile of it. */
+typedef struct area {
+    int64_t row, rows;
+    int32_t at, columns;
+} area;
+
+/* The sums of a tile over the elements of k from `from`. */
+static inline void multiply_part(const project_work *work, const area *tile, int32_t from,
+                                 float *sums, ahead *next) {
     const eet_matrix *w = &work->a->w;
-    const int64_t start = (int64_t)at * w->ld + from;
+    const int64_t start = (int64_t)tile->at * w->ld + from;
     const dot_job job = {
-        .x = work->x + row * w->k + from,
+        .x = work->x + tile->row * w->k + from,
         .x_stride = w->k,
         .w = (const char *)w->data + start * eet_float_bytes(w->dtype),
         .w_stride = w->ld,
         .dtype = w->dtype,
-        .rows = rows,
-        .columns = columns,
+        .rows = (int32_t)tile->rows,
+        .columns = tile->columns,
         .k = w->k - from < work->depth ? w->k - from : work->depth,
         .sums = sums,
         .sums_stride = BLOCK_COLUMNS,
@@ -142,9 +148,9 @@ static inline void project_block(const project_work *work, int64_t row, int32_t 
         for (int32_t tile = 0; tile < tiles; ++tile) { /* as even as they go */
             const int32_t first = rows * tile / tiles;
             const int32_t end = rows * (tile + 1) / tiles;
+            const area part = {row + first, end - first, at, columns};
 
-            multiply_part(work, row + first, end - first, at, columns, from,
-                          sums + (int64_t)first * BLOCK_COLUMNS, next);
+            multiply_part(work, &part, from, sums + (int64_t)first * BLOCK_COLUMNS, next);
         }
     }
     for (int32_t r = 0; r < rows; ++r) {
@@ -154,12 +160,6 @@ static inline void project_block(const project_work *work, int64_t row, int32_t 
         put_columns(work->a, row + r, at, columns, y);
     }
 }
-
-/* Where a piece stands. */
-typedef struct area {
-    int64_t row, rows;
-    int32_t at, columns;
-} area;
 
 static inline area area_of(const project_work *work, int64_t piece) {
     const eet_project_args *a = work->a;
