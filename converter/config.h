@@ -8,7 +8,7 @@
 #include "converter/notes.h"
 #include "format/cli/json.h"
 
-enum { EET_MAX_KEPT = 1024 };
+enum { EET_MAX_KEPT = 1024, EET_MAX_LANGUAGES = 2048 };
 
 /* A stack's layers of which only some are kept: LayerDrop. */
 typedef struct eet_kept_layers {
@@ -44,6 +44,8 @@ typedef struct eet_config {
     eet_kept_layers kept[EET_STACKS];
     eet_dictionary_file dictionary[EET_STACKS];
     const struct eet_fairseq_task *task; /* it adds words to dictionaries; or NULL */
+    bool lang_tokens;                    /* words of languages were added to dictionaries */
+    char languages[EET_MAX_LANGUAGES];   /* "en_XX,de_DE"; "": the configuration does not say */
     int32_t output_words;                /* ... at most are an output's, where output_words_key */
     const char *output_words_key;        /* says so; NULL: it does not */
     int32_t symbol[EET_SYMBOLS];         /* values of symbols that are no facts; 0: not said */

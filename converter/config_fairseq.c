@@ -6,11 +6,11 @@
 #include "converter/config_internal.h"
 #include "converter/fairseq.h"
 
+static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.@";
+
 /* A language is part of a file's name, so it is no path. */
 eet_status eet_config_read_dictionary(const eet_config_reading *r, const eet_key_row *row,
                                       const eet_json *value) {
-    static const char letters[] =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.@";
     eet_dictionary_file *file = &r->out->dictionary[row->stack];
     const char *name = value != NULL ? eet_json_as_string(value, NULL) : "";
     eet_shown shown;
@@ -33,6 +33,41 @@ eet_status eet_config_read_task(const eet_config_reading *r, const eet_json *val
     const char *name = eet_json_as_string(value, NULL);
 
     r->out->task = name != NULL ? eet_fairseq_task_named(name) : NULL;
+    return EET_OK;
+}
+
+/* "en_XX,de_DE": names, each once or more. */
+static bool is_list(const char *text) {
+    size_t bytes = 0;
+
+    do {
+        bytes = strspn(text, letters);
+        if (bytes == 0 || bytes > EET_MAX_LANGUAGE || (text[bytes] != ',' && text[bytes] != '\0')) {
+            return false;
+        }
+        text += bytes + 1;
+    } while (text[-1] == ',');
+    return true;
+}
+
+/* Those of a task that has words for them; the row of the task stands before. */
+eet_status eet_config_read_languages(const eet_config_reading *r, const eet_key_row *row,
+                                     const eet_json *value) {
+    const char *text = value != NULL ? eet_json_as_string(value, NULL) : "";
+    eet_shown shown;
+
+    if (r->out->task == NULL || r->out->task->languages == EET_LANG_NONE) {
+        return EET_OK;
+    }
+    if (text == NULL) {
+        return eet_config_corrupt_kind(r, row->key, value, "a string");
+    }
+    if (strlen(text) >= sizeof r->out->languages || (text[0] != '\0' && !is_list(text))) {
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE,
+                        "\"%s\" is \"%s\", expected languages as in \"en_XX,de_DE\"", row->key,
+                        eet_show(&shown, text, strlen(text)));
+    }
+    (void)snprintf(r->out->languages, sizeof r->out->languages, "%s", text);
     return EET_OK;
 }
 

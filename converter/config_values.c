@@ -447,6 +447,10 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
         return eet_config_read_dictionary(r, row, value);
     case EET_KEY_TASK:
         return eet_config_read_task(r, value);
+    case EET_KEY_LANGUAGES:
+        return eet_config_read_languages(r, row, value);
+    case EET_KEY_LANG_TOKENS:
+        return read_bool(r, row, value, &r->out->lang_tokens);
     case EET_KEY_OUTPUT_WORDS:
         return eet_config_read_output_words(r, row, value);
     case EET_KEY_KEPT_LAYERS:

@@ -1,5 +1,6 @@
 /* dictionaries.c - the dictionaries beside a checkpoint of Fairseq: are they of this model? */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -76,22 +77,54 @@ static void set_tokens(eet_stack_facts *facts, const eet_dictionary *dictionary)
     facts->tok_sep = dictionary->sep < facts->vocab_size ? dictionary->sep : -1;
 }
 
+/* "de_DE" of "dict.de_DE.txt". */
+static void language_of(const eet_dictionary_file *file, char *out, size_t room) {
+    const size_t bytes = strlen(file->name);
+
+    (void)snprintf(out, room, "%.*s", bytes > 9 ? (int)bytes - 9 : 0,
+                   bytes > 9 ? file->name + 5 : "");
+}
+
+/* What a task says of its words, and of the text's first and last. */
+static void set_language(eet_conversion *c, int stack, const eet_fairseq_words *more,
+                         const eet_dictionary *dictionary) {
+    eet_stack_facts *facts = &c->plan.facts.stack[stack];
+
+    if (stack == EET_DEC && more->task != NULL && more->task->languages == EET_LANG_ALWAYS &&
+        dictionary->language >= 0 && dictionary->language < facts->vocab_size) {
+        facts->tok_eos = dictionary->language;
+        facts->start = dictionary->language;
+    }
+}
+
 static eet_status read_one(eet_conversion *c, int stack, const char *path, const char *name,
                            eet_error *err) {
+    const eet_fairseq_task *task = c->config.task;
+    char target[sizeof c->config.dictionary[0].name];
+    const eet_fairseq_words more = {
+        .task = task,
+        .with_languages =
+            task != NULL && (task->languages == EET_LANG_ALWAYS ||
+                             (task->languages == EET_LANG_TOLD && c->config.lang_tokens)),
+        .languages = c->config.languages,
+        .target = target};
     eet_dictionary dictionary;
     char *text = NULL;
     uint64_t bytes = 0;
+
+    language_of(&c->config.dictionary[EET_DEC], target, sizeof target);
     eet_status status =
         eet_read_small(path, c->options.follow_symlinks, MAX_DICTIONARY, &text, &bytes, err);
 
     if (status == EET_OK) {
-        status = eet_fairseq_dictionary(text, bytes, c->config.task, &dictionary, err);
+        status = eet_fairseq_dictionary(text, bytes, &more, &dictionary, err);
     }
     if (status == EET_OK) {
         status = check_count(c, &dictionary, stack, name, err);
     }
     if (status == EET_OK) {
         set_tokens(&c->plan.facts.stack[stack], &dictionary);
+        set_language(c, stack, &more, &dictionary);
     }
     free(text);
     eet_error_prefix(err, name);

@@ -33,26 +33,45 @@ const eet_fairseq_arch *eet_fairseq_arch_named(const char *name);
 eet_status eet_fairseq_config(const eet_pickle_node *root, char **text, uint64_t *bytes,
                               eet_error *err);
 
+enum { EET_MAX_LANGUAGE = 32 }; /* bytes of its name */
+
+/* Does a task add words for the languages that its "langs" lists? */
+typedef enum eet_fairseq_lang {
+    EET_LANG_NONE,
+    EET_LANG_TOLD,   /* a word for each language where "add_lang_token" says so */
+    EET_LANG_ALWAYS, /* ... always, and a text begins and ends with that of its language */
+} eet_fairseq_lang;
+
 /* A task that adds words of its own to a dictionary: these in front of its lines, or "<mask>"
  * behind them. */
 typedef struct eet_fairseq_task {
     const char *name; /* NULL ends the table */
     bool in_front;
     const char *words[4]; /* ends with NULL */
+    uint8_t languages;    /* eet_fairseq_lang: in front of the "<mask>" behind them */
 } eet_fairseq_task;
 
 extern const eet_fairseq_task eet_fairseq_tasks[];                /* archs/fairseq_defaults.c */
 const eet_fairseq_task *eet_fairseq_task_named(const char *name); /* NULL: it adds none */
 
+/* What else is in a dictionary. */
+typedef struct eet_fairseq_words {
+    const eet_fairseq_task *task; /* or NULL */
+    bool with_languages;
+    const char *languages; /* "en_XX,de_DE", in their order; "": they are not known */
+    const char *target;    /* one of them, or "" */
+} eet_fairseq_words;
+
 /* What a dict.txt says. */
 typedef struct eet_dictionary {
     int32_t count;          /* words, with the specials */
     int32_t mask, cls, sep; /* ids, -1: there is none */
+    int32_t language;       /* of the word of `target` */
 } eet_dictionary;
 
 /* A line that is not a word, a space and a count, a word that stands there twice without
  * "#fairseq:overwrite", bytes that are not UTF-8 are E_CORRUPT. `task` may be NULL. */
-eet_status eet_fairseq_dictionary(const char *text, uint64_t bytes, const eet_fairseq_task *task,
+eet_status eet_fairseq_dictionary(const char *text, uint64_t bytes, const eet_fairseq_words *more,
                                   eet_dictionary *out, eet_error *err);
 
 #endif

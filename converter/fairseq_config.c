@@ -7,7 +7,7 @@
 #include "converter/fairseq.h"
 #include "format/cli/json.h"
 
-enum { MAX_TEXT = 512, MAX_KEYS = 65536, MAX_ITEMS = 256, MAX_WRAPS = 8, MAX_STEPS = 16 };
+enum { MAX_TEXT = 2048, MAX_KEYS = 65536, MAX_ITEMS = 256, MAX_WRAPS = 8, MAX_STEPS = 16 };
 
 /* Keys that no family reads and that say something all the same. */
 static const char *const told[] = {"tokens_per_sample", "max_positions"};

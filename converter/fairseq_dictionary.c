@@ -1,5 +1,6 @@
 /* fairseq_dictionary.c - reads a dict.txt as Fairseq does: "word count" a line, behind its
  * specials. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,8 +166,40 @@ static eet_status add_specials(listing *l, const char *const *specials) {
     return status;
 }
 
-eet_status eet_fairseq_dictionary(const char *text, uint64_t bytes, const eet_fairseq_task *task,
+/* Is the language of so many bytes in the list before `at`? */
+static bool is_again(const char *list, const char *at, size_t bytes) {
+    for (const char *l = list; l < at; l += strcspn(l, ",") + 1) {
+        if (strcspn(l, ",") == bytes && memcmp(l, at, bytes) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "[en_XX]" for each language, unless the dictionary has it. */
+static void add_languages(const listing *l, const eet_fairseq_words *more, eet_dictionary *out) {
+    const char *at = more->languages;
+
+    while (at[0] != '\0') {
+        const size_t bytes = strcspn(at, ",");
+        const bool is_target =
+            strlen(more->target) == bytes && memcmp(more->target, at, bytes) == 0;
+        char name[EET_MAX_LANGUAGE + 3];
+
+        (void)snprintf(name, sizeof name, "[%.*s]", (int)bytes, at);
+        const int32_t id = id_of(l, name);
+
+        if (!is_again(more->languages, at, bytes)) {
+            out->language = is_target ? (id >= 0 ? id : out->count) : out->language;
+            out->count += id < 0;
+        }
+        at += bytes + (at[bytes] == ',');
+    }
+}
+
+eet_status eet_fairseq_dictionary(const char *text, uint64_t bytes, const eet_fairseq_words *more,
                                   eet_dictionary *out, eet_error *err) {
+    const eet_fairseq_task *task = more->task;
     static const char *const specials[] = {"<s>", "<pad>", "</s>", "<unk>", NULL};
     listing l = {.err = err};
     eet_status status = eet_utf8_valid(text, bytes)
@@ -182,13 +215,18 @@ eet_status eet_fairseq_dictionary(const char *text, uint64_t bytes, const eet_fa
     if (status == EET_OK) {
         status = check_twice(&l);
     }
-    *out = (eet_dictionary){.count = l.count, .mask = -1, .cls = -1, .sep = -1};
+    *out = (eet_dictionary){.count = l.count, .mask = -1, .cls = -1, .sep = -1, .language = -1};
     if (status == EET_OK) {
         out->mask = id_of(&l, "<mask>");
         out->cls = id_of(&l, "<cls>");
         out->sep = id_of(&l, "<sep>");
     }
-    if (status == EET_OK && task != NULL && !task->in_front && out->mask < 0) {
+    if (status == EET_OK && more->with_languages && more->languages[0] != '\0') {
+        add_languages(&l, more, out);
+    }
+    /* behind words of which nobody knows how many there are, its number is not known either */
+    if (status == EET_OK && task != NULL && !task->in_front && out->mask < 0 &&
+        (!more->with_languages || more->languages[0] != '\0')) {
         out->mask = out->count++;
     }
     free(l.word);

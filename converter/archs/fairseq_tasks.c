@@ -3,16 +3,14 @@
 
 #include "converter/fairseq.h"
 
-#define BEHIND(task)     \
-    {                    \
-        (task), false, { \
-            NULL         \
-        }                \
-    }
+#define BEHIND(task) \
+    { (task), false, {NULL}, EET_LANG_NONE }
 
 const eet_fairseq_task eet_fairseq_tasks[] = {
-    {"legacy_masked_lm", true, {"<mask>", "<cls>", "<sep>", NULL}},
-    {"cross_lingual_lm", true, {"<mask>", NULL}},
+    {"legacy_masked_lm", true, {"<mask>", "<cls>", "<sep>", NULL}, EET_LANG_NONE},
+    {"cross_lingual_lm", true, {"<mask>", NULL}, EET_LANG_NONE},
+    {"multilingual_denoising", false, {NULL}, EET_LANG_TOLD},
+    {"translation_from_pretrained_bart", false, {NULL}, EET_LANG_ALWAYS},
     BEHIND("masked_lm"),
     BEHIND("denoising"),
     BEHIND("multilingual_masked_lm"),

@@ -12,14 +12,17 @@ static void require(bool holds) {
 }
 
 static void look(const uint8_t *data, size_t size, const eet_fairseq_task *task) {
+    const eet_fairseq_words more = {task, task != NULL && task->languages != EET_LANG_NONE,
+                                    "en_XX,w,en_XX", "w"};
     eet_dictionary found;
     eet_error err = {0};
 
-    if (eet_fairseq_dictionary((const char *)data, size, task, &found, &err) != EET_OK) {
+    if (eet_fairseq_dictionary((const char *)data, size, &more, &found, &err) != EET_OK) {
         return;
     }
     require(found.count >= 4 && (uint64_t)found.count <= size + 8);
     require(found.mask >= -1 && found.mask < found.count);
+    require(found.language >= -1 && found.language < found.count);
     require(found.cls >= -1 && found.cls < found.count);
     require(found.sep >= -1 && found.sep < found.count);
 }

@@ -260,7 +260,59 @@ def in_training(mebibytes: int):
     return make
 
 
+def target(**expected):
+    """What eet-inspect says of the decoder."""
+
+    def check(_, output):
+        for key, value in expected.items():
+            told = subprocess.run(
+                [Path(os.environ["EET_BIN"]) / "eet-inspect", "--key",
+                 f"dec.{key.replace('__', '.')}", output],
+                capture_output=True, text=True, check=True).stdout.strip()
+            assert told == value, f"dec {key} is {told}, expected {value}"
+
+    return check
+
+
+MANY = {"task": "translation_from_pretrained_bart", "langs": "en,fr,de"}
+
 CASES = [
+    Case(76, "languages behind the words", bart(WORDS + 8, **MANY), 0,
+         check=facts(vocab__size="15", tok__mask="14")),
+    Case(76, "a text begins and ends with its language", bart(WORDS + 8, **MANY), 0,
+         check=target(start="13", tok__eos="13")),
+    Case(76, "a language that the dictionary has", bart(
+        WORDS + 7, lines=words("[de] 1\n"), **MANY), 0,
+        check=target(start="10", tok__eos="10", tok__mask="13")),
+    Case(76, "a language twice", bart(WORDS + 8, **MANY | {"langs": "en,fr,de,fr"}), 0,
+         check=target(start="13", tok__mask="14")),
+    Case(76, "a target that is none of the languages", bart(
+        WORDS + 8, **MANY | {"target_lang": "it"}), 0,
+        check=target(start="2", tok__eos="2")),
+    Case(76, "denoising of languages without words of theirs", bart(
+        WORDS + 5, task="multilingual_denoising", langs="en,fr,de"), 0,
+        check=target(vocab__size="12", tok__mask="11", tok__eos="2")),
+    Case(76, "denoising of languages with words of theirs", bart(
+        WORDS + 8, task="multilingual_denoising", langs="en,fr,de", add_lang_token=True), 0,
+        check=target(vocab__size="15", tok__mask="14", tok__eos="2")),
+    Case(76, "denoising of languages that nothing names", bart(
+        WORDS + 8, task="multilingual_denoising", add_lang_token=True), 0,
+        "the last 4 have no name", check=target(vocab__size="15", tok__mask="-1")),
+    refuse(76, "more languages than rows", bart(WORDS + 5, **MANY), 4,
+           "makes 15 words, and the model has 12"),
+    refuse(76, "a language that is a path", bart(
+        WORDS + 8, **MANY | {"langs": "en,../../etc,de"}), 4, "expected languages as in"),
+    refuse(76, "a language without a name", bart(WORDS + 8, **MANY | {"langs": "en,,de"}), 4,
+           "expected languages as in"),
+    refuse(76, "languages as a list", bart(WORDS + 8, **MANY | {"langs": 3}), 4,
+           '"langs" is an integer, expected a string'),
+    refuse(76, "languages without an end", bart(WORDS + 8, **MANY | {"langs": "de," * 1000}), 3,
+           'the configuration\'s "langs" is a string, which is not understood'),
+    refuse(76, "languages that end in a comma", bart(WORDS + 8, **MANY | {"langs": "de,"}), 4,
+           "expected languages as in"),
+    Case(76, "languages of a task that adds none", bart(
+        task="translation_multi_simple_epoch", langs=["en", "de"]), 0,
+        check=target(vocab__size="11", start="2")),
     accept(36, "getattr of an enumeration, as Python 3.11 writes it", cfg(lambda: container(parts(
         activation_fn=mt.Call("builtins.getattr", (mt.Global("fairseq.dataclass.Act"), "gelu"))))),
         options=("-q",)),
