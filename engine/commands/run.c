@@ -232,9 +232,9 @@ static eet_status run_model(const eet_run_options *o, const char *path, eet_erro
 }
 
 static int body(void *fields, const eet_operands *operands) {
-    eet_run_options *o = fields;
+    const eet_run_options *o = fields;
     eet_error err = {.status = EET_OK};
-    eet_status status = eet_run_settle_options(o, &err);
+    eet_status status = eet_run_check_options(o, operands->given, &err);
 
     if (status == EET_OK) {
         status = run_model(o, operands->items[0], &err);
@@ -247,7 +247,7 @@ static int body(void *fields, const eet_operands *operands) {
 }
 
 int main(int argc, char **argv) {
-    eet_run_options o = eet_run_unset;
+    eet_run_options o = {.top_p = 1, .repetition_penalty = 1, .length_penalty = 1};
 
     return eet_command_main(&eet_run_command, argc, argv, &o, body);
 }

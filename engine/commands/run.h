@@ -43,10 +43,9 @@ typedef struct eet_run {
 
 /* run_options.c */
 extern const eet_command eet_run_command;
-extern const eet_run_options eet_run_unset; /* before the command line is read */
-/* Puts defaults where nothing is given. E_ARGUMENT for options that do not go together; those
- * that have no effect get a note on standard error. */
-eet_status eet_run_settle_options(eet_run_options *options, eet_error *err);
+/* E_ARGUMENT for options that do not go together; `given` are those on the command line
+ * (eet_operands). Those that have no effect get a note on standard error. */
+eet_status eet_run_check_options(const eet_run_options *options, uint64_t given, eet_error *err);
 
 /* Fills the slots that the rows look at. */
 eet_status eet_run_sources(eet_run *run);

@@ -1,5 +1,4 @@
 /* run_options.c - the options of eet-run, and which of them go together. */
-#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -150,41 +149,7 @@ const eet_command eet_run_command = {
     .suffix = ".eet",
 };
 
-/* ---- what is given ------------------------------------------------------- */
-
-/* Values that no option can have, where the default could be given too. */
-const eet_run_options eet_run_unset = {
-    .seed = -1,
-    .min_new_tokens = -1,
-    .temperature = (double)NAN,
-    .top_p = (double)NAN,
-    .repetition_penalty = (double)NAN,
-    .length_penalty = (double)NAN,
-};
-
-static void set_default(double *value, double absent) {
-    *value = isnan(*value) ? absent : *value;
-}
-
-static void set_defaults(eet_run_options *o) {
-    o->seed = o->seed < 0 ? 0 : o->seed;
-    o->min_new_tokens = o->min_new_tokens < 0 ? 0 : o->min_new_tokens;
-    set_default(&o->temperature, 0);
-    set_default(&o->top_p, 1);
-    set_default(&o->repetition_penalty, 1);
-    set_default(&o->length_penalty, 1);
-}
-
-static bool is_given(const eet_run_options *o, const eet_option *option) {
-    static const size_t bytes[] = {
-        [EET_OPTION_FLAG] = sizeof(bool),           [EET_OPTION_STRING] = sizeof(const char *),
-        [EET_OPTION_INTEGER] = sizeof(int64_t),     [EET_OPTION_REAL] = sizeof(double),
-        [EET_OPTION_CHOICE] = sizeof(const char *), [EET_OPTION_LIST] = sizeof(eet_option_list),
-    };
-
-    return memcmp((const char *)o + option->offset, (const char *)&eet_run_unset + option->offset,
-                  bytes[option->kind]) != 0;
-}
+/* ---- what goes together ---------------------------------------------------- */
 
 static bool goes_with_score(const char *name) {
     static const char *const names[] = {"ids",   "source-ids", "score",   "logprobs", "json",
@@ -199,18 +164,16 @@ static bool goes_with_score(const char *name) {
 }
 
 /* All others are about tokens that rows go on with. */
-static eet_status check_score(const eet_run_options *o, eet_error *err) {
-    for (const eet_option *option = options; o->score && option->name != NULL; ++option) {
-        if (!goes_with_score(option->name) && is_given(o, option)) {
+static eet_status check_score(uint64_t given, eet_error *err) {
+    for (int i = 0; options[i].name != NULL; ++i) {
+        if ((given >> i & 1) != 0 && !goes_with_score(options[i].name)) {
             return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
                             "--%s has no effect with --score, which continues no row",
-                            option->name);
+                            options[i].name);
         }
     }
     return EET_OK;
 }
-
-/* ---- what goes together ---------------------------------------------------- */
 
 /* Options that say different things. */
 static eet_status check_options(const eet_run_options *o, eet_error *err) {
@@ -239,10 +202,9 @@ static void note_what_has_no_effect(const eet_run_options *o) {
     }
 }
 
-eet_status eet_run_settle_options(eet_run_options *o, eet_error *err) {
-    eet_status status = check_score(o, err);
+eet_status eet_run_check_options(const eet_run_options *o, uint64_t given, eet_error *err) {
+    eet_status status = o->score ? check_score(given, err) : EET_OK;
 
-    set_defaults(o);
     if (status == EET_OK) {
         status = check_options(o, err);
     }

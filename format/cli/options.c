@@ -190,9 +190,10 @@ static eet_status append_item(const parse *p, eet_option_list *list, const char 
     return EET_OK;
 }
 
-static eet_status set_value(const parse *p, const eet_option *o, const char *value) {
+static eet_status set_value(parse *p, const eet_option *o, const char *value) {
     void *field = (char *)p->fields + o->offset;
 
+    p->operands.given |= UINT64_C(1) << (o - p->command->options);
     switch ((eet_option_kind)o->kind) {
     case EET_OPTION_FLAG:
         *(bool *)field = true;

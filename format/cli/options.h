@@ -43,7 +43,7 @@ typedef struct eet_command {
     const char *name;                   /* "eet-inspect" */
     const char *usage;                  /* "[OPTIONS] FILE" */
     const char *summary;                /* one line */
-    const eet_option *options;          /* ends with name == NULL */
+    const eet_option *options;          /* at most 64; ends with name == NULL */
     const char *const *examples;        /* exactly three command lines, each with its comment */
     int32_t min_operands, max_operands; /* max -1: any number */
     const char *suffix;                 /* ".eet": the operands that completion offers; NULL any */
@@ -52,7 +52,8 @@ typedef struct eet_command {
 typedef struct eet_operands {
     const char **items; /* borrowed from argv; freed by eet_command_end */
     int32_t count;
-    bool done; /* --help or --version was printed: exit 0 */
+    uint64_t given; /* bit i: row i of the command's options stands on the command line */
+    bool done;      /* --help or --version was printed: exit 0 */
 } eet_operands;
 
 /* Parses argv into `fields` (the command's struct, zeroed or holding defaults).
