@@ -5,6 +5,7 @@
 
 #include "tests/cuda/device.h"
 #include "tests/kernels/trial_attention.h"
+#include "tests/kernels/trial_embed.h"
 #include "tests/kernels/trial_project.h"
 
 /* The same arguments with every pointer on the device. */
@@ -188,64 +189,29 @@ START_TEST(norm_agrees_with_the_reference)
 }
 END_TEST
 
-enum { TOKENS = 77, DIM = 19, HIDDEN = 45, TABLE = 11 };
-
-/* All mixes of tables: bit 0 positions (some -1), 1 types (some -1), 2 a projection. */
-static eet_embed_args embed_args(int32_t kind) {
-    const bool projected = (kind & 4) != 0;
-    const int32_t dtype = EET_F32 + kind / 8 % 3;
-    const int32_t dim = projected ? DIM : HIDDEN;
-    int32_t *positions = lab_ints(TOKENS, TABLE + 1);
-    int32_t *types = lab_ints(TOKENS, 3);
-
-    for (int32_t t = 0; t < TOKENS; ++t) {
-        positions[t] -= 1;
-        types[t] -= 1;
-    }
-    return (eet_embed_args){
-        .token = lab_array(TABLE * dim, dtype, LAB_PLAIN),
-        .position = (kind & 1) != 0 ? lab_array(TABLE * HIDDEN, EET_F32, LAB_PLAIN) : NULL,
-        .type = (kind & 2) != 0 ? lab_array(2 * HIDDEN, EET_BF16, LAB_PLAIN) : NULL,
-        .token_dtype = dtype,
-        .position_dtype = EET_F32,
-        .type_dtype = EET_BF16,
-        .ids = lab_ints(TOKENS, TABLE),
-        .positions = positions,
-        .types = types,
-        .scale = 3.7,
-        .tokens = TOKENS,
-        .dim = dim,
-        .hidden = HIDDEN,
-        .proj_in = projected ? lab_matrix(HIDDEN, DIM, 0, dtype, LAB_PLAIN) : (eet_matrix){0},
-        .proj_in_bias = projected ? lab_floats(HIDDEN, LAB_PLAIN) : NULL,
-        .x = lab_block(TOKENS * HIDDEN * 4),
-        .scratch = projected ? lab_block(TOKENS * DIM * 4) : NULL,
-    };
-}
-
 START_TEST(embed_agrees_with_the_reference)
 {
     lab_seed((uint64_t)_i);
-    const eet_embed_args want = embed_args(_i);
+    const eet_embed_args want = embed_args_of(_i);
     eet_embed_args got = want;
-    float *x = lab_block(TOKENS * HIDDEN * 4);
+    float *x = lab_block(EMBED_TOKENS * EMBED_HIDDEN * 4);
 
     got.token =
-        device_up(want.token, (int64_t)TABLE * want.dim * eet_float_bytes(want.token_dtype));
-    got.position = device_up(want.position, TABLE * HIDDEN * 4);
-    got.type = device_up(want.type, 2 * HIDDEN * 2);
-    got.ids = device_up(want.ids, TOKENS * 4);
-    got.positions = device_up(want.positions, TOKENS * 4);
-    got.types = device_up(want.types, TOKENS * 4);
+        device_up(want.token, (int64_t)EMBED_TABLE * want.dim * eet_float_bytes(want.token_dtype));
+    got.position = device_up(want.position, EMBED_TABLE * EMBED_HIDDEN * 4);
+    got.type = device_up(want.type, 2 * EMBED_HIDDEN * 2);
+    got.ids = device_up(want.ids, EMBED_TOKENS * 4);
+    got.positions = device_up(want.positions, EMBED_TOKENS * 4);
+    got.types = device_up(want.types, EMBED_TOKENS * 4);
     got.proj_in = device_matrix(want.proj_in);
-    got.proj_in_bias = device_up(want.proj_in_bias, HIDDEN * 4);
-    got.x = device_up(x, TOKENS * HIDDEN * 4);
-    got.scratch = device_up(want.scratch, TOKENS * DIM * 4);
+    got.proj_in_bias = device_up(want.proj_in_bias, EMBED_HIDDEN * 4);
+    got.x = device_up(x, EMBED_TOKENS * EMBED_HIDDEN * 4);
+    got.scratch = device_up(want.scratch, EMBED_TOKENS * EMBED_DIM * 4);
     ck_assert_int_eq(eet_embed_ref(NULL, &want), EET_OK);
     ON_DEVICE(embed, &got);
-    device_down(x, got.x, TOKENS * HIDDEN * 4);
-    for (int32_t i = 0; i < TOKENS * HIDDEN; ++i) { /* terms: at most 3.7 each, and 3 */
-        const double size = 3.7 * (want.proj_in.data != NULL ? DIM : 1) + 3;
+    device_down(x, got.x, EMBED_TOKENS * EMBED_HIDDEN * 4);
+    for (int32_t i = 0; i < EMBED_TOKENS * EMBED_HIDDEN; ++i) { /* terms: at most 3.7 each, and 3 */
+        const double size = 3.7 * (want.proj_in.data != NULL ? EMBED_DIM : 1) + 3;
 
         expect_near((double)x[i], (double)want.x[i], 20 * U * size, "x", i);
     }

@@ -5,6 +5,7 @@
 
 #include "format/half.h"
 #include "tests/kernels/cases.h"
+#include "tests/kernels/trial_embed.h"
 #include "tests/support/suite.h"
 
 #define U 0x1p-24
@@ -76,53 +77,24 @@ START_TEST(norm_works_in_place)
 }
 END_TEST
 
-/* All mixes of tables: bit 0 positions (some -1), 1 types (some -1), 2 a projection. */
 START_TEST(embed_agrees_with_the_reference)
 {
-    enum { TOKENS = 77, DIM = 19, HIDDEN = 45, ROWS = 11 };
-    const bool projected = (_i & 4) != 0;
-    const int32_t dtype = EET_F32 + _i / 8 % 3;
-    const int32_t dim = projected ? DIM : HIDDEN;
     eet_backend *backend = lab_open(isas[_i / 24].name, 2);
 
     if (backend == NULL) {
         return;
     }
     lab_seed((uint64_t)_i);
-    int32_t *positions = lab_ints(TOKENS, ROWS + 1);
-    int32_t *types = lab_ints(TOKENS, 3);
-    eet_embed_args want = {
-        .token = lab_array(ROWS * dim, dtype, LAB_PLAIN),
-        .position = (_i & 1) != 0 ? lab_array(ROWS * HIDDEN, EET_F32, LAB_PLAIN) : NULL,
-        .type = (_i & 2) != 0 ? lab_array(2 * HIDDEN, EET_BF16, LAB_PLAIN) : NULL,
-        .token_dtype = dtype,
-        .position_dtype = EET_F32,
-        .type_dtype = EET_BF16,
-        .ids = lab_ints(TOKENS, ROWS),
-        .positions = positions,
-        .types = types,
-        .scale = 3.7,
-        .tokens = TOKENS,
-        .dim = dim,
-        .hidden = HIDDEN,
-        .proj_in = projected ? lab_matrix(HIDDEN, DIM, 0, dtype, LAB_PLAIN) : (eet_matrix){0},
-        .proj_in_bias = projected ? lab_floats(HIDDEN, LAB_PLAIN) : NULL,
-        .x = lab_block(TOKENS * HIDDEN * 4),
-        .scratch = projected ? lab_block(TOKENS * DIM * 4) : NULL,
-    };
-
-    for (int32_t t = 0; t < TOKENS; ++t) {
-        positions[t] -= 1;
-        types[t] -= 1;
-    }
+    const eet_embed_args want = embed_args_of(_i);
     eet_embed_args got = want;
 
-    got.x = lab_block(TOKENS * HIDDEN * 4);
+    got.x = lab_block(EMBED_TOKENS * EMBED_HIDDEN * 4);
     ck_assert_int_eq(eet_embed_ref(NULL, &want), EET_OK);
     ck_assert_int_eq(backend->ops.embed(backend, &got), EET_OK);
-    for (int32_t i = 0; i < TOKENS * HIDDEN; ++i) { /* terms: at most 3.7 each, and 3 */
-        expect_near((double)got.x[i], (double)want.x[i], 20 * U * (3.7 * (projected ? DIM : 1) + 3),
-                    i);
+    for (int32_t i = 0; i < EMBED_TOKENS * EMBED_HIDDEN; ++i) { /* terms: at most 3.7 each, and 3 */
+        const double size = 3.7 * (want.proj_in.data != NULL ? EMBED_DIM : 1) + 3;
+
+        expect_near((double)got.x[i], (double)want.x[i], 20 * U * size, i);
     }
     lab_close(backend);
     lab_free();
