@@ -131,6 +131,18 @@ EET_BOTH static inline void eet_float_put(void *data, int32_t dtype, int64_t i, 
     }
 }
 
+/* Element i of x to element i of y, rounded once: f32, f16, bf16 and f64 in, f32, f16, bf16 out. */
+EET_BOTH static inline void eet_number_convert(void *y, int32_t to, const void *x, int32_t from,
+                                               int64_t i) {
+    if (from != EET_F64) {
+        eet_float_put(y, to, i, eet_float_at(x, from, i));
+    } else if (to == EET_F32) {
+        ((float *)y)[i] = (float)((const double *)x)[i];
+    } else {
+        eet_float_put(y, to, i, eet_f64_to_odd_f32(((const double *)x)[i]));
+    }
+}
+
 /* Bytes of an element of f32, f16, bf16 or f64. */
 EET_BOTH static inline int32_t eet_float_bytes(int32_t dtype) {
     if (dtype == EET_F64) {

@@ -4,25 +4,6 @@
 #include "format/half.h"
 #include "kernels/reference.h"
 
-eet_status eet_embed_check(const eet_embed_args *a) {
-    const bool tables = eet_is_float(a->token_dtype) &&
-                        (a->position == NULL || eet_is_float(a->position_dtype)) &&
-                        (a->type == NULL || eet_is_float(a->type_dtype));
-    const bool projection = a->proj_in.data == NULL || eet_matrix_is_plain(&a->proj_in);
-
-    return tables && projection ? EET_OK : EET_E_UNSUPPORTED;
-}
-
-eet_project_args eet_embed_projection(const eet_embed_args *a) {
-    return (eet_project_args){
-        .x = a->scratch,
-        .w = a->proj_in,
-        .bias = a->proj_in_bias,
-        .rows = a->tokens,
-        .y = a->x,
-    };
-}
-
 /* Element j of a table's row, 0 where no row is to be added. */
 static double added(const void *table, int32_t dtype, const int32_t *rows, int64_t token,
                     int64_t cols, int32_t j) {

@@ -1,35 +1,19 @@
 /* plugin.c - a backend in a shared library of its own: found, and checked to be of this build. */
 #include <dlfcn.h>
-#include <stdarg.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "kernels/backend.h"
-
-static eet_status refuse(eet_error *error, const char *form, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static eet_status refuse(eet_error *error, const char *form, ...) {
-    if (error != NULL) {
-        va_list values;
-
-        *error = (eet_error){.status = EET_E_DEVICE, .offset = EET_NOWHERE};
-        va_start(values, form);
-        (void)vsnprintf(error->text, sizeof error->text, form, values);
-        va_end(values);
-    }
-    return EET_E_DEVICE;
-}
+#include "kernels/refuse.h"
 
 /* The size and the digest come first in every version of the struct. */
 static eet_status check(const char *path, const eet_backend_api *api, eet_error *error) {
     if (api == NULL || api->size < offsetof(eet_backend_api, name)) {
-        return refuse(error, "%.300s is not a backend of EET", path);
+        return eet_refuse(error, "%.300s is not a backend of EET", path);
     }
     if (memcmp(api->interface, EET_INTERFACE, sizeof EET_INTERFACE) != 0) {
-        return refuse(error, "%.200s is of another build: interface %.64s, against %s", path,
-                      api->interface, EET_INTERFACE);
+        return eet_refuse(error, "%.200s is of another build: interface %.64s, against %s", path,
+                          api->interface, EET_INTERFACE);
     }
     return EET_OK;
 }
@@ -40,7 +24,7 @@ eet_status eet_plugin_load(const char *path, const eet_backend_api **out, eet_er
     if (library == NULL) {
         const char *why = dlerror();
 
-        return refuse(error, "%.200s cannot be loaded: %.250s", path, why != NULL ? why : "");
+        return eet_refuse(error, "%.200s cannot be loaded: %.250s", path, why != NULL ? why : "");
     }
     eet_backend_entry_fn entry = NULL;
     void *symbol = dlsym(library, "eet_backend_entry");

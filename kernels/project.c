@@ -6,26 +6,8 @@
 #include "format/half.h"
 #include "kernels/reference.h"
 
-bool eet_matrix_is_plain(const eet_matrix *w) {
-    return eet_is_float(w->dtype) && w->scale == NULL && w->zero == NULL && w->meta == NULL &&
-           w->order == NULL && w->layout == 0 && w->flags == 0;
-}
-
 double eet_matrix_bytes(const eet_matrix *w) {
     return (double)w->n * w->k * eet_float_bytes(w->dtype);
-}
-
-int32_t eet_project_y_columns(const eet_project_args *a) {
-    if (a->to == EET_TO_PAGES) {
-        return 0;
-    }
-    return a->to == EET_TO_Q_AND_PAGES ? a->w.n / 3 : a->w.n;
-}
-
-eet_status eet_project_check(const eet_project_args *a) {
-    const bool pages = a->to == EET_TO_Y || eet_is_float(a->pages.dtype);
-
-    return eet_matrix_is_plain(&a->w) && pages ? EET_OK : EET_E_UNSUPPORTED;
 }
 
 static double activate(int32_t act, double x) {
@@ -59,26 +41,15 @@ static double dot(const float *x, const eet_matrix *w, int32_t row) {
     return sum;
 }
 
-static void put_in_page(const eet_project_args *a, int32_t row, int32_t kv, int32_t at, float x) {
-    const int32_t page = (int32_t)(a->slot[row] / EET_PAGE_TOKENS);
-    const int32_t token = (int32_t)(a->slot[row] % EET_PAGE_TOKENS);
-    const int32_t head = at / a->pages.head_dim;
-    const int64_t place = eet_page_at(&a->pages, a->layer, page, kv, head, token);
-
-    eet_float_put(a->pages.data, a->pages.dtype, place + at % a->pages.head_dim, x);
-}
-
 /* Output `at` of a row: to y, or as a key or a value into a page. */
 static void put(const eet_project_args *a, int32_t row, int32_t at, float x) {
     const int32_t y_columns = eet_project_y_columns(a);
 
     if (at < y_columns) {
         a->y[(int64_t)row * y_columns + at] = x;
-        return;
+    } else {
+        eet_float_put(a->pages.data, a->pages.dtype, eet_project_place(a, row, at - y_columns), x);
     }
-    const int32_t hidden = a->pages.heads * a->pages.head_dim;
-
-    put_in_page(a, row, (at - y_columns) / hidden, (at - y_columns) % hidden, x);
 }
 
 /* The prologue, in the scratch; one row at a time needs one row of it. */

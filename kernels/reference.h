@@ -3,7 +3,7 @@
 #ifndef EET_KERNELS_REFERENCE_H
 #define EET_KERNELS_REFERENCE_H
 
-#include "kernels/kernels.h"
+#include "kernels/arguments.h"
 
 /* A row's mean and 1 / sqrt(variance + eps). */
 typedef struct eet_moments {
@@ -16,17 +16,8 @@ eet_moments eet_moments_of(const float *x, int32_t cols, const eet_norm_weights 
 /* Column j of the norm of a row with x there; x itself without a norm. */
 double eet_normed(float x, int32_t j, const eet_norm_weights *norm, eet_moments moments);
 
-/* A weight that the CPU's ops can read: plain, and f32, f16 or bf16. */
-bool eet_matrix_is_plain(const eet_matrix *w);
-double eet_matrix_bytes(const eet_matrix *w); /* as far as it is read */
-
-/* E_UNSUPPORTED when the CPU has no code for an operand's dtype. */
-eet_status eet_project_check(const eet_project_args *a);
-eet_status eet_embed_check(const eet_embed_args *a);
-bool eet_convert_is_known(const eet_convert_args *a);
-
-/* How many of the leading columns go to y; the others go into pages. */
-int32_t eet_project_y_columns(const eet_project_args *a);
+/* As far as a matrix is read. */
+double eet_matrix_bytes(const eet_matrix *w);
 
 /* log of the sum of all e^(logit - top); `top` is the largest logit. */
 double eet_log_parts(const float *logits, int32_t vocab, double *top);
@@ -36,10 +27,5 @@ double eet_log_sum(const float *logits, int32_t vocab);
 void eet_sample_process(const eet_sample_args *a, int32_t row, float *y);
 /* All ids, the largest score first, the lowest id first among equals. */
 void eet_sample_sort(const float *y, int32_t vocab, int32_t *order);
-
-/* embed and score as the other ops that they consist of. */
-eet_project_args eet_embed_projection(const eet_embed_args *a);
-eet_norm_args eet_score_norm(const eet_score_args *a);
-eet_project_args eet_score_projection(const eet_score_args *a);
 
 #endif

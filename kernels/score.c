@@ -3,27 +3,6 @@
 
 #include "kernels/reference.h"
 
-eet_norm_args eet_score_norm(const eet_score_args *a) {
-    return (eet_norm_args){
-        .x = a->x,
-        .index = a->index,
-        .norm = a->norm,
-        .rows = a->rows,
-        .cols = a->w.k,
-        .y = a->scratch,
-    };
-}
-
-eet_project_args eet_score_projection(const eet_score_args *a) {
-    return (eet_project_args){
-        .x = a->scratch,
-        .w = a->w,
-        .bias = a->bias,
-        .rows = a->rows,
-        .y = a->logits,
-    };
-}
-
 eet_status eet_score_ref(eet_backend *backend, const eet_score_args *a) {
     const eet_norm_args norm = eet_score_norm(a);
     const eet_project_args projection = eet_score_projection(a);

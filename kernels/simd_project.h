@@ -63,15 +63,12 @@ static inline void put_columns(const eet_project_args *a, int64_t row, int32_t a
             run = y_columns - column < run ? y_columns - column : run;
         } else {
             const eet_pages *p = &a->pages;
-            const int32_t head = (column - y_columns) / p->head_dim; /* of keys, then values */
             const int32_t in_head = (column - y_columns) % p->head_dim;
 
             to = p->data;
             dtype = p->dtype;
             run = p->head_dim - in_head < run ? p->head_dim - in_head : run;
-            place = in_head + eet_page_at(p, a->layer, (int32_t)(a->slot[row] / EET_PAGE_TOKENS),
-                                          head / p->heads, head % p->heads,
-                                          (int32_t)(a->slot[row] % EET_PAGE_TOKENS));
+            place = eet_project_place(a, row, column - y_columns);
         }
         for (int32_t j = 0; j < run; j += LANES) {
             const int32_t some = lanes_at(j, run);

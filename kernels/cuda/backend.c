@@ -2,39 +2,23 @@
  *
  * All runs in the device's primary context, never on the legacy stream; a call leaves the
  * thread's current device as it found it. */
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/cuda/cuda.h"
+#include "kernels/refuse.h"
 
 enum { OLDEST_CAPABILITY = 75, THOUSAND = 1000 };
-
-static eet_status refuse(eet_error *error, const char *form, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static eet_status refuse(eet_error *error, const char *form, ...) {
-    if (error != NULL) {
-        va_list values;
-
-        *error = (eet_error){.status = EET_E_DEVICE, .offset = EET_NOWHERE};
-        va_start(values, form);
-        (void)vsnprintf(error->text, sizeof error->text, form, values);
-        va_end(values);
-    }
-    return EET_E_DEVICE;
-}
 
 static eet_status status_of(cudaError_t code) {
     return code == cudaSuccess ? EET_OK : EET_E_DEVICE;
 }
 
 /* Makes the backend's device the thread's; what it was before goes to `before`. */
-static eet_status enter(const eet_backend *backend, int *before) {
+static cudaError_t enter(const eet_backend *backend, int *before) {
     const cudaError_t code = cudaGetDevice(before);
 
-    return status_of(code != cudaSuccess ? code : cudaSetDevice(backend->device));
+    return code != cudaSuccess ? code : cudaSetDevice(backend->device);
 }
 
 static void leave(int before) {
@@ -45,10 +29,10 @@ static eet_status check_driver(eet_error *error) {
     int driver = 0;
 
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
-        return refuse(error, "no CUDA driver is installed; the CPU needs none");
+        return eet_refuse(error, "no CUDA driver is installed; the CPU needs none");
     }
     if (driver < CUDART_VERSION) {
-        return refuse(
+        return eet_refuse(
             error,
             "the driver is for CUDA %d.%d, this build needs %d.%d (driver 580); update the "
             "driver, or use the CPU",
@@ -65,22 +49,23 @@ static eet_status check_device(int device, eet_error *error) {
     const cudaError_t code = cudaGetDeviceCount(&count);
 
     if (code == cudaErrorNoDevice || (code == cudaSuccess && count == 0)) {
-        return refuse(error, "this machine has no CUDA device; the CPU needs none");
+        return eet_refuse(error, "this machine has no CUDA device; the CPU needs none");
     }
     if (code != cudaSuccess) {
-        return refuse(error, "CUDA does not start: %.200s", cudaGetErrorString(code));
+        return eet_refuse(error, "CUDA does not start: %.200s", cudaGetErrorString(code));
     }
     if (device < 0 || device >= count) {
-        return refuse(error, "there is no CUDA device %d; this machine has %d, from 0", device,
-                      count);
+        return eet_refuse(error, "there is no CUDA device %d; this machine has %d, from 0", device,
+                          count);
     }
     if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
         cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess) {
-        return refuse(error, "CUDA device %d does not say what it is", device);
+        return eet_refuse(error, "CUDA device %d does not say what it is", device);
     }
     if (10 * major + minor < OLDEST_CAPABILITY) {
-        return refuse(error, "CUDA device %d has compute capability %d.%d; this build needs 7.5",
-                      device, major, minor);
+        return eet_refuse(error,
+                          "CUDA device %d has compute capability %d.%d; this build needs 7.5",
+                          device, major, minor);
     }
     return EET_OK;
 }
@@ -88,11 +73,8 @@ static eet_status check_device(int device, eet_error *error) {
 /* The primary context begins here, with the stream in it. */
 static eet_status start(eet_backend *backend, eet_error *error) {
     int before = 0;
-    cudaError_t code = cudaGetDevice(&before);
+    cudaError_t code = enter(backend, &before);
 
-    if (code == cudaSuccess) {
-        code = cudaSetDevice(backend->device);
-    }
     if (code == cudaSuccess) {
         code = cudaDeviceGetAttribute(&backend->blocks, cudaDevAttrMultiProcessorCount,
                                       backend->device);
@@ -103,12 +85,12 @@ static eet_status start(eet_backend *backend, eet_error *error) {
     leave(before);
     if (code == cudaErrorMemoryAllocation) {
         (void)cudaGetLastError();
-        (void)refuse(error, "CUDA device %d has no memory left to start in", backend->device);
+        (void)eet_refuse(error, "CUDA device %d has no memory left to start in", backend->device);
         return EET_E_MEMORY;
     }
     if (code != cudaSuccess) {
-        return refuse(error, "CUDA device %d does not start: %.200s", backend->device,
-                      cudaGetErrorString(code));
+        return eet_refuse(error, "CUDA device %d does not start: %.200s", backend->device,
+                          cudaGetErrorString(code));
     }
     return EET_OK;
 }
@@ -125,7 +107,7 @@ static eet_status open_cuda(const eet_backend_options *options, eet_backend **ou
     eet_backend *backend = calloc(1, sizeof *backend);
 
     if (backend == NULL) {
-        (void)refuse(options->error, "there is no memory for a CUDA backend");
+        (void)eet_refuse(options->error, "there is no memory for a CUDA backend");
         return EET_E_MEMORY;
     }
     backend->device = options->device;
@@ -144,7 +126,7 @@ static void close_cuda(eet_backend *backend) {
     if (backend == NULL) {
         return;
     }
-    if (enter(backend, &before) == EET_OK) {
+    if (enter(backend, &before) == cudaSuccess) {
         (void)cudaStreamSynchronize(backend->stream);
         (void)cudaStreamDestroy(backend->stream);
         leave(before);
@@ -152,18 +134,20 @@ static void close_cuda(eet_backend *backend) {
     free(backend);
 }
 
-static void *alloc_zeroed(eet_backend *backend, uint64_t bytes) {
+/* Memory as it is, or zeroed. */
+static void *allocate(eet_backend *backend, uint64_t bytes, bool zeroed) {
     void *block = NULL;
     int before = 0;
 
-    if (bytes > SIZE_MAX || enter(backend, &before) != EET_OK) {
+    if (bytes > SIZE_MAX || enter(backend, &before) != cudaSuccess) {
         return NULL;
     }
     if (cudaMalloc(&block, bytes > 0 ? (size_t)bytes : 1) != cudaSuccess) {
         (void)cudaGetLastError(); /* there being no memory is no error of the next call */
         block = NULL;
-    } else if (cudaMemsetAsync(block, 0, (size_t)bytes, backend->stream) != cudaSuccess ||
-               cudaStreamSynchronize(backend->stream) != cudaSuccess) {
+    } else if (zeroed &&
+               (cudaMemsetAsync(block, 0, (size_t)bytes, backend->stream) != cudaSuccess ||
+                cudaStreamSynchronize(backend->stream) != cudaSuccess)) {
         (void)cudaFree(block);
         block = NULL;
     }
@@ -171,10 +155,14 @@ static void *alloc_zeroed(eet_backend *backend, uint64_t bytes) {
     return block;
 }
 
+static void *alloc_zeroed(eet_backend *backend, uint64_t bytes) {
+    return allocate(backend, bytes, true);
+}
+
 static void free_block(eet_backend *backend, void *block) {
     int before = 0;
 
-    if (block != NULL && enter(backend, &before) == EET_OK) {
+    if (block != NULL && enter(backend, &before) == cudaSuccess) {
         (void)cudaFree(block);
         leave(before);
     }
@@ -188,7 +176,7 @@ static eet_status copy_bytes(eet_backend *backend, void *to, const void *from, u
     if (bytes == 0) {
         return EET_OK;
     }
-    if (enter(backend, &before) != EET_OK) {
+    if (enter(backend, &before) != cudaSuccess) {
         return EET_E_DEVICE;
     }
     cudaError_t code = cudaMemcpyAsync(to, from, (size_t)bytes, kind, backend->stream);
@@ -211,18 +199,13 @@ static eet_status download(eet_backend *backend, void *host, const void *device,
 static eet_status wait_for_stream(eet_backend *backend) {
     int before = 0;
 
-    if (enter(backend, &before) != EET_OK) {
+    if (enter(backend, &before) != cudaSuccess) {
         return EET_E_DEVICE;
     }
     const cudaError_t code = cudaStreamSynchronize(backend->stream);
 
     leave(before);
     return status_of(code);
-}
-
-bool eet_cuda_is_plain(const eet_matrix *w) {
-    return eet_is_float(w->dtype) && w->scale == NULL && w->zero == NULL && w->meta == NULL &&
-           w->order == NULL && w->layout == 0 && w->flags == 0;
 }
 
 /* One row-major copy, with the host's distance between rows. */
@@ -233,12 +216,12 @@ static eet_status place(eet_backend *backend, const eet_matrix *host, eet_matrix
         *out = placed;
         return EET_OK;
     }
-    if (!eet_cuda_is_plain(host)) {
+    if (!eet_matrix_is_plain(host)) {
         return EET_E_UNSUPPORTED;
     }
     const uint64_t elements = (uint64_t)(host->n - 1) * (uint64_t)host->ld + (uint64_t)host->k;
     const uint64_t bytes = elements * (uint64_t)eet_float_bytes(host->dtype);
-    void *block = alloc_zeroed(backend, bytes);
+    void *block = allocate(backend, bytes, false); /* all of it is written */
 
     if (block == NULL) {
         return EET_E_MEMORY;

@@ -9,20 +9,14 @@ __global__ void __launch_bounds__(BLOCK) convert(eet_convert_args a) {
     const int64_t stride = (int64_t)gridDim.x * BLOCK;
 
     for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < a.count; i += stride) {
-        if (a.from != EET_F64) {
-            eet_float_put(a.y, a.to, i, eet_float_at(a.x, a.from, i));
-        } else if (a.to == EET_F32) {
-            ((float *)a.y)[i] = (float)((const double *)a.x)[i];
-        } else {
-            eet_float_put(a.y, a.to, i, eet_f64_to_odd_f32(((const double *)a.x)[i]));
-        }
+        eet_number_convert(a.y, a.to, a.x, a.from, i);
     }
 }
 
 } // namespace
 
 extern "C" eet_status eet_convert_cuda(eet_backend *backend, const eet_convert_args *a) {
-    if ((!eet_is_float(a->from) && a->from != EET_F64) || !eet_is_float(a->to)) {
+    if (!eet_convert_is_known(a)) {
         return EET_E_UNSUPPORTED;
     }
     if (a->count < 1) {

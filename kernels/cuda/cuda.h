@@ -4,6 +4,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "kernels/arguments.h"
 #include "kernels/backend.h"
 
 struct eet_backend {
@@ -15,8 +16,5 @@ struct eet_backend {
 #define X(op) eet_status eet_##op##_cuda(eet_backend *, const eet_##op##_args *);
 EET_OP_MAP(X)
 #undef X
-
-/* A weight that the kernels read as it is: plain, and f32, f16 or bf16. */
-bool eet_cuda_is_plain(const eet_matrix *w);
 
 #endif

@@ -42,17 +42,10 @@ __global__ void __launch_bounds__(BLOCK) add_tables(eet_embed_args a) {
     }
 }
 
-bool is_known(const eet_embed_args *a) {
-    return eet_is_float(a->token_dtype) &&
-           (a->position == nullptr || eet_is_float(a->position_dtype)) &&
-           (a->type == nullptr || eet_is_float(a->type_dtype)) &&
-           (a->proj_in.data == nullptr || eet_cuda_is_plain(&a->proj_in));
-}
-
 } // namespace
 
 extern "C" eet_status eet_embed_cuda(eet_backend *backend, const eet_embed_args *a) {
-    if (!is_known(a)) {
+    if (eet_embed_check(a) != EET_OK) {
         return EET_E_UNSUPPORTED;
     }
     if (a->tokens < 1) {
@@ -64,13 +57,7 @@ extern "C" eet_status eet_embed_cuda(eet_backend *backend, const eet_embed_args 
     take_tokens<<<grid_of(backend, (int64_t)a->tokens * a->dim, BLOCK), BLOCK, 0,
                   backend->stream>>>(*a, projected ? a->scratch : a->x);
     if (projected) {
-        eet_project_args projection = {};
-
-        projection.x = a->scratch;
-        projection.w = a->proj_in;
-        projection.bias = a->proj_in_bias;
-        projection.rows = a->tokens;
-        projection.y = a->x;
+        const eet_project_args projection = eet_embed_projection(a);
         const eet_status status = eet_project_cuda(backend, &projection);
 
         if (status != EET_OK) {

@@ -44,16 +44,9 @@ __device__ void put(const eet_project_args &a, int32_t y_columns, int32_t row, i
                     float x) {
     if (at < y_columns) {
         a.y[(int64_t)row * y_columns + at] = x;
-        return;
+    } else {
+        eet_float_put(a.pages.data, a.pages.dtype, eet_project_place(&a, row, at - y_columns), x);
     }
-    const int32_t hidden = a.pages.heads * a.pages.head_dim;
-    const int32_t kv = (at - y_columns) / hidden;
-    const int32_t in_kv = (at - y_columns) % hidden;
-    const int64_t place =
-        eet_page_at(&a.pages, a.layer, (int32_t)(a.slot[row] / EET_PAGE_TOKENS), kv,
-                    in_kv / a.pages.head_dim, (int32_t)(a.slot[row] % EET_PAGE_TOKENS));
-
-    eet_float_put(a.pages.data, a.pages.dtype, place + in_kv % a.pages.head_dim, x);
 }
 
 __global__ void __launch_bounds__(BLOCK)
@@ -163,17 +156,10 @@ __global__ void __launch_bounds__(BLOCK)
     }
 }
 
-int32_t y_columns_of(const eet_project_args *a) {
-    if (a->to == EET_TO_PAGES) {
-        return 0;
-    }
-    return a->to == EET_TO_Q_AND_PAGES ? a->w.n / 3 : a->w.n;
-}
-
 } // namespace
 
 extern "C" eet_status eet_project_cuda(eet_backend *backend, const eet_project_args *a) {
-    if (!eet_cuda_is_plain(&a->w) || (a->to != EET_TO_Y && !eet_is_float(a->pages.dtype))) {
+    if (eet_project_check(a) != EET_OK) {
         return EET_E_UNSUPPORTED;
     }
     if (a->rows < 1 || a->w.n < 1) {
@@ -206,7 +192,7 @@ extern "C" eet_status eet_project_cuda(eet_backend *backend, const eet_project_a
     const int32_t tiles = (a->w.n + COLS - 1) / COLS;
     const int64_t blocks = (int64_t)tiles * ((a->rows + ROWS - 1) / ROWS);
 
-    project_tiles<<<(unsigned)blocks, BLOCK, 0, backend->stream>>>(args, moment, y_columns_of(a),
-                                                                   tiles);
+    project_tiles<<<(unsigned)blocks, BLOCK, 0, backend->stream>>>(args, moment,
+                                                                   eet_project_y_columns(a), tiles);
     return scope.launched();
 }
