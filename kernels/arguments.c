@@ -38,6 +38,7 @@ eet_project_args eet_embed_projection(const eet_embed_args *a) {
         .w = a->proj_in,
         .bias = a->proj_in_bias,
         .rows = a->tokens,
+        .y_dtype = a->x_dtype,
         .y = a->x,
     };
 }
@@ -50,6 +51,7 @@ eet_norm_args eet_score_norm(const eet_score_args *a) {
     return (eet_norm_args){
         .x = a->x,
         .index = a->index,
+        .x_dtype = a->x_dtype,
         .norm = a->norm,
         .rows = a->rows,
         .cols = a->w.k,
@@ -62,6 +64,7 @@ eet_project_args eet_score_projection(const eet_score_args *a) {
         .x = a->scratch,
         .w = a->w,
         .bias = a->bias,
+        .family = a->family,
         .rows = a->rows,
         .y = a->logits,
     };

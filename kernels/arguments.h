@@ -8,6 +8,11 @@
 /* A weight that is read as it is: plain, and f32, f16 or bf16. */
 bool eet_matrix_is_plain(const eet_matrix *w);
 
+/* Are these dtypes of activations all f32, as the CPU takes them? */
+static inline bool eet_all_f32(int32_t a, int32_t b, int32_t c) {
+    return (a == 0 || a == EET_F32) && (b == 0 || b == EET_F32) && (c == 0 || c == EET_F32);
+}
+
 /* E_UNSUPPORTED when there is no code for an operand's dtype. */
 eet_status eet_project_check(const eet_project_args *a);
 eet_status eet_embed_check(const eet_embed_args *a);

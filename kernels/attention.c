@@ -25,7 +25,7 @@ static double kv_at(const eet_attention_args *a, int32_t kv, int32_t row, int32_
 
 static double score(const eet_attention_args *a, int32_t row, int32_t query, int32_t head,
                     int32_t token) {
-    const float *q = a->q + query * a->q_stride + (int64_t)head * a->head_dim;
+    const float *q = (const float *)a->q + query * a->q_stride + (int64_t)head * a->head_dim;
     double sum = 0.0;
 
     for (int32_t i = 0; i < a->head_dim; ++i) {
@@ -43,7 +43,7 @@ static int32_t keys_of(const eet_attention_args *a, int32_t row, int32_t query) 
 
 static void attend(const eet_attention_args *a, int32_t row, int32_t query, int32_t head) {
     const int32_t keys = keys_of(a, row, query);
-    float *y = a->y + ((int64_t)query * a->heads + head) * a->head_dim;
+    float *y = (float *)a->y + ((int64_t)query * a->heads + head) * a->head_dim;
     double top = score(a, row, query, head, 0);
 
     for (int32_t token = 1; token < keys; ++token) {
@@ -70,7 +70,7 @@ static void attend(const eet_attention_args *a, int32_t row, int32_t query, int3
 
 eet_status eet_attention_ref(eet_backend *backend, const eet_attention_args *a) {
     (void)backend;
-    if (a->k == NULL && !eet_is_float(a->pages.dtype)) {
+    if (!eet_all_f32(a->dtype, 0, 0) || (a->k == NULL && !eet_is_float(a->pages.dtype))) {
         return EET_E_UNSUPPORTED;
     }
     for (int32_t row = 0; row < a->rows; ++row) {

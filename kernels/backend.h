@@ -38,6 +38,14 @@ typedef struct eet_backend_api {
     eet_status (*place)(eet_backend *, const eet_matrix *host, eet_matrix *out);
     void (*unplace)(eet_backend *, eet_matrix *);
 
+    /* The dtype of activations inside a block whose weights have `weights`: x, y and what
+     * attention takes and gives. 0 = f32. In a pre-norm stack the stream is f32, in a post-norm
+     * one it has this dtype. */
+    int32_t (*inner)(const eet_backend *, int32_t weights);
+    /* Has it two families of ops? Then the composer applies a block's norms with `norm` in
+     * EET_MANY, and they are prologues in EET_FEW alone. */
+    bool (*families)(const eet_backend *);
+
     const eet_ops *(*ops)(const eet_backend *);
     int32_t (*threads)(const eet_backend *);
 } eet_backend_api;

@@ -124,6 +124,17 @@ static void unplace(eet_backend *backend, eet_matrix *matrix) {
     *matrix = (eet_matrix){0};
 }
 
+static int32_t inner_of(const eet_backend *backend, int32_t weights) {
+    (void)backend;
+    (void)weights;
+    return 0; /* f32 */
+}
+
+static bool has_families(const eet_backend *backend) {
+    (void)backend;
+    return false;
+}
+
 static const eet_ops *ops_of(const eet_backend *backend) {
     return &backend->ops;
 }
@@ -149,6 +160,8 @@ const eet_backend_api *eet_backend_cpu(void) {
         .sync = sync_nothing,
         .place = place_in_place,
         .unplace = unplace,
+        .inner = inner_of,
+        .families = has_families,
         .ops = ops_of,
         .threads = threads_of,
     };

@@ -17,7 +17,7 @@ eet_status eet_embed_ref(eet_backend *backend, const eet_embed_args *a) {
     const bool projected = a->proj_in.data != NULL;
     float *scaled = projected ? a->scratch : a->x;
 
-    if (eet_embed_check(a) != EET_OK) {
+    if (eet_embed_check(a) != EET_OK || !eet_all_f32(a->x_dtype, 0, 0)) {
         return EET_E_UNSUPPORTED;
     }
     for (int64_t t = 0; t < a->tokens; ++t) {
@@ -33,7 +33,7 @@ eet_status eet_embed_ref(eet_backend *backend, const eet_embed_args *a) {
         (void)eet_project_ref(backend, &projection);
     }
     for (int64_t t = 0; t < a->tokens; ++t) {
-        float *x = a->x + t * a->hidden;
+        float *x = (float *)a->x + t * a->hidden;
 
         for (int32_t j = 0; j < a->hidden; ++j) {
             x[j] = (float)((double)x[j] +

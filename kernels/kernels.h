@@ -6,9 +6,10 @@
  * right), which is its specification, and a cost function; every other
  * implementation is tested and timed against those two.
  *
- * Activations are f32, row-major, one row a token; weights are row-major [n, k]
- * ("out, in") in f32, f16 or bf16 and are used in place; norms and biases are
- * f32. Accumulation is f32 or wider. Arguments are PODs, pointers live in the
+ * Activations are row-major, one row a token: f32, or 16 bits where an op says so (a
+ * dtype field, 0 = f32; a backend tells what it takes, eet_backend_api.inner). Weights
+ * are row-major [n, k] ("out, in") in f32, f16 or bf16 and are used in place; norms and
+ * biases are f32. Accumulation is f32 or wider. Arguments are PODs, pointers live in the
  * backend's memory. Sizes are checked by the caller: an op returns
  * EET_E_UNSUPPORTED for a dtype it has no code for and nothing else goes wrong.
  *
@@ -65,6 +66,13 @@ EET_BOTH static inline int64_t eet_page_at(const eet_pages *p, int32_t layer, in
     return ((block * p->heads + head) * EET_PAGE_TOKENS + token) * p->dp;
 }
 
+/* Two arithmetics on a device with both: in the first any number of tokens, in the second at
+ * most EET_FEW_TOKENS in a call, each with the same bits for every number of rows. A row's
+ * attention is split over its keys by its own length alone. The CPU has one and looks at
+ * neither. */
+typedef enum eet_family { EET_MANY = 0, EET_FEW = 1 } eet_family;
+enum { EET_FEW_TOKENS = 64 };
+
 /* x[t] = (token[ids[t]] * scale) proj_in + position[positions[t]] + type[types[t]] */
 typedef struct eet_embed_args {
     const void *token, *position, *type; /* [rows][dim], [rows][hidden], [rows][hidden]; the last
@@ -77,8 +85,9 @@ typedef struct eet_embed_args {
     int32_t tokens, dim, hidden;
     eet_matrix proj_in; /* [hidden, dim]; data NULL: dim == hidden */
     const float *proj_in_bias;
-    float *x;       /* (tokens, hidden) */
-    float *scratch; /* (tokens, dim) with proj_in, else NULL */
+    int32_t x_dtype; /* 0 = f32 */
+    void *x;         /* (tokens, hidden) */
+    float *scratch;  /* (tokens, dim) with proj_in, else NULL */
 } eet_embed_args;
 
 typedef enum eet_project_to {
@@ -89,16 +98,18 @@ typedef enum eet_project_to {
 
 /* y = act(norm(x) w^T + bias) + residual_norm(residual) */
 typedef struct eet_project_args {
-    const float *x;        /* (rows, k) */
+    const void *x;         /* (rows, k) */
     eet_norm_weights norm; /* prologue on x */
     eet_matrix w;          /* [n, k] */
     const float *bias;     /* (n) or NULL */
     int32_t act;           /* eet_act */
-    const float *residual; /* (rows, n) or NULL */
+    const void *residual;  /* (rows, n) or NULL */
     eet_norm_weights residual_norm;
+    int32_t x_dtype, y_dtype, residual_dtype; /* 0 = f32 */
+    int32_t family;                           /* eet_family */
     int32_t rows;
     int32_t to;      /* eet_project_to */
-    float *y;        /* may alias a residual without norm, nothing else */
+    void *y;         /* may alias a residual without norm and of its dtype, nothing else */
     eet_pages pages; /* for the two destinations with pages */
     int32_t layer;
     const int64_t *slot; /* (rows) page * 64 + place of each token's key and value */
@@ -107,19 +118,20 @@ typedef struct eet_project_args {
 
 /* y[i] = norm(x[index[i]]): the ends of a stack. Without weight: a copy of rows. */
 typedef struct eet_norm_args {
-    const float *x;       /* (any, cols) */
+    const void *x;        /* (any, cols) */
     const int32_t *index; /* (rows) or NULL = 0, 1, 2 ... */
     eet_norm_weights norm;
     int32_t rows, cols;
-    float *y; /* (rows, cols); may alias x when index is NULL */
+    int32_t x_dtype, y_dtype; /* 0 = f32 */
+    void *y; /* (rows, cols); may alias x when index is NULL and the dtypes are equal */
 } eet_norm_args;
 
 /* y = softmax(q k^T scale [causal]) v for every row's queries and each head. A
  * row's queries are the last q_length of its kv_length positions when causal. */
 typedef struct eet_attention_args {
-    const float *q;     /* (tokens, q_stride), head h at h * head_dim */
-    int64_t q_stride;   /* floats from token to token */
-    const float *k, *v; /* packed: (tokens of all sources, kv_stride) like q; NULL = paged */
+    const void *q;     /* (tokens, q_stride), head h at h * head_dim */
+    int64_t q_stride;  /* elements from token to token */
+    const void *k, *v; /* packed: (tokens of all sources, kv_stride) like q; NULL = paged */
     int64_t kv_stride;
     const int32_t *kv_start; /* (rows) packed: first token of each row's keys */
     eet_pages pages;         /* paged */
@@ -132,16 +144,35 @@ typedef struct eet_attention_args {
     int32_t heads, head_dim;
     float scale;
     bool causal;
-    float *y; /* (tokens, heads * head_dim) */
+    int32_t dtype;                 /* of q, packed k and v, and y; 0 = f32 */
+    int32_t family;                /* eet_family */
+    int32_t tokens;                /* q_start[rows], at most, as the host knows it */
+    int32_t longest_q, longest_kv; /* no row has more queries, keys */
+    void *y;                       /* (tokens, heads * head_dim) */
+    void *scratch; /* eet_attention_scratch bytes, zeroed once before the first use */
 } eet_attention_args;
+
+/* Keys that one part of a split row has, in family EET_FEW. */
+enum { EET_SPLIT_KEYS = 256 };
+
+/* Bytes for the parts of rows that are split over their keys: a counter, and each part's
+ * sum, largest score and weighted values. */
+EET_BOTH static inline int64_t eet_attention_scratch(int64_t tokens, int64_t heads,
+                                                     int64_t head_dim, int64_t longest_kv) {
+    const int64_t parts = (longest_kv + EET_SPLIT_KEYS - 1) / EET_SPLIT_KEYS;
+
+    return tokens * heads * (4 + parts * (head_dim + 2) * 4);
+}
 
 /* logits[i] = norm(x[index[i]]) w^T + bias */
 typedef struct eet_score_args {
-    const float *x;       /* (any, k) */
+    const void *x;        /* (any, k) */
     const int32_t *index; /* (rows) or NULL */
     eet_norm_weights norm;
     eet_matrix w; /* [n, k] */
     const float *bias;
+    int32_t x_dtype; /* 0 = f32 */
+    int32_t family;  /* eet_family */
     int32_t rows;
     float *logits;  /* (rows, n) */
     float *scratch; /* eet_project_scratch(rows, k) floats */

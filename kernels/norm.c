@@ -33,9 +33,12 @@ double eet_normed(float x, int32_t j, const eet_norm_weights *norm, eet_moments 
 
 eet_status eet_norm_ref(eet_backend *backend, const eet_norm_args *a) {
     (void)backend;
+    if (!eet_all_f32(a->x_dtype, a->y_dtype, 0)) {
+        return EET_E_UNSUPPORTED;
+    }
     for (int64_t i = 0; i < a->rows; ++i) {
-        const float *x = a->x + (a->index != NULL ? a->index[i] : i) * a->cols;
-        float *y = a->y + i * a->cols;
+        const float *x = (const float *)a->x + (a->index != NULL ? a->index[i] : i) * a->cols;
+        float *y = (float *)a->y + i * a->cols;
         const eet_moments moments = eet_moments_of(x, a->cols, &a->norm);
 
         for (int32_t j = 0; j < a->cols; ++j) {

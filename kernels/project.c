@@ -46,7 +46,7 @@ static void put(const eet_project_args *a, int32_t row, int32_t at, float x) {
     const int32_t y_columns = eet_project_y_columns(a);
 
     if (at < y_columns) {
-        a->y[(int64_t)row * y_columns + at] = x;
+        ((float *)a->y)[(int64_t)row * y_columns + at] = x;
     } else {
         eet_float_put(a->pages.data, a->pages.dtype, eet_project_place(a, row, at - y_columns), x);
     }
@@ -64,12 +64,13 @@ static const float *norm_row(const eet_project_args *a, const float *x) {
 
 eet_status eet_project_ref(eet_backend *backend, const eet_project_args *a) {
     (void)backend;
-    if (eet_project_check(a) != EET_OK) {
+    if (eet_project_check(a) != EET_OK || !eet_all_f32(a->x_dtype, a->y_dtype, a->residual_dtype)) {
         return EET_E_UNSUPPORTED;
     }
     for (int32_t row = 0; row < a->rows; ++row) {
-        const float *x = a->x + (int64_t)row * a->w.k;
-        const float *residual = a->residual != NULL ? a->residual + (int64_t)row * a->w.n : NULL;
+        const float *x = (const float *)a->x + (int64_t)row * a->w.k;
+        const float *residual =
+            a->residual != NULL ? (const float *)a->residual + (int64_t)row * a->w.n : NULL;
         const eet_moments moments = eet_moments_of(residual, a->w.n, &a->residual_norm);
 
         if (a->norm.weight != NULL) {

@@ -7,6 +7,7 @@
 #ifndef EET_KERNELS_SIMD_ATTENTION_H
 #define EET_KERNELS_SIMD_ATTENTION_H
 
+#include "kernels/arguments.h"
 #include "kernels/simd_dot.h"
 #include "kernels/simd_math.h"
 #include "kernels/simd_work.h"
@@ -49,7 +50,8 @@ static inline kv_block block_of(const attention_tile *t, int32_t kv, int32_t blo
         const int64_t token = (int64_t)a->kv_start[t->row] + (int64_t)block * KEYS;
 
         return (kv_block){
-            .data = (kv == 0 ? a->k : a->v) + token * a->kv_stride + (int64_t)t->head * a->head_dim,
+            .data = (const float *)(kv == 0 ? a->k : a->v) + token * a->kv_stride +
+                    (int64_t)t->head * a->head_dim,
             .stride = a->kv_stride,
             .dtype = EET_F32,
         };
@@ -67,7 +69,7 @@ static inline kv_block block_of(const attention_tile *t, int32_t kv, int32_t blo
 static inline float *output_of(const attention_tile *t, int32_t query) {
     const eet_attention_args *a = t->a;
 
-    return a->y + ((int64_t)(t->query + query) * a->heads + t->head) * a->head_dim;
+    return (float *)a->y + ((int64_t)(t->query + query) * a->heads + t->head) * a->head_dim;
 }
 
 /* Products become weights e^(s - top); what is beyond the query's keys weighs nothing. */
@@ -224,7 +226,7 @@ static inline void score_block(attention_tile *t, int32_t block) {
     const eet_attention_args *a = t->a;
     const kv_block keys = block_of(t, 0, block);
     const dot_job job = {
-        .x = a->q + t->query * a->q_stride + (int64_t)t->head * a->head_dim,
+        .x = (const float *)a->q + t->query * a->q_stride + (int64_t)t->head * a->head_dim,
         .x_stride = a->q_stride,
         .w = keys.data,
         .w_stride = keys.stride,
@@ -312,7 +314,7 @@ static inline eet_status attention_simd(eet_backend *backend, const eet_attentio
     attention_work work = {.a = a};
     double pairs = 0.0;
 
-    if (a->k == NULL && !eet_is_float(a->pages.dtype)) {
+    if (!eet_all_f32(a->dtype, 0, 0) || (a->k == NULL && !eet_is_float(a->pages.dtype))) {
         return EET_E_UNSUPPORTED;
     }
     for (int32_t row = 0; row < a->rows; ++row) {

@@ -34,11 +34,12 @@ static inline void prepare_row(const void *args, int64_t row) {
     const eet_project_args *a = args;
 
     if (a->norm.weight != NULL) {
-        norm_row(a->x + row * a->w.k, a->w.k, &a->norm, a->scratch + row * a->w.k);
+        norm_row((const float *)a->x + row * a->w.k, a->w.k, &a->norm, a->scratch + row * a->w.k);
     }
     if (a->residual != NULL && a->residual_norm.weight != NULL) {
         float *out = a->scratch + (int64_t)a->rows * a->w.k + row * 3;
-        const moments m = moments_of(a->residual + row * a->w.n, a->w.n, a->residual_norm.eps);
+        const moments m =
+            moments_of((const float *)a->residual + row * a->w.n, a->w.n, a->residual_norm.eps);
 
         out[0] = m.mean;
         out[1] = m.rest;
@@ -83,7 +84,8 @@ static inline void put_columns(const eet_project_args *a, int64_t row, int32_t a
 static inline void finish_columns(const project_work *work, int64_t row, int32_t at, int32_t count,
                                   float *sums) {
     const eet_project_args *a = work->a;
-    const float *residual = a->residual != NULL ? a->residual + row * a->w.n + at : NULL;
+    const float *residual =
+        a->residual != NULL ? (const float *)a->residual + row * a->w.n + at : NULL;
     const float *m = work->moments != NULL ? work->moments + row * 3 : NULL;
 
     for (int32_t j = 0; j < count; j += LANES) {
@@ -228,7 +230,7 @@ static inline eet_status project_simd(eet_backend *backend, const eet_project_ar
     const double inner = a->norm.weight != NULL ? a->w.k : 0.0;
     const double outer = normed_residual ? a->w.n : 0.0;
 
-    if (eet_project_check(a) != EET_OK) {
+    if (eet_project_check(a) != EET_OK || !eet_all_f32(a->x_dtype, a->y_dtype, a->residual_dtype)) {
         return EET_E_UNSUPPORTED;
     }
     if (inner + outer > 0.0) {
@@ -268,7 +270,7 @@ static inline eet_status score_simd(eet_backend *backend, const eet_score_args *
 }
 
 static inline eet_status embed_simd(eet_backend *backend, const eet_embed_args *a) {
-    if (eet_embed_check(a) != EET_OK) {
+    if (eet_embed_check(a) != EET_OK || !eet_all_f32(a->x_dtype, 0, 0)) {
         return EET_E_UNSUPPORTED;
     }
     for_rows(backend, a->tokens, a->dim, embed_token, a);

@@ -106,10 +106,14 @@ static inline void norm_one(const void *args, int64_t row) {
     const eet_norm_args *a = args;
     const int64_t from = a->index != NULL ? a->index[row] : row;
 
-    norm_row(a->x + from * a->cols, a->cols, &a->norm, a->y + row * a->cols);
+    norm_row((const float *)a->x + from * a->cols, a->cols, &a->norm,
+             (float *)a->y + row * a->cols);
 }
 
 static inline eet_status norm_simd(eet_backend *backend, const eet_norm_args *a) {
+    if (!eet_all_f32(a->x_dtype, a->y_dtype, 0)) {
+        return EET_E_UNSUPPORTED;
+    }
     for_rows(backend, a->rows, a->cols, norm_one, a);
     return EET_OK;
 }
@@ -132,7 +136,7 @@ static inline void add_row(float *x, int32_t cols, const void *table, int32_t dt
 
 static inline void embed_token(const void *args, int64_t token) {
     const eet_embed_args *a = args;
-    float *y = (a->proj_in.data != NULL ? a->scratch : a->x) + token * a->dim;
+    float *y = (float *)(a->proj_in.data != NULL ? a->scratch : a->x) + token * a->dim;
     const vec scale = vec_all((float)a->scale);
     const int64_t at = (int64_t)a->ids[token] * a->dim;
 
@@ -146,7 +150,7 @@ static inline void embed_token(const void *args, int64_t token) {
 
 static inline void embed_place(const void *args, int64_t token) {
     const eet_embed_args *a = args;
-    float *x = a->x + token * a->hidden;
+    float *x = (float *)a->x + token * a->hidden;
 
     add_row(x, a->hidden, a->position, a->position_dtype, a->positions, token);
     add_row(x, a->hidden, a->type, a->type_dtype, a->types, token);

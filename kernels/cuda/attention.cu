@@ -25,7 +25,7 @@ struct keys_of_row {
         return a->pages.data;
     }
     __device__ int32_t dtype() const {
-        return a->k != nullptr ? (int32_t)EET_F32 : a->pages.dtype;
+        return a->k != nullptr ? a->dtype : a->pages.dtype;
     }
     __device__ int64_t at(int32_t kv, int32_t token) const {
         if (a->k != nullptr) {
@@ -55,14 +55,14 @@ __device__ int32_t row_of(const eet_attention_args &a, int32_t query) {
     return low;
 }
 
-__device__ float score(const keys_of_row &keys, const float *q, int32_t token) {
+__device__ float score(const keys_of_row &keys, int64_t q, int32_t token) {
     const void *data = keys.data(0);
     const int32_t dtype = keys.dtype();
     const int64_t at = keys.at(0, token);
     float sum = 0.0F;
 
     for (int32_t i = 0; i < keys.a->head_dim; ++i) {
-        sum += q[i] * eet_float_at(data, dtype, at + i);
+        sum += eet_float_at(keys.a->q, keys.a->dtype, q + i) * eet_float_at(data, dtype, at + i);
     }
     return sum * keys.a->scale;
 }
@@ -104,8 +104,8 @@ __device__ void add_values(const keys_of_row &keys, int32_t token0, int32_t coun
 }
 
 /* Columns [first, first + DIMS) of one query's output. */
-__device__ void attend(const keys_of_row &keys, const float *q, int32_t length, int32_t first,
-                       float *y) {
+__device__ void attend(const keys_of_row &keys, int64_t q, int32_t length, int32_t first,
+                       int64_t y) {
     const int lane = (int)threadIdx.x % WARP;
     float sum[EACH] = {};
     float top = -INFINITY;
@@ -131,7 +131,7 @@ __device__ void attend(const keys_of_row &keys, const float *q, int32_t length, 
         const int32_t column = first + e * WARP + lane;
 
         if (column < keys.a->head_dim) {
-            y[column] = sum[e] / weights;
+            eet_float_put(keys.a->y, keys.a->dtype, y + column, sum[e] / weights);
         }
     }
 }
@@ -149,8 +149,8 @@ __global__ void __launch_bounds__(BLOCK) attention(eet_attention_args a) {
         const int32_t row = row_of(a, query);
         const int32_t after = a.causal ? a.q_start[row + 1] - 1 - query : 0;
         const keys_of_row keys = {&a, row, head};
-        const float *q = a.q + query * a.q_stride + (int64_t)head * a.head_dim;
-        float *y = a.y + ((int64_t)query * a.heads + head) * a.head_dim;
+        const int64_t q = query * a.q_stride + (int64_t)head * a.head_dim;
+        const int64_t y = ((int64_t)query * a.heads + head) * a.head_dim;
 
         for (int32_t column = 0; column < a.head_dim; column += DIMS) {
             attend(keys, q, a.kv_length[row] - after, column, y);
@@ -168,7 +168,9 @@ extern "C" eet_status eet_attention_cuda(eet_backend *backend, const eet_attenti
         return EET_OK;
     }
     const on_device scope(backend);
+    eet_attention_args args = *a;
 
-    attention<<<(unsigned)backend->blocks * 8, BLOCK, 0, backend->stream>>>(*a);
+    args.dtype = activation(a->dtype);
+    attention<<<(unsigned)backend->blocks * 8, BLOCK, 0, backend->stream>>>(args);
     return scope.launched();
 }

@@ -245,6 +245,16 @@ static void unplace(eet_backend *backend, eet_matrix *matrix) {
     *matrix = (eet_matrix){0};
 }
 
+static int32_t inner_of(const eet_backend *backend, int32_t weights) {
+    (void)backend;
+    return weights == EET_F16 || weights == EET_BF16 ? weights : 0;
+}
+
+static bool has_families(const eet_backend *backend) {
+    (void)backend;
+    return true;
+}
+
 static const eet_ops *ops_of(const eet_backend *backend) {
     static const eet_ops ops = {
 #define X(op) .op = eet_##op##_cuda,
@@ -276,6 +286,8 @@ EET_API const eet_backend_api *eet_backend_entry(void) {
         .sync = wait_for_stream,
         .place = place,
         .unplace = unplace,
+        .inner = inner_of,
+        .families = has_families,
         .ops = ops_of,
         .threads = threads_of,
     };

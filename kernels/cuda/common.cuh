@@ -42,6 +42,11 @@ class on_device {
     cudaError_t code = cudaSuccess;
 };
 
+/* A dtype of activations, of which 0 is f32. */
+inline int32_t activation(int32_t dtype) {
+    return dtype == 0 ? (int32_t)EET_F32 : dtype;
+}
+
 /* Blocks for `items` of work at `each` a block, when a grid strides over the rest. */
 inline unsigned grid_of(const eet_backend *backend, int64_t items, int64_t each) {
     const int64_t wanted = (items + each - 1) / each;
@@ -132,18 +137,19 @@ struct moments {
     float first, mean, scale;
 };
 
-__device__ inline moments block_moments(const float *x, int32_t cols, double eps) {
-    const float first = x[0];
+__device__ inline moments block_moments(const void *x, int32_t dtype, int64_t at, int32_t cols,
+                                        double eps) {
+    const float first = eet_float_at(x, dtype, at);
     float sum = 0.0F;
 
     for (int32_t j = (int32_t)threadIdx.x; j < cols; j += BLOCK) {
-        sum += x[j] - first;
+        sum += eet_float_at(x, dtype, at + j) - first;
     }
     const float mean = block_sum(sum) / (float)cols;
     float squares = 0.0F;
 
     for (int32_t j = (int32_t)threadIdx.x; j < cols; j += BLOCK) {
-        const float apart = (x[j] - first) - mean;
+        const float apart = (eet_float_at(x, dtype, at + j) - first) - mean;
 
         squares += apart * apart;
     }

@@ -5,16 +5,20 @@
 
 namespace {
 
-__global__ void __launch_bounds__(BLOCK) take_tokens(eet_embed_args a, float *y) {
+__device__ float token_at(const eet_embed_args &a, int64_t token, int64_t j) {
+    const int32_t id = a.ids[token];
+    const float x = id < 0 ? 0.0F : eet_float_at(a.token, a.token_dtype, (int64_t)id * a.dim + j);
+
+    return (float)((double)x * a.scale);
+}
+
+/* The tokens alone, for a projection. */
+__global__ void __launch_bounds__(BLOCK) take_tokens(eet_embed_args a) {
     const int64_t count = (int64_t)a.tokens * a.dim;
     const int64_t stride = (int64_t)gridDim.x * BLOCK;
 
     for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < count; i += stride) {
-        const int32_t id = a.ids[i / a.dim];
-        const float x =
-            id < 0 ? 0.0F : eet_float_at(a.token, a.token_dtype, (int64_t)id * a.dim + i % a.dim);
-
-        y[i] = (float)((double)x * a.scale);
+        a.scratch[i] = token_at(a, i / a.dim, i % a.dim);
     }
 }
 
@@ -27,6 +31,7 @@ __device__ float added(const void *table, int32_t dtype, const int32_t *rows, in
     return eet_float_at(table, dtype, rows[token] * cols + j);
 }
 
+/* What is there is the projection of the tokens, where there is one. */
 __global__ void __launch_bounds__(BLOCK) add_tables(eet_embed_args a) {
     const int64_t count = (int64_t)a.tokens * a.hidden;
     const int64_t stride = (int64_t)gridDim.x * BLOCK;
@@ -34,11 +39,13 @@ __global__ void __launch_bounds__(BLOCK) add_tables(eet_embed_args a) {
     for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < count; i += stride) {
         const int64_t token = i / a.hidden;
         const int64_t j = i % a.hidden;
+        const float x =
+            a.proj_in.data != nullptr ? eet_float_at(a.x, a.x_dtype, i) : token_at(a, token, j);
         const double position =
             (double)added(a.position, a.position_dtype, a.positions, token, a.hidden, j);
         const double type = (double)added(a.type, a.type_dtype, a.types, token, a.hidden, j);
 
-        a.x[i] = (float)((double)a.x[i] + position + type);
+        eet_float_put(a.x, a.x_dtype, i, (float)((double)x + position + type));
     }
 }
 
@@ -52,11 +59,12 @@ extern "C" eet_status eet_embed_cuda(eet_backend *backend, const eet_embed_args 
         return EET_OK;
     }
     const on_device scope(backend);
-    const bool projected = a->proj_in.data != nullptr;
+    eet_embed_args args = *a;
 
-    take_tokens<<<grid_of(backend, (int64_t)a->tokens * a->dim, BLOCK), BLOCK, 0,
-                  backend->stream>>>(*a, projected ? a->scratch : a->x);
-    if (projected) {
+    args.x_dtype = activation(a->x_dtype);
+    if (a->proj_in.data != nullptr) {
+        take_tokens<<<grid_of(backend, (int64_t)a->tokens * a->dim, BLOCK), BLOCK, 0,
+                      backend->stream>>>(args);
         const eet_project_args projection = eet_embed_projection(a);
         const eet_status status = eet_project_cuda(backend, &projection);
 
@@ -65,6 +73,6 @@ extern "C" eet_status eet_embed_cuda(eet_backend *backend, const eet_embed_args 
         }
     }
     add_tables<<<grid_of(backend, (int64_t)a->tokens * a->hidden, BLOCK), BLOCK, 0,
-                 backend->stream>>>(*a);
+                 backend->stream>>>(args);
     return scope.launched();
 }

@@ -43,15 +43,15 @@ __device__ float activate(int32_t act, float x) {
 __device__ void put(const eet_project_args &a, int32_t y_columns, int32_t row, int32_t at,
                     float x) {
     if (at < y_columns) {
-        a.y[(int64_t)row * y_columns + at] = x;
+        eet_float_put(a.y, a.y_dtype, (int64_t)row * y_columns + at, x);
     } else {
         eet_float_put(a.pages.data, a.pages.dtype, eet_project_place(&a, row, at - y_columns), x);
     }
 }
 
 __global__ void __launch_bounds__(BLOCK)
-    find_moments(const float *x, int32_t cols, double eps, float *out) {
-    const moments m = block_moments(x + (int64_t)blockIdx.x * cols, cols, eps);
+    find_moments(const void *x, int32_t dtype, int32_t cols, double eps, float *out) {
+    const moments m = block_moments(x, dtype, (int64_t)blockIdx.x * cols, cols, eps);
 
     if (threadIdx.x == 0) {
         out[4 * (int64_t)blockIdx.x] = m.first;
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(BLOCK)
 /* What is added to output j of a row after its activation. */
 __device__ float residual_of(const eet_project_args &a, const float *moment, int32_t row,
                              int32_t j) {
-    const float x = a.residual[(int64_t)row * a.w.n + j];
+    const float x = eet_float_at(a.residual, a.residual_dtype, (int64_t)row * a.w.n + j);
 
     if (a.residual_norm.weight == nullptr) {
         return x;
@@ -90,7 +90,9 @@ __device__ void load(const eet_project_args &a, int32_t row0, int32_t col0, int3
         const int32_t row = row0 + i / DEPTH;
         const int32_t k = from + i % DEPTH;
 
-        x[i / DEPTH][i % DEPTH] = row < a.rows && k < a.w.k ? a.x[(int64_t)row * a.w.k + k] : 0.0F;
+        x[i / DEPTH][i % DEPTH] = row < a.rows && k < a.w.k
+                                      ? eet_float_at(a.x, a.x_dtype, (int64_t)row * a.w.k + k)
+                                      : 0.0F;
     }
     for (int i = (int)threadIdx.x; i < COLS * DEPTH; i += BLOCK) {
         const int32_t col = col0 + i / DEPTH;
@@ -169,10 +171,14 @@ extern "C" eet_status eet_project_cuda(eet_backend *backend, const eet_project_a
     eet_project_args args = *a;
     float *moment = nullptr;
 
+    args.x_dtype = activation(a->x_dtype);
+    args.y_dtype = activation(a->y_dtype);
+    args.residual_dtype = activation(a->residual_dtype);
     if (a->norm.weight != nullptr) {
         eet_norm_args norm = {};
 
         norm.x = a->x;
+        norm.x_dtype = a->x_dtype;
         norm.norm = a->norm;
         norm.rows = a->rows;
         norm.cols = a->w.k;
@@ -183,11 +189,12 @@ extern "C" eet_status eet_project_cuda(eet_backend *backend, const eet_project_a
             return status;
         }
         args.x = a->scratch;
+        args.x_dtype = EET_F32;
     }
     if (a->residual != nullptr && a->residual_norm.weight != nullptr) {
         moment = a->scratch + (int64_t)a->rows * a->w.k;
         find_moments<<<(unsigned)a->rows, BLOCK, 0, backend->stream>>>(
-            a->residual, a->w.n, a->residual_norm.eps, moment);
+            a->residual, args.residual_dtype, a->w.n, a->residual_norm.eps, moment);
     }
     const int32_t tiles = (a->w.n + COLS - 1) / COLS;
     const int64_t blocks = (int64_t)tiles * ((a->rows + ROWS - 1) / ROWS);

@@ -7,6 +7,11 @@
 
 #include "kernels/cpu.h"
 
+/* Element `at` of activations in f32. */
+static inline double lab_f32(const void *x, int64_t at) {
+    return (double)((const float *)x)[at];
+}
+
 /* What numbers look like. */
 typedef enum lab_kind {
     LAB_PLAIN = 0, /* -1 .. 1 */

@@ -39,10 +39,10 @@ START_TEST(attention_agrees_with_the_reference)
     ck_assert_int_eq(eet_attention_ref(NULL, &want), EET_OK);
     ck_assert_int_eq(backend->ops.attention(backend, &got), EET_OK);
     for (int64_t i = 0; i < count; ++i) {
-        const double apart = fabs((double)got.y[i] - (double)want.y[i]);
+        const double apart = fabs(lab_f32(got.y, i) - lab_f32(want.y, i));
 
         ck_assert_msg(apart <= bound_of(c, largest, scale), "y %d: %.9g against %.9g", (int)i,
-                      (double)got.y[i], (double)want.y[i]);
+                      lab_f32(got.y, i), lab_f32(want.y, i));
     }
     lab_close(backend);
     lab_free();
@@ -126,7 +126,7 @@ START_TEST(what_a_query_does_not_see_does_not_matter)
     float before[DIM];
 
     ck_assert_int_eq(backend->ops.attention(backend, &a), EET_OK);
-    memcpy(before, a.y + 3 * DIM, sizeof before); /* query 3 sees 70 - 5 = 65 keys */
+    memcpy(before, (float *)a.y + 3 * DIM, sizeof before); /* query 3 sees 70 - 5 = 65 keys */
     for (int32_t kv = 0; kv < 2; ++kv) {
         float *rest = (float *)pages.data + eet_page_at(&pages, 0, 0, kv, 0, 1);
 
@@ -135,8 +135,8 @@ START_TEST(what_a_query_does_not_see_does_not_matter)
         }
     }
     ck_assert_int_eq(backend->ops.attention(backend, &a), EET_OK);
-    ck_assert_mem_eq(before, a.y + 3 * DIM, sizeof before);
-    ck_assert(isnan(a.y[4 * DIM]));
+    ck_assert_mem_eq(before, (float *)a.y + 3 * DIM, sizeof before);
+    ck_assert(isnan(((float *)a.y)[4 * DIM]));
     lab_close(backend);
     lab_free();
 }

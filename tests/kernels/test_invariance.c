@@ -45,13 +45,13 @@ static void expect_same_rows(eet_backend *backend, const eet_project_args *all, 
     eet_project_args some = *all;
     const size_t bytes = (size_t)rows * N * 4;
 
-    some.x = all->x + (int64_t)first * all->w.k;
-    some.residual = all->residual != NULL ? all->residual + (int64_t)first * N : NULL;
+    some.x = (float *)all->x + (int64_t)first * all->w.k;
+    some.residual = all->residual != NULL ? (float *)all->residual + (int64_t)first * N : NULL;
     some.rows = rows;
     some.y = lab_block((int64_t)bytes);
     some.scratch = lab_block(eet_project_scratch(rows, all->w.k) * 4);
     ck_assert_int_eq(backend->ops.project(backend, &some), EET_OK);
-    ck_assert_msg(memcmp(some.y, all->y + (int64_t)first * N, bytes) == 0,
+    ck_assert_msg(memcmp(some.y, (float *)all->y + (int64_t)first * N, bytes) == 0,
                   "rows %d and on, %d of them, differ", first, rows);
 }
 
@@ -108,7 +108,7 @@ START_TEST(project_gives_a_column_the_same_bits_in_every_place)
         some.bias = all.bias + column;
         ck_assert_int_eq(backend->ops.project(backend, &some), EET_OK);
         for (int32_t row = 0; row < ROWS; ++row) {
-            ck_assert_mem_eq(&alone[row], &all.y[row * N + column], 4);
+            ck_assert_mem_eq(&alone[row], &((float *)all.y)[row * N + column], 4);
         }
     }
     lab_close(backend);
@@ -149,7 +149,7 @@ static eet_pages pages_of(const eet_attention_args *a, const int32_t *table) {
     for (int32_t i = 0; i < 2 * TOKENS * HEADS; ++i) {
         const int32_t token = i / 2 / HEADS;
         const int32_t head = i / 2 % HEADS;
-        const float *from = (i % 2 == 0 ? a->k : a->v) + token * a->kv_stride;
+        const float *from = (const float *)(i % 2 == 0 ? a->k : a->v) + token * a->kv_stride;
         float *to = (float *)pages.data + eet_page_at(&pages, 0, table[token / EET_PAGE_TOKENS],
                                                       i % 2, head, token % EET_PAGE_TOKENS);
 
@@ -185,13 +185,13 @@ START_TEST(attention_gives_a_query_the_same_bits_however_it_came)
         const int32_t part[] = {0, count};
         const int32_t seen = first + count;
 
-        some.q = all.q + first * all.q_stride;
+        some.q = (float *)all.q + first * all.q_stride;
         some.q_start = part;
         some.kv_length = &seen;
         ck_assert_int_eq(backend->ops.attention(backend, &some), EET_OK);
-        ck_assert_msg(
-            memcmp(some.y, all.y + first * HEADS * head_dim, (size_t)count * token_bytes) == 0,
-            "queries %d and on, %d of them, differ", first, count);
+        ck_assert_msg(memcmp(some.y, (float *)all.y + first * HEADS * head_dim,
+                             (size_t)count * token_bytes) == 0,
+                      "queries %d and on, %d of them, differ", first, count);
     }
     lab_close(backend);
     lab_free();
@@ -221,7 +221,7 @@ START_TEST(norm_gives_a_row_the_same_bits_in_every_batch)
             .x = all.x, .index = &row, .norm = all.norm, .rows = 1, .cols = COLS, .y = alone};
 
         ck_assert_int_eq(backend->ops.norm(backend, &one), EET_OK);
-        ck_assert_mem_eq(alone, all.y + row * COLS, sizeof alone);
+        ck_assert_mem_eq(alone, (float *)all.y + row * COLS, sizeof alone);
     }
     lab_close(backend);
     lab_free();

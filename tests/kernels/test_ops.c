@@ -43,9 +43,9 @@ START_TEST(norm_agrees_with_the_reference)
     ck_assert_int_eq(eet_norm_ref(NULL, &want), EET_OK);
     ck_assert_int_eq(backend->ops.norm(backend, &got), EET_OK);
     for (int32_t i = 0; i < count; ++i) { /* a weight is at most 2, a bias at most 1 */
-        const double size = c->norm != NO_NORM ? fabs((double)want.y[i]) + 3 : 0.0;
+        const double size = c->norm != NO_NORM ? fabs(lab_f32(want.y, i)) + 3 : 0.0;
 
-        expect_near((double)got.y[i], (double)want.y[i], 16 * U * size, i);
+        expect_near(lab_f32(got.y, i), lab_f32(want.y, i), 16 * U * size, i);
     }
     lab_close(backend);
     lab_free();
@@ -94,7 +94,7 @@ START_TEST(embed_agrees_with_the_reference)
     for (int32_t i = 0; i < EMBED_TOKENS * EMBED_HIDDEN; ++i) { /* terms: at most 3.7 each, and 3 */
         const double size = 3.7 * (want.proj_in.data != NULL ? EMBED_DIM : 1) + 3;
 
-        expect_near((double)got.x[i], (double)want.x[i], 20 * U * size, i);
+        expect_near(lab_f32(got.x, i), lab_f32(want.x, i), 20 * U * size, i);
     }
     lab_close(backend);
     lab_free();
@@ -190,7 +190,7 @@ START_TEST(pool_agrees_with_the_reference)
     ck_assert_int_eq(eet_pool_ref(NULL, &want), EET_OK);
     ck_assert_int_eq(backend->ops.pool(backend, &got), EET_OK);
     for (int32_t i = 0; i < 4 * 45; ++i) { /* 68 roundings of a mean of at most 1 */
-        expect_near((double)got.y[i], (double)want.y[i], 80 * U * (normalize ? 4 : 1), i);
+        expect_near(lab_f32(got.y, i), lab_f32(want.y, i), 80 * U * (normalize ? 4 : 1), i);
     }
     lab_close(backend);
     lab_free();

@@ -78,9 +78,9 @@ START_TEST(activations_are_right_to_their_last_digits)
     ck_assert_int_eq(eet_project_ref(NULL, &want), EET_OK);
     ck_assert_int_eq(backend->ops.project(backend, &got), EET_OK);
     for (int32_t i = 0; i < COUNT; ++i) {
-        const double y = (double)want.y[i];
+        const double y = lab_f32(want.y, i);
 
-        expect_near((double)got.y[i], y, units_at(act, (double)w[i]) * U * fabs(y) + 0x1p-118, "w",
+        expect_near(lab_f32(got.y, i), y, units_at(act, (double)w[i]) * U * fabs(y) + 0x1p-118, "w",
                     i);
     }
     lab_close(backend);

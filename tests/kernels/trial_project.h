@@ -97,7 +97,7 @@ static inline double size_of_normed(const float *x, int32_t j, const eet_norm_we
 /* The bound for output j of a row (cases.h). */
 static inline double bound_of(const trial *t, const project_case *c, int32_t row, int32_t j) {
     const eet_project_args *a = &t->args[0];
-    const float *x = a->x + (int64_t)row * c->k;
+    const float *x = (float *)a->x + (int64_t)row * c->k;
     const eet_moments moments = eet_moments_of(x, c->k, &a->norm);
     double sum = a->bias != NULL ? fabs((double)a->bias[j]) : 0.0;
 
@@ -144,7 +144,7 @@ static inline void compare(const trial *t, const project_case *c) {
             const int64_t at = (int64_t)row * y_columns + j;
 
             if (j < y_columns) {
-                expect_near((double)a[1].y[at], (double)a[0].y[at], bound, "y", row * n + j);
+                expect_near(lab_f32(a[1].y, at), lab_f32(a[0].y, at), bound, "y", row * n + j);
                 continue;
             }
             const int32_t head = (j - y_columns) % hidden / c->head_dim;
