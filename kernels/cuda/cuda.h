@@ -11,6 +11,7 @@ struct eet_backend {
     int device;          /* CUDA's number */
     int blocks;          /* multiprocessors: how wide a grid is that strides over its work */
     cudaStream_t stream; /* all work is in its order */
+    bool in_turn;        /* no kernel begins before the one before it has ended (launch.cuh) */
 };
 
 #define X(op) eet_status eet_##op##_cuda(eet_backend *, const eet_##op##_args *);

@@ -1,0 +1,76 @@
+/* launch.cuh - kernels that may begin while the one before them in the stream still runs.
+ *
+ * Such a kernel calls let_next_begin() at once, reads what no kernel writes (weights, norms,
+ * biases), and in every thread calls wait_for_previous() before it touches anything else, writes
+ * or returns: what came before has then ended, with all that it wrote. Where the device or the
+ * backend has no such launches both calls do nothing, and the bits are the same. */
+#ifndef EET_KERNELS_CUDA_LAUNCH_CUH
+#define EET_KERNELS_CUDA_LAUNCH_CUH
+
+#include <cuda_runtime.h>
+#include <type_traits>
+
+#include "kernels/cuda/common.cuh"
+
+constexpr int HOPPER = 9; /* the first major capability with early launches and clusters */
+constexpr size_t SHARED_UNASKED = 48 << 10;
+
+struct launch_shape {
+    dim3 grid;
+    unsigned threads;
+    size_t shared;    /* dynamic bytes */
+    unsigned cluster; /* blocks along x that share their memories; 1 below HOPPER */
+};
+
+/* The major number of the backend's compute capability; 0 when it does not say. */
+inline int capability_of(const eet_backend *backend) {
+    int major = 0;
+
+    return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, backend->device) ==
+                   cudaSuccess
+               ? major
+               : 0;
+}
+
+/* In the scope of an on_device, whose launched() tells of failures. */
+template <typename... Params>
+void launch_early(const eet_backend *backend, void (*kernel)(Params...), launch_shape shape,
+                  std::type_identity_t<Params>... args) {
+    const bool hopper = capability_of(backend) >= HOPPER;
+    cudaLaunchAttribute attributes[2] = {};
+    cudaLaunchConfig_t config = {};
+
+    if (hopper && !backend->in_turn) {
+        attributes[config.numAttrs].id = cudaLaunchAttributeProgrammaticStreamSerialization;
+        attributes[config.numAttrs++].val.programmaticStreamSerializationAllowed = 1;
+    }
+    if (hopper && shape.cluster > 1) {
+        attributes[config.numAttrs].id = cudaLaunchAttributeClusterDimension;
+        attributes[config.numAttrs++].val.clusterDim = {shape.cluster, 1, 1};
+    }
+    if (shape.shared > SHARED_UNASKED) {
+        (void)cudaFuncSetAttribute((const void *)kernel,
+                                   cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shape.shared);
+    }
+    config.gridDim = shape.grid;
+    config.blockDim = {shape.threads, 1, 1};
+    config.dynamicSmemBytes = shape.shared;
+    config.stream = backend->stream;
+    config.attrs = attributes;
+    (void)cudaLaunchKernelEx(&config, kernel, args...);
+}
+
+/* The kernel after this one may have blocks wherever there is room. */
+__device__ inline void let_next_begin() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;");
+#endif
+}
+
+__device__ inline void wait_for_previous() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+#endif
