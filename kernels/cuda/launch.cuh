@@ -7,13 +7,13 @@
 #ifndef EET_KERNELS_CUDA_LAUNCH_CUH
 #define EET_KERNELS_CUDA_LAUNCH_CUH
 
-#include <cuda_runtime.h>
-#include <type_traits>
-
 #include "kernels/cuda/common.cuh"
 
 constexpr int HOPPER = 9; /* the first major capability with early launches and clusters */
 constexpr size_t SHARED_UNASKED = 48 << 10;
+
+/* A parameter's type as the kernel says it, whatever the argument's is. */
+template <typename T> struct as_is { using type = T; };
 
 struct launch_shape {
     dim3 grid;
@@ -35,7 +35,7 @@ inline int capability_of(const eet_backend *backend) {
 /* In the scope of an on_device, whose launched() tells of failures. */
 template <typename... Params>
 void launch_early(const eet_backend *backend, void (*kernel)(Params...), launch_shape shape,
-                  std::type_identity_t<Params>... args) {
+                  typename as_is<Params>::type... args) {
     const bool hopper = capability_of(backend) >= HOPPER;
     cudaLaunchAttribute attributes[2] = {};
     cudaLaunchConfig_t config = {};
