@@ -103,8 +103,10 @@ typedef struct eet_refused {
 
 /* Where the checkpoint fills a place, the fact (a bool) is true. */
 typedef struct eet_trait {
-    eet_spot spot; /* of a stack; slot 0 ends the table */
-    uint32_t fact; /* offset in eet_stack_facts */
+    eet_spot spot;       /* of a stack; slot 0 ends the table */
+    uint32_t fact;       /* offset in eet_stack_facts */
+    const char *pattern; /* of the one rule that counts; NULL: all that fill the place */
+    bool is_false;       /* the fact is false instead */
 } eet_trait;
 
 /* A stack with its norm before each part: where the number in the tensor `version` is at most

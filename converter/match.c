@@ -259,11 +259,13 @@ static void drop_final_norm(const eet_matching *m, int stack) {
     }
 }
 
-static bool is_filled(const eet_matching *m, const eet_spot *spot) {
+static bool is_here(const eet_matching *m, const eet_trait *trait) {
     for (int32_t i = 0; i < m->count; i++) {
         const eet_rule *rule = m->hit[i].rule >= 0 ? &m->family->rules[m->hit[i].rule] : NULL;
 
-        if (rule != NULL && rule->spot.group == spot->group && rule->spot.slot == spot->slot) {
+        if (rule != NULL && rule->spot.group == trait->spot.group &&
+            rule->spot.slot == trait->spot.slot &&
+            (trait->pattern == NULL || strcmp(trait->pattern, rule->pattern) == 0)) {
             return true;
         }
     }
@@ -276,8 +278,8 @@ static void find_traits(const eet_matching *m) {
         const int stack = t->spot.group == EET_GROUP_ENC ? EET_ENC : EET_DEC;
         char *facts = (char *)&m->plan->facts.stack[stack];
 
-        if (is_filled(m, &t->spot)) {
-            *(bool *)(void *)(facts + t->fact) = true;
+        if (is_here(m, t)) {
+            *(bool *)(void *)(facts + t->fact) = !t->is_false;
         }
     }
 }

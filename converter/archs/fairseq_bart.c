@@ -13,7 +13,7 @@ static const eet_refused refused[] = {
     {0},
 };
 
-static const eet_trait traits[] = {FAIRSEQ_TRAITS(ENC), FAIRSEQ_TRAITS(DEC), {{0}, 0}};
+static const eet_trait traits[] = {FAIRSEQ_TRAITS(ENC), FAIRSEQ_TRAITS(DEC), {.fact = 0}};
 static const eet_version_row versions[] = {
     FAIRSEQ_PAIR_VERSIONS,
     {0},

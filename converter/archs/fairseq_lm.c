@@ -22,7 +22,7 @@ static const eet_refused refused[] = {
     {0},
 };
 
-static const eet_trait traits[] = {FAIRSEQ_TRAITS(DEC), {{0}, 0}};
+static const eet_trait traits[] = {FAIRSEQ_TRAITS(DEC), {.fact = 0}};
 
 static const eet_version_row versions[] = {
     {"decoder.version", "decoder.layer_norm.weight", EET_DEC, 2},

@@ -34,8 +34,8 @@ static const eet_refused refused[] = {
 };
 
 static const eet_trait traits[] = {
-    {PLACE(ENC, EMB_NORM), offsetof(eet_stack_facts, emb_norm)},
-    {{0}, 0},
+    FAIRSEQ_TRAIT(ENC, EMB_NORM, emb_norm),
+    {.fact = 0},
 };
 
 static const eet_share shares[] = {
@@ -55,6 +55,7 @@ static const eet_key_row keys[] = {
     {.key = "share_encoder_input_output_embed", .kind = EET_KEY_TIED},
     {.key = "pooler_activation_fn", .kind = EET_KEY_HEAD_ACT, .head = POOLER},
     {.key = "pooler_activation_fn", .kind = EET_KEY_HEAD_ACT, .head = NSP},
+    REFUSED("zero_attn", EET_KEY_MUST_BE_FALSE, "a key and a value of zeros (add_zero_attn)"),
     FAIRSEQ_DICTIONARY_KEYS(ENC),
     FAIRSEQ_REFUSED,
     {0},

@@ -32,7 +32,16 @@ static const eet_refused refused[] = {
     {0},
 };
 
-static const eet_trait traits[] = {FAIRSEQ_TRAITS(ENC), {{0}, 0}};
+/* Until 0.10 the layers had their norms behind them, whatever "encoder_normalize_before" says; the
+ * norm of the embeddings had this name then. */
+static const eet_trait traits[] = {
+    FAIRSEQ_TRAITS(ENC),
+    {.spot = PLACE(ENC, EMB_NORM),
+     .fact = offsetof(eet_stack_facts, pre_norm),
+     .pattern = "sentence_encoder.emb_layer_norm.weight",
+     .is_false = true},
+    {.fact = 0},
+};
 
 static const eet_version_row versions[] = {
     {"encoder.sentence_encoder.version", "encoder.sentence_encoder.layer_norm.weight", EET_ENC, 1},

@@ -88,10 +88,9 @@
         at "w_resid", "NormFormer"                                                        \
     }
 
-#define FAIRSEQ_TRAITS(S)                                       \
-    {PLACE(S, NORM), offsetof(eet_stack_facts, final_norm)}, {  \
-        PLACE(S, EMB_NORM), offsetof(eet_stack_facts, emb_norm) \
-    }
+#define FAIRSEQ_TRAIT(S, part, bool_fact) \
+    { .spot = PLACE(S, part), .fact = offsetof(eet_stack_facts, bool_fact) }
+#define FAIRSEQ_TRAITS(S) FAIRSEQ_TRAIT(S, NORM, final_norm), FAIRSEQ_TRAIT(S, EMB_NORM, emb_norm)
 
 #define REFUSED(name, kind_, means) \
     { .key = (name), .kind = (kind_), .why = (means) }
@@ -101,6 +100,7 @@
     {.key = name "_embed_dim", .kind = EET_KEY_INTEGER, AT(S, hidden), .required = true},          \
         {.key = name "_layers", .kind = EET_KEY_INTEGER, AT(S, layers), .required = true},         \
         {.key = name "_layers_to_keep", .kind = EET_KEY_KEPT_LAYERS, .stack = EET_##S},            \
+        REFUSED(name "_xformers_att_config", EET_KEY_MUST_BE_EMPTY, "attention by xFormers"),      \
         {.key = name "_attention_heads", .kind = EET_KEY_INTEGER, AT(S, heads), .required = true}, \
         {.key = name "_ffn_embed_dim", .kind = EET_KEY_INTEGER, AT(S, ffn), .required = true},     \
         {.key = "activation_fn", .kind = EET_KEY_ACT, AT(S, act), .text = "relu"},                 \
@@ -201,6 +201,8 @@
         REFUSED("no_cross_attention", EET_KEY_MUST_BE_FALSE, "a decoder without cross attention"), \
         REFUSED("cross_self_attention", EET_KEY_MUST_BE_FALSE,                                     \
                 "attention to source and target at once"),                                         \
+        REFUSED("layer_wise_attention", EET_KEY_MUST_BE_FALSE,                                     \
+                "attention to each layer of the encoder"),                                         \
         REFUSED("lang_tok_replacing_bos_eos", EET_KEY_MUST_BE_FALSE,                               \
                 "language tokens in the place of others"),                                         \
         FAIRSEQ_REFUSED

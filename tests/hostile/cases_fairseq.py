@@ -9,8 +9,8 @@ import make_torch as mt
 from hostile import Case
 from make_fairseq import (ARGS, LINES, MANY, NUMBER, WIDTH, WORDS, as_half, averaged, bart, cfg,
                           container, extra, in_training, model, narrow, nested, number, odd, pair,
-                          parts, pointing, renamed, space, state, untied, with_space, words,
-                          write)
+                          parts, pointing, renamed, roberta, sentences, space, state, untied,
+                          with_space, words, write)
 
 
 def accept(number_, name, make, says="", same_as=None, **more):
@@ -158,6 +158,16 @@ CASES = [
         share_decoder_input_output_embed=False), same_as=model(lambda: {
             **state(tied=False), "decoder.output_projection.weight":
             mt.random_tensor("out", (WORDS + 4, WIDTH))}, share_decoder_input_output_embed=False)),
+    accept(75, "norms behind the layers, as RoBERTa had them whatever its arguments say", roberta(
+        sentences("emb_layer_norm"), encoder_normalize_before=True),
+           same_as=roberta(sentences("emb_layer_norm")),
+           check=facts(("enc",), pre_norm="false", emb_norm="true", final_norm="false")),
+    accept(75, "... and by today's names", roberta(sentences("emb_layer_norm")),
+           same_as=roberta()),
+    accept(75, "norms before the layers, as RoBERTa has them today", roberta(
+        sentences(final_norm=True), encoder_normalize_before=True),
+           same_as=roberta(sentences(final_norm=True), encoder_normalize_before=True),
+           check=facts(("enc",), pre_norm="true", emb_norm="true", final_norm="true")),
     refuse(75, "fused and split", model(lambda: renamed(state()) | state()), 2,
            "two tensors are the same part of the model"),
     refuse(75, "no projection, not tied", model(
@@ -262,6 +272,11 @@ CASES = [
     refuse(78, "no positions at all", model(max_target_positions=0), 4,
            '"max_target_positions" is 0'),
     refused_key("adaptive_softmax_cutoff", "20000,60000", "an adaptive softmax"),
+    refuse(79, "add_zero_attn", model(arch="masked_lm", zero_attn=True), 3,
+           'a key and a value of zeros (add_zero_attn) ("zero_attn")'),
+    refuse(79, "layer_wise_attention", model(arch="transformer", layer_wise_attention=True), 3,
+           'attention to each layer of the encoder ("layer_wise_attention")'),
+    refused_key("decoder_xformers_att_config", '{"name": "fourier_mix"}', "attention by xFormers"),
     refused_key("adaptive_input", True, "adaptive input"),
     refused_key("character_embeddings", True, "an embedding of characters"),
     refused_key("no_token_positional_embeddings", True, "a model without positions"),

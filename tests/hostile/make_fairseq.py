@@ -200,6 +200,28 @@ def pair(rows=WORDS + 4) -> dict:
     return found
 
 
+def sentences(embedding_norm="layernorm_embedding", final_norm=False) -> dict:
+    """RoBERTa's encoder: its embeddings have had two names for their norm."""
+    at = "encoder.sentence_encoder"
+    norms = [f"{at}.{embedding_norm}"] + [f"{at}.layer_norm"] * final_norm
+    found = {f"{at}.embed_tokens.weight": mt.random_tensor("words", (WORDS + 4, WIDTH)),
+             f"{at}.embed_positions.weight": mt.random_tensor("positions", (16 + 2, WIDTH))}
+    for number_, norm in enumerate(norms):
+        found[f"{norm}.weight"] = mt.random_tensor(f"w{number_}", (WIDTH,), mean=1.0)
+        found[f"{norm}.bias"] = mt.random_tensor(f"b{number_}", (WIDTH,))
+    found |= {f"{at}.layers.0.{name}": value for name, value in layer("encoder").items()}
+    return found | ({f"{at}.version": number(3.0)} if final_norm else {})
+
+
+ROBERTA = {"arch": "roberta_base", "task": "translation", "encoder_layers": 1,
+           "encoder_embed_dim": WIDTH, "encoder_ffn_embed_dim": FFN, "encoder_attention_heads": 2,
+           "max_positions": 16}
+
+
+def roberta(tensors=None, **changes):
+    return model(**{"tensors": tensors or sentences(), "args": ROBERTA, **changes})
+
+
 def bart(rows=WORDS + 4, **changes):
     return model(**{"tensors": lambda: pair(rows), "args": PAIR, **changes})
 
