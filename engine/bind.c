@@ -52,6 +52,7 @@ static const binding head_norms[] = {
 typedef struct binder {
     eet_model *model;
     eet_arena arena;
+    char *staged; /* the arena's bytes on the host, until they are uploaded */
     eet_group group;
     int32_t layer;
     double eps;
@@ -101,16 +102,27 @@ static const float *bind_vector(binder *b, int slot, bool bias) {
     float *widened = eet_arena_take(&b->arena, tensor.dims[0], sizeof *widened);
     const eet_convert_args args = {
         .x = tensor.data,
-        .y = widened,
+        .y = widened != NULL ? b->staged + ((char *)widened - b->arena.base) : NULL,
         .count = (int64_t)tensor.dims[0],
         .from = tensor.dtype,
         .to = EET_F32,
     };
 
     if (widened != NULL) {
-        b->status = b->model->api->ops(b->model->backend)->convert(b->model->backend, &args);
+        b->status = eet_convert_ref(NULL, &args);
     }
     return widened;
+}
+
+/* A tensor and its aliases are one matrix. */
+static bool placed_before(const eet_model *model, const void *host, eet_matrix *out) {
+    for (int32_t i = 0; i < model->placed_count; ++i) {
+        if (model->placed[i].host == host) {
+            *out = model->placed[i].matrix;
+            return true;
+        }
+    }
+    return false;
 }
 
 static void bind_matrix(binder *b, int slot, eet_matrix *out) {
@@ -127,11 +139,18 @@ static void bind_matrix(binder *b, int slot, eet_matrix *out) {
         .dtype = (uint16_t)tensor.dtype,
     };
 
+    if (tensor.alias_of >= 0 && placed_before(b->model, host.data, out)) {
+        return;
+    }
     b->status = b->model->api->place(b->model->backend, &host, out);
     if (b->status != EET_OK) {
-        (void)eet_fail(b->err, b->status, EET_NOWHERE, "%s cannot be placed on the device",
-                       tensor.name);
+        (void)eet_fail(b->err, b->status, EET_NOWHERE,
+                       "%s (%llu bytes) cannot be placed on the device", tensor.name,
+                       (unsigned long long)tensor.bytes);
+        return;
     }
+    b->model->placed[b->model->placed_count] = (eet_placed){.host = host.data, .matrix = *out};
+    b->model->placed_count += 1;
 }
 
 static void *field(void *base, const binding *place) {
@@ -181,6 +200,29 @@ static eet_stack stack_of(const eet_stack_facts *f, bool causal) {
     };
 }
 
+/* What all of a stack's layers have, else f32. */
+static int32_t dtype_of_layers(const eet_stack *stack) {
+    const int32_t dtype = stack->layer[0].qkv.w.dtype;
+
+    for (int32_t i = 0; i < stack->layers; ++i) {
+        for (int j = 0; j < COUNT(layer_linears); ++j) {
+            const eet_linear *linear =
+                (const void *)((const char *)&stack->layer[i] + layer_linears[j].offset);
+
+            if (linear->w.data != NULL && linear->w.dtype != dtype) {
+                return EET_F32;
+            }
+        }
+    }
+    return dtype;
+}
+
+/* As the backend wants activations beside these weights. */
+static void choose_dtypes(const eet_model *model, eet_stack *stack) {
+    stack->inner = model->api->inner(model->backend, dtype_of_layers(stack));
+    stack->stream = stack->pre_norm ? 0 : stack->inner;
+}
+
 static void bind_stack(binder *b, int32_t which) {
     static const eet_group groups[EET_STACKS] = {EET_GROUP_ENC, EET_GROUP_DEC};
     const eet_stack_facts *facts = &b->model->facts->stack[which];
@@ -201,6 +243,7 @@ static void bind_stack(binder *b, int32_t which) {
         bind_linears(b, &b->model->layer[which][i], layer_linears, COUNT(layer_linears));
         bind_norms(b, &b->model->layer[which][i], layer_norms, COUNT(layer_norms));
     }
+    choose_dtypes(b->model, stack);
 }
 
 /* The width after the head's parts: each must take what the one before it gives. */
@@ -304,6 +347,23 @@ static eet_status make_layers(eet_model *model, eet_error *err) {
     return EET_OK;
 }
 
+/* Fills the fields; norms and biases are widened on the host, then uploaded in one piece. */
+static eet_status fill(eet_model *model, uint64_t bytes, eet_error *err) {
+    binder bind = {.model = model, .err = err, .arena = {.base = model->widened}};
+
+    bind.staged = malloc((size_t)bytes);
+    if (bind.staged == NULL) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes of biases",
+                        (unsigned long long)bytes);
+    }
+    bind_all(&bind);
+    if (bind.status == EET_OK) {
+        bind.status = model->api->upload(model->backend, model->widened, bind.staged, bytes);
+    }
+    free(bind.staged);
+    return bind.status;
+}
+
 eet_status eet_model_bind(eet_model *model, eet_error *err) {
     binder measure = {.model = model, .err = err, .status = make_layers(model, err)};
 
@@ -314,43 +374,28 @@ eet_status eet_model_bind(eet_model *model, eet_error *err) {
     if (measure.arena.too_large) {
         return eet_fail(err, EET_E_LIMIT, EET_NOWHERE, "the norms and biases are too large");
     }
+    model->placed = calloc((size_t)eet_file_tensors(model->file) + 1, sizeof *model->placed);
     model->widened = model->api->alloc(model->backend, measure.arena.peak + 1);
-    if (model->widened == NULL) {
+    if (model->placed == NULL || model->widened == NULL) {
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes of biases",
                         (unsigned long long)measure.arena.peak);
     }
-    binder bind = {.model = model, .err = err, .arena = {.base = model->widened}};
-
-    bind_all(&bind);
-    return bind.status;
-}
-
-static void unplace_linears(eet_model *model, void *base, const binding *places, int count) {
-    for (int i = 0; i < count; ++i) {
-        eet_linear *linear = field(base, &places[i]);
-
-        model->api->unplace(model->backend, &linear->w);
-    }
+    return fill(model, measure.arena.peak + 1, err);
 }
 
 void eet_model_unbind(eet_model *model) {
-    if (model->backend == NULL) {
-        return;
+    for (int32_t i = 0; i < model->placed_count; ++i) {
+        model->api->unplace(model->backend, &model->placed[i].matrix);
     }
+    free(model->placed);
+    model->placed = NULL;
+    model->placed_count = 0;
     for (int32_t s = 0; s < EET_STACKS; ++s) {
-        for (int i = 0; i < COUNT(stack_tables); ++i) {
-            model->api->unplace(model->backend, field(&model->stack[s], &stack_tables[i]));
-        }
-        unplace_linears(model, &model->stack[s], stack_linears, COUNT(stack_linears));
-        for (int32_t i = 0; model->layer[s] != NULL && i < model->facts->stack[s].layers; ++i) {
-            unplace_linears(model, &model->layer[s][i], layer_linears, COUNT(layer_linears));
-        }
         free(model->layer[s]);
         model->layer[s] = NULL;
     }
-    for (int32_t i = 0; i < model->facts->heads; ++i) {
-        unplace_linears(model, &model->head[i], head_linears, COUNT(head_linears));
+    if (model->backend != NULL) {
+        model->api->free(model->backend, model->widened);
     }
-    model->api->free(model->backend, model->widened);
     model->widened = NULL;
 }

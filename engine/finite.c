@@ -30,17 +30,19 @@ static void name_place(const eet_session *s, const eet_pass *pass, int32_t layer
     }
 }
 
-eet_status eet_finite_check(eet_session *s, const eet_pass *pass, const float *x, int32_t layer,
+eet_status eet_finite_check(eet_session *s, const eet_pass *pass, const void *x, int32_t layer,
                             const char *part, eet_error *err) {
     const int64_t count = (int64_t)pass->tokens * pass->stack->hidden;
     char place[64];
 
-    if (!s->check_finite ||
-        s->api->download(s->backend, s->values, x, (uint64_t)count * sizeof *x) != EET_OK) {
+    const int32_t dtype = pass->stack->stream == 0 ? (int32_t)EET_F32 : pass->stack->stream;
+    const uint64_t bytes = (uint64_t)(count * eet_activation_bytes(dtype));
+
+    if (!s->check_finite || s->api->download(s->backend, s->values, x, bytes) != EET_OK) {
         return EET_OK;
     }
     for (int64_t i = 0; i < count; ++i) {
-        if (!isfinite(s->values[i])) {
+        if (!isfinite(eet_float_at(s->values, dtype, i))) {
             const int32_t token = (int32_t)(i / pass->stack->hidden);
             const int32_t row = s->in.row[row_of(s, token)];
 

@@ -10,7 +10,9 @@ typedef struct flow {
     eet_session *session;
     const eet_pass *pass;
     const eet_stack *stack;
-    float *stream, *other; /* the same buffer in a pre-norm stack: a raw residual may alias */
+    void *stream, *other; /* the same buffer in a pre-norm stack: a raw residual may alias */
+    int32_t family;
+    bool norm_first; /* norms are ops of their own, not prologues */
     eet_norm_weights pending;
     eet_error *err;
 } flow;
@@ -49,6 +51,7 @@ static eet_status embed(flow *f) {
         .hidden = stack->hidden,
         .proj_in = stack->proj_in.w,
         .proj_in_bias = stack->proj_in.bias,
+        .x_dtype = stack->stream,
         .x = f->stream,
         .scratch = stack->proj_in.w.data != NULL ? s->work.embedded : NULL,
     };
@@ -63,6 +66,8 @@ static eet_status norm_stream(const flow *f, const eet_norm_weights *norm) {
         .norm = *norm,
         .rows = f->pass->tokens,
         .cols = f->stack->hidden,
+        .x_dtype = f->stack->stream,
+        .y_dtype = f->stack->stream,
         .y = f->stream,
     };
 
@@ -73,149 +78,206 @@ static eet_status project(const flow *f, const eet_linear *linear, eet_project_a
     args.w = linear->w;
     args.bias = linear->bias;
     args.rows = f->pass->tokens;
+    args.family = f->family;
     args.scratch = f->session->work.scratch;
     return f->session->ops->project(f->session->backend, &args);
 }
 
-static eet_status attend(const flow *f, int32_t layer) {
+/* What a part of a block reads: the stream, and the norm that is still to be applied to it. */
+typedef struct part_input {
+    const void *x;
+    int32_t dtype;
+    eet_norm_weights norm;
+} part_input;
+
+/* The part's own norm (pre-norm), or that of the part before (post-norm). With norms first, a
+ * pre-norm part reads a normed copy, and a post-norm stream is normed where it lies. */
+static eet_status enter_part(flow *f, const eet_norm_weights *own, part_input *in) {
+    const eet_stack *stack = f->stack;
+    const eet_norm_args args = {
+        .x = f->stream,
+        .norm = *own,
+        .rows = f->pass->tokens,
+        .cols = stack->hidden,
+        .x_dtype = stack->stream,
+        .y_dtype = stack->inner,
+        .y = f->session->work.before,
+    };
+    eet_status status = EET_OK;
+
+    *in = (part_input){
+        .x = f->stream, .dtype = stack->stream, .norm = stack->pre_norm ? *own : f->pending};
+    if (!f->norm_first || in->norm.weight == NULL) {
+        return EET_OK;
+    }
+    in->norm = no_norm;
+    if (!stack->pre_norm) {
+        status = norm_stream(f, &f->pending);
+        f->pending = no_norm;
+        return status;
+    }
+    in->x = args.y;
+    in->dtype = stack->inner;
+    return f->session->ops->norm(f->session->backend, &args);
+}
+
+/* Elements from the beginning of activations within a block. */
+static void *inner_at(const flow *f, void *x, int64_t elements) {
+    return (char *)x + elements * eet_activation_bytes(f->stack->inner);
+}
+
+/* What self and cross attention have alike. */
+static eet_attention_args attention_args(const flow *f, int32_t layer) {
     const eet_session *s = f->session;
     const eet_stack *stack = f->stack;
-    const int32_t inner = stack->heads * stack->head_dim;
-    const bool paged = f->pass->paged;
     const double by = stack->inv_layer_scale ? layer + 1 : 1;
-    const eet_attention_args args = {
+
+    return (eet_attention_args){
         .q = s->work.qkv,
-        .q_stride = paged ? inner : 3 * (int64_t)inner,
-        .k = paged ? NULL : s->work.qkv + inner,
-        .v = paged ? NULL : s->work.qkv + 2 * (int64_t)inner,
-        .kv_stride = 3 * (int64_t)inner,
-        .kv_start = s->work.in.q_start,
+        .q_stride = (int64_t)stack->heads * stack->head_dim,
         .pages = s->cache.pages,
         .layer = layer,
-        .page_table = s->work.in.page_table,
-        .table_stride = s->cache.stride,
         .rows = f->pass->rows,
         .q_start = s->work.in.q_start,
-        .kv_length = s->work.in.kv_length,
         .heads = stack->heads,
         .head_dim = stack->head_dim,
         .scale = (float)(stack->attn_scale / by),
-        .causal = stack->causal,
+        .dtype = stack->inner,
+        .family = f->family,
+        .tokens = f->pass->tokens,
+        .longest_q = f->pass->longest_q,
         .y = s->work.context,
+        .scratch = s->work.parts,
     };
+}
 
+static eet_status attend(const flow *f, int32_t layer) {
+    const eet_session *s = f->session;
+    const int64_t inner = (int64_t)f->stack->heads * f->stack->head_dim;
+    eet_attention_args args = attention_args(f, layer);
+
+    if (!f->pass->paged) {
+        args.q_stride = 3 * inner;
+        args.k = inner_at(f, s->work.qkv, inner);
+        args.v = inner_at(f, s->work.qkv, 2 * inner);
+        args.kv_stride = 3 * inner;
+        args.kv_start = s->work.in.q_start;
+    }
+    args.page_table = s->work.in.page_table;
+    args.table_stride = s->cache.stride;
+    args.kv_length = s->work.in.kv_length;
+    args.longest_kv = f->pass->longest_kv;
+    args.causal = f->stack->causal;
     return s->ops->attention(s->backend, &args);
 }
 
 /* The same op over the keys and values of each row's source. */
 static eet_status attend_to_source(const flow *f, int32_t layer) {
     const eet_session *s = f->session;
-    const eet_stack *stack = f->stack;
-    const double by = stack->inv_layer_scale ? layer + 1 : 1;
-    const eet_attention_args args = {
-        .q = s->work.qkv,
-        .q_stride = (int64_t)stack->heads * stack->head_dim,
-        .pages = s->cache.pages,
-        .layer = layer,
-        .page_table = s->work.in.source_table,
-        .table_stride = s->cache.source_stride,
-        .rows = f->pass->rows,
-        .q_start = s->work.in.q_start,
-        .kv_length = s->work.in.source_length,
-        .heads = stack->heads,
-        .head_dim = stack->head_dim,
-        .scale = (float)(stack->attn_scale / by),
-        .y = s->work.context,
-    };
+    eet_attention_args args = attention_args(f, layer);
 
+    args.page_table = s->work.in.source_table;
+    args.table_stride = s->cache.source_stride;
+    args.kv_length = s->work.in.source_length;
+    args.longest_kv = f->pass->longest_source;
     return s->ops->attention(s->backend, &args);
 }
 
-/* Adds a part of a block to the stream: y = part w^T + bias + norm(stream). */
-static eet_status add_to_stream(flow *f, const eet_linear *linear, const float *part,
-                                const eet_norm_weights *residual_norm) {
+/* Adds a part of a block to the stream: y = part w^T + bias + norm(stream), where the norm is
+ * that of a post-norm part's input. */
+static eet_status add_to_stream(flow *f, const eet_linear *linear, const void *part,
+                                const part_input *in) {
     const eet_project_args args = {
         .x = part,
+        .x_dtype = f->stack->inner,
         .residual = f->stream,
-        .residual_norm = *residual_norm,
+        .residual_dtype = f->stack->stream,
+        .residual_norm = f->stack->pre_norm ? no_norm : in->norm,
+        .y_dtype = f->stack->stream,
         .y = f->other,
     };
     const eet_status status = project(f, linear, args);
-    float *sum = f->other;
+    void *sum = f->other;
 
     f->other = f->stream;
     f->stream = sum;
     return status;
 }
 
+/* y = act(norm(x) w^T + bias) of a part's input, in the dtype of activations within a block. */
+static eet_status project_input(const flow *f, const eet_linear *linear, const part_input *in,
+                                eet_project_args args) {
+    args.x = in->x;
+    args.x_dtype = in->dtype;
+    args.norm = in->norm;
+    args.y_dtype = f->stack->inner;
+    return project(f, linear, args);
+}
+
+/* The norm behind a part of a post-norm stack is for who reads the stream next. */
+static void leave_part(flow *f, const eet_norm_weights *own) {
+    if (!f->stack->pre_norm) {
+        f->pending = *own;
+    }
+}
+
 static eet_status self_attention(flow *f, int32_t layer) {
     const eet_layer_weights *w = &f->stack->layer[layer];
-    const eet_norm_weights before = f->stack->pre_norm ? w->attn_norm : f->pending;
     const eet_project_args qkv = {
-        .x = f->stream,
-        .norm = before,
         .to = f->pass->paged ? EET_TO_Q_AND_PAGES : EET_TO_Y,
         .y = f->session->work.qkv,
         .pages = f->session->cache.pages,
         .layer = layer,
         .slot = f->session->work.in.slot,
     };
-    eet_status status = project(f, &w->qkv, qkv);
+    part_input in;
+    eet_status status = enter_part(f, &w->attn_norm, &in);
 
+    if (status == EET_OK) {
+        status = project_input(f, &w->qkv, &in, qkv);
+    }
     if (status == EET_OK) {
         status = attend(f, layer);
     }
     if (status == EET_OK) {
-        status = add_to_stream(f, &w->attn_out, f->session->work.context,
-                               f->stack->pre_norm ? &no_norm : &before);
+        status = add_to_stream(f, &w->attn_out, f->session->work.context, &in);
     }
-    if (!f->stack->pre_norm) {
-        f->pending = w->attn_norm;
-    }
+    leave_part(f, &w->attn_norm);
     return told(f, status, layer, "attention");
 }
 
 static eet_status cross_attention(flow *f, int32_t layer) {
     const eet_layer_weights *w = &f->stack->layer[layer];
-    const eet_norm_weights before = f->stack->pre_norm ? w->cross_norm : f->pending;
-    const eet_project_args q = {
-        .x = f->stream,
-        .norm = before,
-        .y = f->session->work.qkv,
-    };
-    eet_status status = project(f, &w->cross_q, q);
+    const eet_project_args q = {.y = f->session->work.qkv};
+    part_input in;
+    eet_status status = enter_part(f, &w->cross_norm, &in);
 
+    if (status == EET_OK) {
+        status = project_input(f, &w->cross_q, &in, q);
+    }
     if (status == EET_OK) {
         status = attend_to_source(f, layer);
     }
     if (status == EET_OK) {
-        status = add_to_stream(f, &w->cross_out, f->session->work.context,
-                               f->stack->pre_norm ? &no_norm : &before);
+        status = add_to_stream(f, &w->cross_out, f->session->work.context, &in);
     }
-    if (!f->stack->pre_norm) {
-        f->pending = w->cross_norm;
-    }
+    leave_part(f, &w->cross_norm);
     return told(f, status, layer, "cross attention");
 }
 
 static eet_status feed_forward(flow *f, int32_t layer) {
     const eet_layer_weights *w = &f->stack->layer[layer];
-    const eet_norm_weights before = f->stack->pre_norm ? w->ffn_norm : f->pending;
-    const eet_project_args fc1 = {
-        .x = f->stream,
-        .norm = before,
-        .act = f->stack->act,
-        .y = f->session->work.ffn,
-    };
-    eet_status status = project(f, &w->fc1, fc1);
+    const eet_project_args fc1 = {.act = f->stack->act, .y = f->session->work.ffn};
+    part_input in;
+    eet_status status = enter_part(f, &w->ffn_norm, &in);
 
     if (status == EET_OK) {
-        status = add_to_stream(f, &w->fc2, f->session->work.ffn,
-                               f->stack->pre_norm ? &no_norm : &before);
+        status = project_input(f, &w->fc1, &in, fc1);
     }
-    if (!f->stack->pre_norm) {
-        f->pending = w->ffn_norm;
+    if (status == EET_OK) {
+        status = add_to_stream(f, &w->fc2, f->session->work.ffn, &in);
     }
+    leave_part(f, &w->ffn_norm);
     return told(f, status, layer, "feed-forward part");
 }
 
@@ -268,7 +330,7 @@ static eet_status end(flow *f, eet_hidden *out) {
     if (f->stack->final_norm.weight != NULL) {
         f->pending = f->stack->final_norm;
     }
-    *out = (eet_hidden){.x = f->stream, .norm = f->pending};
+    *out = (eet_hidden){.x = f->stream, .dtype = f->stack->stream, .norm = f->pending};
     return status;
 }
 
@@ -280,6 +342,8 @@ eet_status eet_forward(eet_session *session, const eet_pass *pass, eet_hidden *o
         .stack = pass->stack,
         .stream = session->work.stream[0],
         .other = session->work.stream[pass->stack->pre_norm ? 0 : 1],
+        .family = pass->few ? EET_FEW : EET_MANY,
+        .norm_first = session->limits.families && !pass->few,
         .err = err,
     };
     eet_status status = begin(&f);

@@ -3,10 +3,15 @@
 
 #include "engine/run.h"
 
-static eet_status norm_rows(eet_session *s, const float *x, const int32_t *index,
-                            const eet_norm_weights *norm, int32_t rows, int32_t cols, float *y) {
-    const eet_norm_args args = {
-        .x = x, .index = index, .norm = *norm, .rows = rows, .cols = cols, .y = y};
+static eet_status norm_rows(eet_session *s, const eet_hidden *x, const int32_t *index, int32_t rows,
+                            int32_t cols, float *y) {
+    const eet_norm_args args = {.x = x->x,
+                                .x_dtype = x->dtype,
+                                .index = index,
+                                .norm = x->norm,
+                                .rows = rows,
+                                .cols = cols,
+                                .y = y};
 
     return s->ops->norm(s->backend, &args);
 }
@@ -22,8 +27,7 @@ static eet_status take_mean(eet_session *s, const eet_pass *pass, const eet_hidd
         .cols = cols,
         .y = s->work.rows,
     };
-    const eet_status status =
-        norm_rows(s, hidden->x, NULL, &hidden->norm, pass->tokens, cols, s->work.normed);
+    const eet_status status = norm_rows(s, hidden, NULL, pass->tokens, cols, s->work.normed);
 
     return status == EET_OK ? s->ops->pool(s->backend, &args) : status;
 }
@@ -42,12 +46,14 @@ static eet_status dense(eet_session *s, const eet_head *head, const float *x, in
     return s->ops->project(s->backend, &args);
 }
 
-static eet_status score(eet_session *s, const eet_head *head, const float *x, const int32_t *index,
-                        const eet_norm_weights *norm, int32_t count) {
+static eet_status score(eet_session *s, const eet_head *head, const eet_hidden *x,
+                        const int32_t *index, int32_t family, int32_t count) {
     const eet_score_args args = {
-        .x = x,
+        .x = x->x,
+        .x_dtype = x->dtype,
         .index = index,
-        .norm = *norm,
+        .norm = x->norm,
+        .family = family,
         .w = head->out.w,
         .bias = head->out.bias,
         .rows = count,
@@ -70,10 +76,14 @@ static eet_status run_parts(eet_session *s, const eet_head *head, int32_t cols, 
         cols = head->dense.w.n;
     }
     if (status == EET_OK && head->out.w.data != NULL) {
-        status = score(s, head, x, NULL, &head->norm, count);
+        const eet_hidden hidden = {.x = x, .norm = head->norm};
+
+        status = score(s, head, &hidden, NULL, EET_MANY, count);
         x = s->work.result;
     } else if (status == EET_OK && head->norm.weight != NULL) {
-        status = norm_rows(s, x, NULL, &head->norm, count, cols, s->work.result);
+        const eet_hidden hidden = {.x = x, .norm = head->norm};
+
+        status = norm_rows(s, &hidden, NULL, count, cols, s->work.result);
         x = s->work.result;
     }
     *out = x;
@@ -107,17 +117,18 @@ eet_status eet_head_run(eet_session *s, const eet_pass *pass, const eet_hidden *
     eet_status status = EET_OK;
 
     if (is_plain(wanted)) {
+        const int32_t family = pass->few ? EET_FEW : EET_MANY;
+
         *out = s->work.result;
-        status = score(s, wanted->head, hidden->x, s->work.index, &hidden->norm, count);
+        status = score(s, wanted->head, hidden, s->work.index, family, count);
     } else if (wanted->head == NULL && wanted->take != EET_TAKE_MEAN) {
         *out = s->work.normed;
-        return norm_rows(s, hidden->x, s->work.index, &hidden->norm, count, cols, s->work.normed);
+        return norm_rows(s, hidden, s->work.index, count, cols, s->work.normed);
     } else {
         *out = s->work.rows;
-        status =
-            wanted->take == EET_TAKE_MEAN
-                ? take_mean(s, pass, hidden, first, count)
-                : norm_rows(s, hidden->x, s->work.index, &hidden->norm, count, cols, s->work.rows);
+        status = wanted->take == EET_TAKE_MEAN
+                     ? take_mean(s, pass, hidden, first, count)
+                     : norm_rows(s, hidden, s->work.index, count, cols, s->work.rows);
         if (status == EET_OK && wanted->head != NULL) {
             status = run_parts(s, wanted->head, cols, count, out);
         }

@@ -62,20 +62,27 @@ static void write_tokens(eet_session *s, const eet_pass *pass, row_part part) {
     }
 }
 
+static int32_t larger(int32_t a, int32_t b) {
+    return a > b ? a : b;
+}
+
 /* Where the keys and values of the row's source are. */
-static void write_source(eet_session *s, const eet_pass *pass, int32_t row) {
+static void write_source(eet_session *s, eet_pass *pass, int32_t row) {
     const int32_t slot = eet_source_of(s, pass->batch, pass->paged, row);
     const int64_t stride = s->cache.source_stride;
 
     s->in.source_length[pass->rows] = s->cache.sequence[eet_cache_source(&s->cache, slot)].length;
+    pass->longest_source = larger(pass->longest_source, s->in.source_length[pass->rows]);
     memcpy(s->in.source_table + pass->rows * stride, s->cache.source_table + slot * stride,
            (size_t)stride * sizeof *s->in.source_table);
 }
 
-static void write_row(eet_session *s, const eet_pass *pass, row_part part) {
+static void write_row(eet_session *s, eet_pass *pass, row_part part) {
     const int32_t at = pass->rows;
     const int32_t stride = s->cache.stride;
 
+    pass->longest_q = larger(pass->longest_q, part.end - part.first);
+    pass->longest_kv = larger(pass->longest_kv, part.before + part.end - part.first);
     s->in.row[at] = part.row;
     s->in.q_start[at + 1] = part.end - pass->first;
     s->in.kv_length[at] = part.before + part.end - part.first;
@@ -112,6 +119,7 @@ eet_status eet_inputs_write(eet_session *s, eet_pass *pass, eet_error *err) {
     int32_t first = pass->first;
 
     pass->rows = 0;
+    pass->longest_q = pass->longest_kv = pass->longest_source = 0;
     s->in.q_start[0] = 0;
     for (int32_t row = row_at(pass->batch, first); first < end; ++row) {
         const row_part part = part_of(s, pass, row, first);

@@ -51,11 +51,11 @@ static void layout_steps(eet_workspace *w, const eet_limits *l, eet_arena *a) {
     w->embedded = eet_arena_take(a, tokens * (uint64_t)l->projected, sizeof *w->embedded);
 
     eet_arena_rewind(a, start);
-    w->qkv = eet_arena_take(a, tokens * 3 * (uint64_t)l->inner, sizeof *w->qkv);
-    w->context = eet_arena_take(a, tokens * (uint64_t)l->inner, sizeof *w->context);
+    w->qkv = eet_arena_take(a, tokens * 3 * (uint64_t)l->inner, (uint64_t)l->inner_bytes);
+    w->context = eet_arena_take(a, tokens * (uint64_t)l->inner, (uint64_t)l->inner_bytes);
 
     eet_arena_rewind(a, start);
-    w->ffn = eet_arena_take(a, tokens * (uint64_t)l->ffn, sizeof *w->ffn);
+    w->ffn = eet_arena_take(a, tokens * (uint64_t)l->ffn, (uint64_t)l->inner_bytes);
 
     eet_arena_rewind(a, start);
     w->normed = eet_arena_take(a, tokens * (uint64_t)l->hidden, sizeof *w->normed);
@@ -94,6 +94,21 @@ static uint64_t larger(int64_t a, int64_t b) {
     return (uint64_t)(a > b ? a : b);
 }
 
+/* What a backend with two families needs besides. */
+static void layout_families(eet_workspace *w, const eet_limits *l, eet_arena *a) {
+    const uint64_t tokens = (uint64_t)l->batch_tokens;
+    const int64_t keys = (int64_t)larger((int64_t)l->stride, (int64_t)l->source_stride);
+
+    if (!l->families) {
+        return;
+    }
+    w->before = eet_arena_take(a, tokens * (uint64_t)l->hidden, (uint64_t)l->inner_bytes);
+    w->parts = eet_arena_take(a,
+                              (uint64_t)eet_attention_scratch(EET_FEW_TOKENS, l->heads, l->head_dim,
+                                                              keys * EET_PAGE_TOKENS),
+                              1);
+}
+
 static void layout_work(eet_session *s, eet_arena *a) {
     const eet_limits *l = &s->limits;
     eet_workspace *w = &s->work;
@@ -103,8 +118,10 @@ static void layout_work(eet_session *s, eet_arena *a) {
 
     layout_inputs(&w->in, l, a);
     w->index = eet_arena_take(a, (uint64_t)l->batch_tokens, sizeof *w->index);
-    w->stream[0] = eet_arena_take(a, stream, sizeof *w->stream[0]);
-    w->stream[1] = l->post_norm ? eet_arena_take(a, stream, sizeof *w->stream[1]) : w->stream[0];
+    w->stream[0] = eet_arena_take(a, stream, (uint64_t)l->stream_bytes);
+    w->stream[1] =
+        l->post_norm ? eet_arena_take(a, stream, (uint64_t)l->stream_bytes) : w->stream[0];
+    layout_families(w, l, a);
     w->moves = eet_arena_take(a, (uint64_t)l->sequences, sizeof *w->moves);
     layout_picks(w, l, a);
     w->scratch = eet_arena_take(

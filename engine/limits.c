@@ -60,6 +60,8 @@ static void widen_for_stack(eet_limits *l, const eet_stack *stack) {
     l->ffn = larger(l->ffn, stack->ffn);
     l->projected = larger(l->projected, stack->proj_in.w.data != NULL ? stack->emb_dim : 0);
     l->post_norm = l->post_norm || !stack->pre_norm;
+    l->stream_bytes = larger(l->stream_bytes, eet_activation_bytes(stack->stream));
+    l->inner_bytes = larger(l->inner_bytes, eet_activation_bytes(stack->inner));
 }
 
 static void widen_for_head(eet_limits *l, const eet_head *head) {
@@ -73,6 +75,7 @@ static void widen_for_model(eet_limits *l, const eet_model *model) {
             widen_for_stack(l, &model->stack[s]);
         }
     }
+    l->families = model->api->families(model->backend);
     l->width = l->hidden;                        /* EET_HIDDEN */
     l->hidden = larger(l->hidden, l->cross_dim); /* a source is cut into passes like a text */
     for (int32_t i = 0; i < model->facts->heads; ++i) {

@@ -3,11 +3,11 @@
 
 #include <stdlib.h>
 
+#include "engine/device.h"
+
 static eet_status check_options(const eet_model_options *options, eet_error *err) {
-    if (options->device == EET_CUDA) {
-        return eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "this build has no CUDA backend");
-    }
-    if (options->device != EET_HOST || options->device_index != 0) {
+    if ((options->device != EET_HOST && options->device != EET_CUDA) ||
+        (options->device == EET_HOST && options->device_index != 0)) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no device %d:%d",
                         (int)options->device, (int)options->device_index);
     }
@@ -36,16 +36,21 @@ static eet_status check_dtype(const eet_model *model, int32_t dtype, eet_error *
     return EET_OK;
 }
 
-static eet_status open_backend(eet_model *model, eet_error *err) {
-    const eet_backend_options options = {.threads = 1, .reference = true};
+static eet_status open_backend(eet_model *model, const eet_model_options *wanted, eet_error *err) {
+    const eet_backend_options options = {
+        .threads = 1, .reference = true, .device = wanted->device_index, .error = err};
+    eet_status status = eet_device_find(wanted->device, &model->api, err);
 
-    model->api = eet_backend_cpu();
-    const eet_status status = model->api->open(&options, &model->backend);
-
+    model->device = wanted->device;
+    model->device_index = wanted->device_index;
     if (status != EET_OK) {
+        return status;
+    }
+    status = model->api->open(&options, &model->backend);
+    if (status != EET_OK && model->device == EET_HOST) {
         return eet_fail(err, status, EET_NOWHERE, "the %s backend does not open", model->api->name);
     }
-    return EET_OK;
+    return status; /* a plugin has said why */
 }
 
 eet_status eet_model_make(eet_file *file, const eet_model_options *options, eet_model **out,
@@ -66,7 +71,7 @@ eet_status eet_model_make(eet_file *file, const eet_model_options *options, eet_
         status = check_dtype(model, options->dtype, err);
     }
     if (status == EET_OK) {
-        status = open_backend(model, err);
+        status = open_backend(model, options, err);
     }
     if (status == EET_OK) { /* norms and biases, which stand far apart */
         eet_file_read_ahead(file, false);
@@ -80,9 +85,10 @@ eet_status eet_model_make(eet_file *file, const eet_model_options *options, eet_
         eet_model_release(model);
         return status;
     }
-    eet_log(model->log, EET_LOG_INFO, "model: %d tensors, family %s, on the CPU, weights %s",
-            (int)eet_file_tensors(file), model->facts->family,
-            options->load == EET_LOAD_COPY ? "copied" : "in place");
+    eet_log(model->log, EET_LOG_INFO, "model: %d tensors, family %s, on %s:%d, weights %s",
+            (int)eet_file_tensors(file), model->facts->family, model->api->name,
+            (int)model->device_index,
+            options->load == EET_LOAD_COPY || model->device != EET_HOST ? "copied" : "in place");
     *out = model;
     return EET_OK;
 }
@@ -97,7 +103,7 @@ void eet_model_release(eet_model *model) {
     }
     eet_model_unindex(model);
     eet_model_unbind(model);
-    if (model->api != NULL) {
+    if (model->api != NULL && model->backend != NULL) {
         model->api->close(model->backend);
     }
     eet_file_close(model->file);

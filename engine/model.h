@@ -18,17 +18,26 @@ typedef struct eet_model_text {
     const char *text; /* NULL: another kind of fact */
 } eet_model_text;
 
+/* A matrix in the file, and as the backend has it. */
+typedef struct eet_placed {
+    const void *host;
+    eet_matrix matrix;
+} eet_placed;
+
 struct eet_model {
     _Atomic int32_t references;
     eet_file *file;
-    const eet_facts *facts; /* the file's */
+    const eet_facts *facts;       /* the file's */
+    int32_t device, device_index; /* eet_memory_kind */
     const eet_backend_api *api;
     eet_backend *backend;
     eet_log_level log;
     eet_stack stack[EET_STACKS]; /* present as the facts say */
     eet_layer_weights *layer[EET_STACKS];
     eet_head head[EET_MAX_HEADS];
-    void *widened;        /* norms and biases in f32 */
+    void *widened;      /* norms and biases in f32, in the backend's memory */
+    eet_placed *placed; /* (placed_count) matrices, each once however many names it has */
+    int32_t placed_count;
     int32_t *by_name;     /* directory indexes, by name */
     char *texts;          /* memory of `text` */
     eet_model_text *text; /* (entries of META) */

@@ -3,6 +3,8 @@
 
 #include "engine/run.h"
 
+enum { FEW_IN_ROW = 8 }; /* new tokens of a row that runs in family EET_FEW */
+
 static eet_status run_pass(eet_session *s, eet_pass *pass, const eet_request *request,
                            eet_error *err) {
     eet_hidden hidden;
@@ -29,14 +31,33 @@ static bool looks(const eet_session *s, const eet_batch *batch, bool paged, int3
     return s->model->facts->stack[EET_DEC].cross && eet_source_of(s, batch, paged, row) >= 0;
 }
 
-/* The rows from `row` on that a pass takes together, whole: a pass looks at sources or does
- * not, and knows of so many. */
+/* A step's row of few new tokens runs in the family for them, however the call is cut. */
+static bool is_few(const eet_session *s, const eet_batch *batch, bool paged, int32_t row) {
+    return paged && s->limits.families && batch->start[row + 1] - batch->start[row] <= FEW_IN_ROW;
+}
+
+/* Can two rows be in one pass? It looks at sources or does not, and is of one family. */
+static bool together(const eet_session *s, const eet_batch *batch, bool paged, int32_t a,
+                     int32_t b) {
+    return looks(s, batch, paged, a) == looks(s, batch, paged, b) &&
+           is_few(s, batch, paged, a) == is_few(s, batch, paged, b);
+}
+
+/* Tokens that a pass beginning with this row can have. */
+static int32_t room_of(const eet_session *s, const eet_batch *batch, bool paged, int32_t row) {
+    const int32_t room = s->limits.batch_tokens;
+
+    return is_few(s, batch, paged, row) && room > EET_FEW_TOKENS ? EET_FEW_TOKENS : room;
+}
+
+/* The rows from `row` on that a pass takes together, whole: of sources it knows so many. */
 static int32_t whole_rows(const eet_session *s, const eet_batch *batch, bool paged, int32_t row) {
     const int32_t most = eet_batch_rows_end(s, batch, row);
+    const int32_t last = batch->start[row] + room_of(s, batch, paged, row);
     const bool cross = looks(s, batch, paged, row);
     int32_t end = row + 1;
 
-    while (end < most && looks(s, batch, paged, end) == cross &&
+    while (end < most && batch->start[end + 1] <= last && together(s, batch, paged, row, end) &&
            (!cross || end - row < s->limits.source_rows)) {
         ++end;
     }
@@ -162,8 +183,9 @@ static eet_status check_step(eet_session *s, const eet_batch *batch, const eet_r
 static int32_t pass_tokens(const eet_session *s, const eet_batch *batch, int32_t first, bool whole,
                            int32_t *row) {
     const int32_t left = batch->start[batch->rows] - first;
-    int32_t end = first + (left < s->limits.batch_tokens ? left : s->limits.batch_tokens);
-    const bool cross = looks(s, batch, true, *row);
+    const int32_t room = room_of(s, batch, true, *row);
+    const int32_t begin = *row;
+    int32_t end = first + (left < room ? left : room);
 
     if (whole) {
         *row = whole_rows(s, batch, true, *row);
@@ -171,7 +193,7 @@ static int32_t pass_tokens(const eet_session *s, const eet_batch *batch, int32_t
     }
     while (batch->start[*row] < end && batch->start[*row + 1] <= end) {
         *row += 1;
-        if (batch->start[*row] < end && looks(s, batch, true, *row) != cross) {
+        if (batch->start[*row] < end && !together(s, batch, true, begin, *row)) {
             end = batch->start[*row];
         }
     }
@@ -196,6 +218,7 @@ eet_status eet_run_step(eet_session *s, const eet_batch *batch, const eet_reques
             .batch = batch,
             .paged = true,
             .cross = looks(s, batch, true, row),
+            .few = is_few(s, batch, true, row),
             .first = first,
         };
 

@@ -16,13 +16,16 @@ typedef struct eet_pass {
     bool paged; /* keys and values go into the cache */
     bool cross; /* its rows look at sources */
     bool fills; /* what it gives becomes the sources of the batch's rows */
+    bool few;   /* its rows are short: EET_FEW, where the backend has families */
     int32_t first, tokens;
-    int32_t rows; /* parts of rows, numbered by inputs.row */
+    int32_t rows;                                  /* parts of rows, numbered by inputs.row */
+    int32_t longest_q, longest_kv, longest_source; /* of its rows' new tokens, keys, sources */
 } eet_pass;
 
 /* The hidden states that a pass leaves: `norm` is still to be applied to x. */
 typedef struct eet_hidden {
-    const float *x; /* (tokens, hidden) */
+    const void *x; /* (tokens, hidden) */
+    int32_t dtype; /* 0 = f32 */
     eet_norm_weights norm;
 } eet_hidden;
 
@@ -129,7 +132,7 @@ eet_status eet_inputs_write(eet_session *session, eet_pass *pass, eet_error *err
 eet_status eet_forward(eet_session *session, const eet_pass *pass, eet_hidden *out, eet_error *err);
 
 /* finite.c: with EET_CHECK_FINITE, names the first value that is no number. */
-eet_status eet_finite_check(eet_session *session, const eet_pass *pass, const float *x,
+eet_status eet_finite_check(eet_session *session, const eet_pass *pass, const void *x,
                             int32_t layer, const char *part, eet_error *err);
 /* The same of `count` states that a caller gives, in session->given. */
 eet_status eet_finite_check_source(eet_session *session, int32_t slot, int32_t first, int32_t count,

@@ -49,6 +49,8 @@ static eet_status open_backend(eet_session *session, eet_error *err) {
     const char *wanted = getenv("EET_BACKEND");
     const eet_backend_options options = {
         .threads = session->limits.threads,
+        .device = session->model->device_index,
+        .error = err,
         .reference = wanted != NULL && wanted[0] == 'r' && wanted[1] == 'e' && wanted[2] == 'f' &&
                      wanted[3] == '\0',
     };
@@ -56,6 +58,9 @@ static eet_status open_backend(eet_session *session, eet_error *err) {
     session->api = session->model->api;
     const eet_status status = session->api->open(&options, &session->backend);
 
+    if (status != EET_OK && session->model->device != EET_HOST) {
+        return status; /* the plugin has said why */
+    }
     if (status != EET_OK && options.threads == 0) {
         return eet_fail(err, status, EET_NOWHERE,
                         "the %s backend does not open with a thread for each CPU",
@@ -120,7 +125,8 @@ eet_status eet_session_make(eet_model *model, const eet_session_options *options
     }
     eet_log(session->log, EET_LOG_INFO,
             "session: %d threads, ops %s, %llu bytes of cache, %llu of workspace",
-            (int)session->api->threads(session->backend), eet_backend_cpu_isa(session->backend),
+            (int)session->api->threads(session->backend),
+            model->device == EET_HOST ? eet_backend_cpu_isa(session->backend) : session->api->name,
             (unsigned long long)need.cache.peak, (unsigned long long)need.work.peak);
     *out = session;
     return EET_OK;

@@ -28,8 +28,9 @@ typedef struct eet_limits {
     int32_t hidden, inner, ffn, projected; /* the widest of the stacks; inner = heads * head_dim,
                                               projected = emb.dim where proj_in is */
     int32_t dense, width;                  /* the widest of the heads */
+    int32_t stream_bytes, inner_bytes;     /* of the widest activations, see eet_stack */
     int32_t layers, heads, head_dim;       /* of the decoder, for the cache */
-    bool post_norm;
+    bool post_norm, families; /* a stack is post-norm; the backend has two families of ops */
 } eet_limits;
 
 /* What a pass reads besides weights: written on the host, then uploaded in one piece.
@@ -48,11 +49,12 @@ typedef struct eet_inputs {
 typedef struct eet_workspace {
     eet_inputs in;
     int32_t *index;          /* (batch_tokens) positions to score */
-    float *stream[2];        /* (batch_tokens, hidden); pre-norm uses the first alone */
+    void *stream[2];         /* (batch_tokens, hidden); pre-norm uses the first alone */
+    void *before;            /* (batch_tokens, hidden) with families: a part's input, normed */
     float *embedded;         /* (batch_tokens, emb.dim), while a pass embeds */
-    float *qkv;              /* (batch_tokens, 3 inner), while it attends */
-    float *context;          /* (batch_tokens, inner) */
-    float *ffn;              /* (batch_tokens, ffn), while it runs a feed-forward part */
+    void *qkv;               /* (batch_tokens, 3 inner), while it attends */
+    void *context;           /* (batch_tokens, inner) */
+    void *ffn;               /* (batch_tokens, ffn), while it runs a feed-forward part */
     float *normed;           /* (batch_tokens, hidden), while it gives outputs */
     float *rows;             /* (outputs, hidden) */
     float *dense;            /* (outputs, dense) */
@@ -72,6 +74,7 @@ typedef struct eet_workspace {
     float *best_score, *best_log_prob;
     void *choice;   /* eet_sample_scratch(choices, width), while tokens are chosen */
     float *scratch; /* what eet_project_scratch asks for */
+    void *parts;    /* eet_attention_scratch of EET_FEW_TOKENS, with families */
 } eet_workspace;
 
 struct eet_session {

@@ -70,6 +70,7 @@ static eet_status keep(eet_session *s, const eet_hidden *hidden, int32_t tokens,
         const eet_linear *kv = &decoder->layer[layer].cross_kv;
         const eet_project_args args = {
             .x = hidden->x,
+            .x_dtype = hidden->dtype,
             .norm = hidden->norm,
             .w = kv->w,
             .bias = kv->bias,

@@ -66,6 +66,10 @@ EET_BOTH static inline int64_t eet_page_at(const eet_pages *p, int32_t layer, in
     return ((block * p->heads + head) * EET_PAGE_TOKENS + token) * p->dp;
 }
 
+EET_BOTH static inline int32_t eet_activation_bytes(int32_t dtype) {
+    return dtype == 0 || dtype == EET_F32 ? 4 : 2;
+}
+
 /* Two arithmetics on a device with both: in the first any number of tokens, in the second at
  * most EET_FEW_TOKENS in a call, each with the same bits for every number of rows. A row's
  * attention is split over its keys by its own length alone. The CPU has one and looks at
@@ -126,8 +130,17 @@ typedef struct eet_norm_args {
     void *y; /* (rows, cols); may alias x when index is NULL and the dtypes are equal */
 } eet_norm_args;
 
-/* y = softmax(q k^T scale [causal]) v for every row's queries and each head. A
- * row's queries are the last q_length of its kv_length positions when causal. */
+/* A number for each row, head, query of a row and key of a row; the strides are in elements, and
+ * 0 where one number is for all. */
+typedef struct eet_mask {
+    const void *data; /* NULL: no mask */
+    int64_t row, head, query, key;
+    int32_t dtype;
+} eet_mask;
+
+/* y = softmax(q k^T scale [causal] [masked]) v for every row's queries and each head. A
+ * row's queries are the last q_length of its kv_length positions when causal. A query that sees no
+ * key has y = 0; the value of a key that it does not see has no part in y, whatever it is. */
 typedef struct eet_attention_args {
     const void *q;     /* (tokens, q_stride), head h at h * head_dim */
     int64_t q_stride;  /* elements from token to token */
@@ -140,7 +153,7 @@ typedef struct eet_attention_args {
     int32_t table_stride;
     int32_t rows;
     const int32_t *q_start;   /* (rows + 1) */
-    const int32_t *kv_length; /* (rows), >= 1 where the row has queries */
+    const int32_t *kv_length; /* (rows), >= 1 where a model's row has queries */
     int32_t heads, head_dim;
     float scale;
     bool causal;
@@ -150,18 +163,27 @@ typedef struct eet_attention_args {
     int32_t longest_q, longest_kv; /* no row has more queries, keys */
     void *y;                       /* (tokens, heads * head_dim) */
     void *scratch; /* eet_attention_scratch bytes, zeroed once before the first use */
+
+    /* What a model never asks for (eet_attention_is_plain): all zero. */
+    int32_t kv_dtype;         /* of packed k and v; 0 = dtype */
+    int64_t kv_head_stride;   /* of packed k and v; 0 = head_dim */
+    const int64_t *kv_offset; /* (rows) packed: elements before a row's keys; NULL = by kv_start */
+    const int32_t *kv_seen;   /* (rows) keys from there on are not seen; NULL = kv_length */
+    eet_mask allowed;         /* u8: a key with 0 there is not seen */
+    eet_mask added;           /* f32, f16, bf16: to the scaled score; -inf: it is not seen */
 } eet_attention_args;
 
 /* Keys that one part of a split row has, in family EET_FEW. */
 enum { EET_SPLIT_KEYS = 256 };
 
-/* Bytes for the parts of rows that are split over their keys: a counter, and each part's
- * sum, largest score and weighted values. */
+/* Bytes for the parts of rows that are split over their keys: a counter for each token and head,
+ * in one place whatever a call's sizes are, then each part's largest score, sum and weighted
+ * values. Calls with one scratch have equally many heads. */
 EET_BOTH static inline int64_t eet_attention_scratch(int64_t tokens, int64_t heads,
                                                      int64_t head_dim, int64_t longest_kv) {
     const int64_t parts = (longest_kv + EET_SPLIT_KEYS - 1) / EET_SPLIT_KEYS;
 
-    return tokens * heads * (4 + parts * (head_dim + 2) * 4);
+    return heads * (EET_FEW_TOKENS + tokens * parts * (head_dim + 2)) * 4;
 }
 
 /* logits[i] = norm(x[index[i]]) w^T + bias */
