@@ -43,6 +43,20 @@ eet_project_args eet_embed_projection(const eet_embed_args *a) {
     };
 }
 
+bool eet_attention_is_plain(const eet_attention_args *a) {
+    return a->kv_dtype == 0 && a->kv_head_stride == 0 && a->kv_offset == NULL &&
+           a->kv_seen == NULL && a->allowed.data == NULL && a->added.data == NULL;
+}
+
+eet_status eet_attention_check(const eet_attention_args *a) {
+    const int32_t kv_dtype = a->k == NULL ? a->pages.dtype : eet_attention_kv_dtype(a);
+    const bool masks = (a->allowed.data == NULL || a->allowed.dtype == EET_U8) &&
+                       (a->added.data == NULL || eet_is_float(a->added.dtype));
+
+    return eet_all_f32(a->dtype, 0, 0) && eet_is_float(kv_dtype) && masks ? EET_OK
+                                                                          : EET_E_UNSUPPORTED;
+}
+
 bool eet_convert_is_known(const eet_convert_args *a) {
     return (eet_is_float(a->from) || a->from == EET_F64) && eet_is_float(a->to);
 }

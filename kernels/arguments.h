@@ -16,6 +16,9 @@ static inline bool eet_all_f32(int32_t a, int32_t b, int32_t c) {
 /* E_UNSUPPORTED when there is no code for an operand's dtype. */
 eet_status eet_project_check(const eet_project_args *a);
 eet_status eet_embed_check(const eet_embed_args *a);
+eet_status eet_attention_check(const eet_attention_args *a); /* on the CPU */
+/* No mask, and packed keys and values as queries are. */
+bool eet_attention_is_plain(const eet_attention_args *a);
 bool eet_convert_is_known(const eet_convert_args *a);
 
 /* How many of the leading columns go to y; the others go into pages. */
@@ -30,6 +33,51 @@ EET_BOTH static inline int64_t eet_project_place(const eet_project_args *a, int6
     return at % p->head_dim + eet_page_at(p, a->layer, (int32_t)(a->slot[row] / EET_PAGE_TOKENS),
                                           head / p->heads, head % p->heads,
                                           (int32_t)(a->slot[row] % EET_PAGE_TOKENS));
+}
+
+/* Of packed keys and values: their dtype, and the elements before those of a row's head. */
+EET_BOTH static inline int32_t eet_attention_kv_dtype(const eet_attention_args *a) {
+    const int32_t dtype = a->kv_dtype != 0 ? a->kv_dtype : a->dtype;
+
+    return dtype != 0 ? dtype : EET_F32;
+}
+
+EET_BOTH static inline int64_t eet_attention_kv_at(const eet_attention_args *a, int32_t row,
+                                                   int32_t head) {
+    const int64_t stride = a->kv_head_stride != 0 ? a->kv_head_stride : a->head_dim;
+    const int64_t offset =
+        a->kv_offset != NULL ? a->kv_offset[row] : (int64_t)a->kv_start[row] * a->kv_stride;
+
+    return offset + head * stride;
+}
+
+/* The number of a mask for query `query` of a row and its key `key`. */
+EET_BOTH static inline int64_t eet_mask_at(const eet_mask *m, int32_t row, int32_t head,
+                                           int32_t query, int32_t key) {
+    return row * m->row + head * m->head + query * m->query + key * m->key;
+}
+
+/* A scaled score with what the masks say: -inf where the key is not seen. */
+EET_BOTH static inline double eet_masked(const eet_attention_args *a, const int32_t at[4],
+                                         double score) {
+    const int32_t row = at[0];
+    const eet_mask *m = &a->allowed;
+
+    if (a->kv_seen != NULL && at[3] >= a->kv_seen[row]) {
+        return -__builtin_inf();
+    }
+    if (m->data != NULL &&
+        ((const uint8_t *)m->data)[eet_mask_at(m, row, at[1], at[2], at[3])] == 0) {
+        return -__builtin_inf();
+    }
+    m = &a->added;
+    if (m->data != NULL) {
+        const int64_t place = eet_mask_at(m, row, at[1], at[2], at[3]);
+        const double more = (double)eet_float_at(m->data, m->dtype, place);
+
+        return more == -__builtin_inf() ? more : score + more;
+    }
+    return score;
 }
 
 /* embed and score as the other ops that they consist of. */

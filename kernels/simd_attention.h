@@ -26,6 +26,8 @@ typedef struct attention_tile {
     int32_t keys[MAX_DOT_ROWS]; /* of this block, that each query sees; ascending */
     float top[MAX_DOT_ROWS], sum[MAX_DOT_ROWS], rescale[MAX_DOT_ROWS];
     float weight[MAX_DOT_ROWS * KEYS];
+    bool careful;             /* there are masks, or queries that see no key */
+    bool fresh[MAX_DOT_ROWS]; /* careful: nothing is in y yet */
 } attention_tile;
 
 /* KEYS keys or values of one row and head. */
@@ -47,13 +49,14 @@ static inline kv_block block_of(const attention_tile *t, int32_t kv, int32_t blo
     const eet_attention_args *a = t->a;
 
     if (a->k != NULL) {
-        const int64_t token = (int64_t)a->kv_start[t->row] + (int64_t)block * KEYS;
+        const int64_t at =
+            eet_attention_kv_at(a, t->row, t->head) + (int64_t)block * KEYS * a->kv_stride;
+        const int32_t dtype = eet_attention_kv_dtype(a);
 
         return (kv_block){
-            .data = (const float *)(kv == 0 ? a->k : a->v) + token * a->kv_stride +
-                    (int64_t)t->head * a->head_dim,
+            .data = (const char *)(kv == 0 ? a->k : a->v) + at * eet_float_bytes(dtype),
             .stride = a->kv_stride,
-            .dtype = EET_F32,
+            .dtype = dtype,
         };
     }
     const int32_t page = a->page_table[(int64_t)t->row * a->table_stride + block];
@@ -72,8 +75,34 @@ static inline float *output_of(const attention_tile *t, int32_t query) {
     return (float *)a->y + ((int64_t)(t->query + query) * a->heads + t->head) * a->head_dim;
 }
 
+/* Masks over scaled products: the largest that is left, and whether any key is seen. */
+static inline bool hide_keys(attention_tile *t, int32_t query, int32_t block, float *top) {
+    const eet_attention_args *a = t->a;
+    float *weight = t->weight + (int64_t)query * KEYS;
+    bool seen = false;
+
+    *top = -__builtin_inff();
+    for (int32_t i = 0; i < t->keys[query]; ++i) {
+        const int32_t at[4] = {t->row, t->head, t->query + query - a->q_start[t->row],
+                               block * KEYS + i};
+
+        weight[i] = (float)eet_masked(a, at, (double)weight[i]);
+        seen = seen || weight[i] != -__builtin_inff();
+        *top = weight[i] > *top ? weight[i] : *top;
+    }
+    return seen;
+}
+
+/* No key of the block has a part in the query. */
+static inline void weigh_nothing(attention_tile *t, int32_t query) {
+    for (int32_t i = 0; i < KEYS; i += LANES) {
+        vec_store(t->weight + (int64_t)query * KEYS + i, vec_zero());
+    }
+    t->rescale[query] = 1.0F;
+}
+
 /* Products become weights e^(s - top); what is beyond the query's keys weighs nothing. */
-static inline void weigh(attention_tile *t, int32_t query) {
+static inline void weigh(attention_tile *t, int32_t query, int32_t block) {
     float *weight = t->weight + (int64_t)query * KEYS;
     const vec scale = vec_all(t->a->scale);
     vec high = vec_all(-__builtin_inff());
@@ -87,6 +116,15 @@ static inline void weigh(attention_tile *t, int32_t query) {
 
         vec_store_some(weight + i, vec_mul(vec_load(weight + i), scale), some);
         high = vec_max(vec_load(weight + i), high);
+    }
+    if (t->careful) {
+        float most = 0.0F;
+
+        if (!hide_keys(t, query, block, &most)) {
+            weigh_nothing(t, query);
+            return;
+        }
+        high = vec_all(most);
     }
     const float before = t->top[query];
     const float top = vec_top(high) > before ? vec_top(high) : before;
@@ -200,6 +238,29 @@ static inline void add_span(const attention_tile *t, const kv_block *values, att
     }
 }
 
+/* Each query alone, over runs of keys that weigh something: what a mask hides is not read. */
+static inline void add_seen(attention_tile *t, int32_t block) {
+    const kv_block values = block_of(t, 1, block);
+
+    for (int32_t q = 0; q < t->queries; ++q) {
+        const float *weight = t->weight + (int64_t)q * KEYS;
+
+        for (int32_t first = 0; first < t->keys[q]; ++first) {
+            attention_span s = {.query = q, .queries = 1, .first = first, .fresh = t->fresh[q]};
+
+            while (first < t->keys[q] && weight[first] != 0.0F) {
+                ++first;
+            }
+            s.end = first;
+            if (s.end > s.first) {
+                add_span(t, &values, s);
+                t->fresh[q] = false;
+                t->rescale[q] = 1.0F;
+            }
+        }
+    }
+}
+
 /* Together over the keys that all queries of a full tile see, each alone over the rest. */
 static inline void add_block(attention_tile *t, int32_t block) {
     const kv_block values = block_of(t, 1, block);
@@ -241,15 +302,38 @@ static inline void score_block(attention_tile *t, int32_t block) {
     dot(&job);
 }
 
+/* Are there masks, or does the row's first query see no key? */
+static inline bool needs_care(const eet_attention_args *a, int32_t row) {
+    const int32_t queries = a->q_start[row + 1] - a->q_start[row];
+    const int32_t first = a->causal ? a->kv_length[row] - queries + 1 : a->kv_length[row];
+
+    return first < 1 || a->kv_seen != NULL || a->allowed.data != NULL || a->added.data != NULL;
+}
+
+static inline void finish_query(const attention_tile *t, int32_t query) {
+    const int32_t head_dim = t->a->head_dim;
+    float *y = output_of(t, query);
+
+    for (int32_t i = 0; i < head_dim; i += LANES) {
+        const int32_t some = lanes_at(i, head_dim);
+        const vec sum = t->fresh[query] ? vec_zero() : vec_load_some(y + i, some);
+        const float by = t->fresh[query] ? 1.0F : t->sum[query];
+
+        vec_store_some(y + i, vec_div(sum, vec_all(by)), some);
+    }
+}
+
 static inline void attend_tile(const eet_attention_args *a, int32_t row, int32_t head,
                                int32_t query, int32_t queries) {
     attention_tile t = {.a = a, .row = row, .head = head, .query = query, .queries = queries};
     const int32_t after = a->causal ? a->q_start[row + 1] - query - queries : 0;
     const int32_t all = a->kv_length[row] - after; /* that the last query sees */
 
+    t.careful = needs_care(a, row);
     for (int32_t q = 0; q < queries; ++q) {
         t.top[q] = -__builtin_inff();
         t.sum[q] = 0.0F;
+        t.fresh[q] = t.careful;
     }
     for (int32_t block = 0; block * KEYS < all; ++block) {
         for (int32_t q = 0; q < queries; ++q) {
@@ -259,18 +343,16 @@ static inline void attend_tile(const eet_attention_args *a, int32_t row, int32_t
         }
         score_block(&t, block);
         for (int32_t q = 0; q < queries; ++q) {
-            weigh(&t, q);
+            weigh(&t, q, block);
         }
-        add_block(&t, block);
+        if (t.careful) {
+            add_seen(&t, block);
+        } else {
+            add_block(&t, block);
+        }
     }
     for (int32_t q = 0; q < queries; ++q) {
-        float *y = output_of(&t, q);
-
-        for (int32_t i = 0; i < a->head_dim; i += LANES) {
-            const int32_t some = lanes_at(i, a->head_dim);
-
-            vec_store_some(y + i, vec_div(vec_load_some(y + i, some), vec_all(t.sum[q])), some);
-        }
+        finish_query(&t, q);
     }
 }
 
@@ -314,7 +396,7 @@ static inline eet_status attention_simd(eet_backend *backend, const eet_attentio
     attention_work work = {.a = a};
     double pairs = 0.0;
 
-    if (!eet_all_f32(a->dtype, 0, 0) || (a->k == NULL && !eet_is_float(a->pages.dtype))) {
+    if (eet_attention_check(a) != EET_OK) {
         return EET_E_UNSUPPORTED;
     }
     for (int32_t row = 0; row < a->rows; ++row) {
