@@ -125,32 +125,65 @@ static bool placed_before(const eet_model *model, const void *host, eet_matrix *
     return false;
 }
 
-static void bind_matrix(binder *b, int slot, eet_matrix *out) {
-    eet_file_tensor tensor;
-
-    if (!find_tensor(b, slot, false, &tensor) || b->arena.base == NULL) {
-        return;
-    }
-    const eet_matrix host = {
-        .data = tensor.data,
-        .n = (int32_t)tensor.dims[0],
-        .k = (int32_t)tensor.dims[1],
-        .ld = (int32_t)tensor.dims[1],
-        .dtype = (uint16_t)tensor.dtype,
+/* In the dtype to compute in: the file's bytes, or *converted, which is to be freed. */
+static eet_matrix host_matrix(binder *b, const eet_file_tensor *tensor, void **converted) {
+    eet_matrix host = {
+        .data = tensor->data,
+        .n = (int32_t)tensor->dims[0],
+        .k = (int32_t)tensor->dims[1],
+        .ld = (int32_t)tensor->dims[1],
+        .dtype = (uint16_t)tensor->dtype,
     };
+    const int32_t wanted = b->model->dtype != 0 ? b->model->dtype : tensor->dtype;
+    const uint64_t count = tensor->dims[0] * tensor->dims[1];
+    eet_convert_args into = {
+        .x = tensor->data, .count = (int64_t)count, .from = tensor->dtype, .to = wanted};
 
-    if (tensor.alias_of >= 0 && placed_before(b->model, host.data, out)) {
+    if (wanted == tensor->dtype) {
+        return host;
+    }
+    *converted = malloc((size_t)(count * (uint64_t)eet_float_bytes(wanted)));
+    into.y = *converted;
+    if (into.y == NULL) {
+        b->status = eet_fail(b->err, EET_E_MEMORY, EET_NOWHERE, "no memory for %s in %s",
+                             tensor->name, eet_dtype_name((eet_dtype)wanted));
+        return host;
+    }
+    b->status = eet_convert_ref(NULL, &into);
+    host.data = *converted;
+    host.dtype = (uint16_t)wanted;
+    return host;
+}
+
+static void bind_matrix(binder *b, int slot, eet_matrix *out) {
+    eet_model *model = b->model;
+    eet_file_tensor tensor;
+    eet_placed placed = {0};
+
+    if (!find_tensor(b, slot, false, &tensor) || b->arena.base == NULL ||
+        (tensor.alias_of >= 0 && placed_before(model, tensor.data, out))) {
         return;
     }
-    b->status = b->model->api->place(b->model->backend, &host, out);
-    if (b->status != EET_OK) {
-        (void)eet_fail(b->err, b->status, EET_NOWHERE,
-                       "%s (%llu bytes) cannot be placed on the device", tensor.name,
-                       (unsigned long long)tensor.bytes);
-        return;
+    placed.host = tensor.data;
+    const eet_matrix host = host_matrix(b, &tensor, &placed.converted);
+
+    if (b->status == EET_OK) {
+        b->status = model->api->place(model->backend, &host, &placed.matrix);
+        if (b->status != EET_OK) {
+            (void)eet_fail(b->err, b->status, EET_NOWHERE,
+                           "%s (%llu bytes) cannot be placed on the device", tensor.name,
+                           (unsigned long long)tensor.bytes);
+        }
     }
-    b->model->placed[b->model->placed_count] = (eet_placed){.host = host.data, .matrix = *out};
-    b->model->placed_count += 1;
+    if (b->status != EET_OK || model->device != EET_HOST) { /* a device has a copy of its own */
+        free(placed.converted);
+        placed.converted = NULL;
+    }
+    if (b->status == EET_OK) {
+        *out = placed.matrix;
+        model->placed[model->placed_count] = placed;
+        model->placed_count += 1;
+    }
 }
 
 static void *field(void *base, const binding *place) {
@@ -386,6 +419,7 @@ eet_status eet_model_bind(eet_model *model, eet_error *err) {
 void eet_model_unbind(eet_model *model) {
     for (int32_t i = 0; i < model->placed_count; ++i) {
         model->api->unplace(model->backend, &model->placed[i].matrix);
+        free(model->placed[i].converted);
     }
     free(model->placed);
     model->placed = NULL;

@@ -11,27 +11,9 @@ static eet_status check_options(const eet_model_options *options, eet_error *err
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no device %d:%d",
                         (int)options->device, (int)options->device_index);
     }
-    if (options->dtype != 0 && eet_dtype_name((eet_dtype)options->dtype) == NULL) {
-        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "dtype %d does not exist",
-                        (int)options->dtype);
-    }
-    return EET_OK;
-}
-
-/* The dtype to compute in is the file's: every matrix has it. */
-static eet_status check_dtype(const eet_model *model, int32_t dtype, eet_error *err) {
-    const int32_t count = eet_file_tensors(model->file);
-
-    for (int32_t i = 0; dtype != 0 && i < count; ++i) {
-        const eet_file_tensor tensor = eet_file_tensor_at(model->file, i);
-
-        if (tensor.rank == 2 && tensor.dtype != dtype) {
-            return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                            "%s is %s, and this version computes in a file's own dtype, not in %s; "
-                            "convert the checkpoint with --dtype %s",
-                            tensor.name, eet_dtype_name((eet_dtype)tensor.dtype),
-                            eet_dtype_name((eet_dtype)dtype), eet_dtype_name((eet_dtype)dtype));
-        }
+    if (options->dtype != 0 && !eet_is_float(options->dtype)) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "dtype is %d; f32, f16 and bf16 can be computed in", (int)options->dtype);
     }
     return EET_OK;
 }
@@ -41,6 +23,7 @@ static eet_status open_backend(eet_model *model, const eet_model_options *wanted
         .threads = 1, .reference = true, .device = wanted->device_index, .error = err};
     eet_status status = eet_device_find(wanted->device, &model->api, err);
 
+    model->dtype = wanted->dtype;
     model->device = wanted->device;
     model->device_index = wanted->device_index;
     if (status != EET_OK) {
@@ -67,9 +50,6 @@ eet_status eet_model_make(eet_file *file, const eet_model_options *options, eet_
     model->log = eet_log_wanted();
     eet_status status = check_options(options, err);
 
-    if (status == EET_OK) {
-        status = check_dtype(model, options->dtype, err);
-    }
     if (status == EET_OK) {
         status = open_backend(model, options, err);
     }

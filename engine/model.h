@@ -21,6 +21,7 @@ typedef struct eet_model_text {
 /* A matrix in the file, and as the backend has it. */
 typedef struct eet_placed {
     const void *host;
+    void *converted; /* the host's, where the dtype is another than the file's */
     eet_matrix matrix;
 } eet_placed;
 
@@ -29,6 +30,7 @@ struct eet_model {
     eet_file *file;
     const eet_facts *facts;       /* the file's */
     int32_t device, device_index; /* eet_memory_kind */
+    int32_t dtype;                /* of matrices; 0 = each the file's own */
     const eet_backend_api *api;
     eet_backend *backend;
     eet_log_level log;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/commands/device.h"
 #include "engine/commands/encode.h"
 #include "format/cli/signals.h"
 
@@ -43,6 +44,8 @@ static const eet_option options[] = {
     {.name = "force", .help = "replace an existing FILE of -o", .offset = AT(force)},
     EET_OPTION_BATCH("rows that run together (16)", AT(batch)),
     EET_OPTION_THREADS(AT(threads)),
+    EET_OPTION_DEVICE(AT(device)),
+    EET_OPTION_DTYPE(AT(dtype)),
     {.name = NULL},
 };
 
@@ -361,7 +364,7 @@ static eet_status encode(const eet_encode_options *o, const char *path, eet_erro
     eet_status status = check_options(o, err);
 
     if (status == EET_OK) {
-        status = eet_model_open(path, NULL, &e.model, err);
+        status = eet_device_open(path, o->device, o->dtype, &e.model, err);
     }
     if (status == EET_OK) {
         status = prepare(&e, &rules, &sourced);

@@ -10,6 +10,7 @@ enum { EET_ENCODING_OUTPUTS = 16 };
 typedef struct eet_encode_options {
     eet_option_list ids, source_ids, heads;
     const char *pooling, *format, *output;
+    const char *device, *dtype;
     int64_t batch, threads;
     bool normalize, force;
 } eet_encode_options;

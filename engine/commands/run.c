@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/commands/device.h"
 #include "engine/commands/run.h"
 
 enum { DEFAULT_BATCH = 8, DEFAULT_SOURCE = 2048, MIN_AT_ONCE = 512 };
@@ -214,7 +215,7 @@ static eet_status run_model(const eet_run_options *o, const char *path, eet_erro
     eet_run r = {.options = o, .err = err};
     eet_model *model = NULL;
     eet_record_rules rules;
-    eet_status status = eet_model_open(path, NULL, &model, err);
+    eet_status status = eet_device_open(path, o->device, o->dtype, &model, err);
 
     if (status != EET_OK) {
         return status;

@@ -8,6 +8,7 @@ enum { EET_RUN_MAX_STOPS = 64 };
 
 typedef struct eet_run_options {
     eet_option_list ids, source_ids;
+    const char *device, *dtype;
     int64_t max_new_tokens, min_new_tokens, batch, threads, max_tokens;
     int64_t top_k, seed, logprobs, beams, returned;
     double temperature, top_p, repetition_penalty, length_penalty;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/commands/device.h"
 #include "engine/commands/run.h"
 
 #define AT(field) (uint32_t) offsetof(eet_run_options, field)
@@ -125,6 +126,8 @@ static const eet_option options[] = {
      .high = 1 << 24,
      .offset = AT(max_tokens)},
     EET_OPTION_THREADS(AT(threads)),
+    EET_OPTION_DEVICE(AT(device)),
+    EET_OPTION_DTYPE(AT(dtype)),
     {.name = "timings",
      .brief = true,
      .help = "print tokens per second on stderr",

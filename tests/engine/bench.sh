@@ -112,7 +112,6 @@ fails "no list" 2 '--batch: "x" is no number' "$work/gpt2.eet" -b 1,x
 fails "no rows" 2 '--batch: "0" is no number' "$work/gpt2.eet" -b 0
 fails "an unknown dtype" 2 '--dtype: "int8" is no dtype' "$work/gpt2.eet" --dtype int8
 fails "two dtypes" 2 "exclude each other" --random "$shape,dtype=f16" --dtype f16
-fails "a file's other dtype" 3 "this version computes in a file's own dtype" "$work/gpt2.eet" --dtype f16
 fails "too long a text" 2 "has 96 positions, and 90 tokens behind 8 are too many" \
     --random "$shape" -p 4,90 -d 0,8
 fails "tokens of an encoder" 2 "is an encoder" "$work/bert.eet" -n 4

@@ -90,11 +90,15 @@ START_TEST(what_a_model_cannot_do_is_said)
     eet_model *model = decoder();
     const eet_tmp path = eet_tmp_path("model.eet");
     eet_model *other = NULL;
-    eet_model_options options = {.size = sizeof options, .device = EET_CUDA};
+    eet_model_options options = {.size = sizeof options,
+                                 .device = EET_CUDA,
+                                 .device_index = 4096}; /* nobody has that many */
 
-    EET_FAILS(eet_model_open(path.path, &options, &other, err), EET_E_DEVICE, "no CUDA backend");
-    options = (eet_model_options){.size = sizeof options, .dtype = EET_F16};
-    EET_FAILS(eet_model_open(path.path, &options, &other, err), EET_E_UNSUPPORTED, "--dtype f16");
+    EET_FAILS(eet_model_open(path.path, &options, &other, err), EET_E_DEVICE, "CUDA");
+    options = (eet_model_options){.size = sizeof options, .device = 9};
+    EET_FAILS(eet_model_open(path.path, &options, &other, err), EET_E_ARGUMENT, "no device 9");
+    options = (eet_model_options){.size = sizeof options, .dtype = EET_F64};
+    EET_FAILS(eet_model_open(path.path, &options, &other, err), EET_E_ARGUMENT, "computed in");
     options.dtype = EET_F32;
     EET_MUST(eet_model_open(path.path, &options, &other, err));
     eet_model_close(other);

@@ -177,6 +177,15 @@ START_TEST(in_bf16_outputs_are_near_float64)
 { compare_golden(_i, &bf16); }
 END_TEST
 
+START_TEST(a_file_in_f32_is_computed_in_16_bits_where_that_is_asked_for)
+{
+    static const precision asked[] = {{"f32:f16", 4e-3, false, false},
+                                      {"f32:bf16", 2e-2, false, false}};
+
+    compare_golden(_i / 2 * 9, &asked[_i % 2]);
+}
+END_TEST
+
 START_TEST(a_checkpoint_keeps_its_own_dtype)
 {
     static const struct {
@@ -226,6 +235,8 @@ int main(void) {
         {.test = in_f32_every_value_is_that_of_float64, .rows = GOLDEN_COUNT},
         {.test = in_f16_outputs_are_near_float64, .rows = GOLDEN_COUNT},
         {.test = in_bf16_outputs_are_near_float64, .rows = GOLDEN_COUNT},
+        {.test = a_file_in_f32_is_computed_in_16_bits_where_that_is_asked_for,
+         .rows = 2 * (GOLDEN_COUNT / 9)},
         {.test = a_checkpoint_keeps_its_own_dtype, .rows = 3},
         {.test = bin_and_safetensors_have_one_content_digest,
          .rows = (int)(sizeof twice / sizeof *twice)},

@@ -39,6 +39,12 @@ static void run_command(const char *const *arguments) {
 
 eet_model *eet_trial_model(const char *checkpoint, const char *weights, const char *dtype) {
     const eet_tmp out = eet_tmp_path("model.eet");
+    const bool computed = strncmp(dtype, "f32:", 4) == 0;
+    const eet_model_options options = {.size = sizeof options,
+                                       .dtype = !computed ? 0
+                                                : strcmp(dtype + 4, "f16") == 0
+                                                    ? (int32_t)EET_F16
+                                                    : (int32_t)EET_BF16};
     char source[512];
     char config[512];
     eet_model *model = NULL;
@@ -48,10 +54,10 @@ eet_model *eet_trial_model(const char *checkpoint, const char *weights, const ch
                    weights != NULL ? weights : "");
     (void)snprintf(config, sizeof config, "%s/checkpoints/%s/config.json", EET_FIXTURES,
                    checkpoint);
-    run_command((const char *const[]){EET_BIN "/eet-convert", source, "--dtype", dtype, "--force",
-                                      "-o", out.path, weights != NULL ? "--config" : NULL, config,
-                                      NULL}); /* a folder has its own */
-    ck_assert_msg(eet_model_open(out.path, NULL, &model, &err) == EET_OK, "%s", err.text);
+    run_command((const char *const[]){
+        EET_BIN "/eet-convert", source, "--dtype", computed ? "f32" : dtype, "--force", "-o",
+        out.path, weights != NULL ? "--config" : NULL, config, NULL}); /* a folder has its own */
+    ck_assert_msg(eet_model_open(out.path, &options, &model, &err) == EET_OK, "%s", err.text);
     return model;
 }
 

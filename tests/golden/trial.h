@@ -27,7 +27,8 @@ typedef struct eet_trial {
 } eet_trial;
 
 /* Converts fixtures/checkpoints/<checkpoint> (`weights` NULL: the directory; else that file of it)
- * with --dtype and opens the result; model and session are to be released. */
+ * with --dtype ("f32:f16": in f32, to be computed in f16) and opens the result; model and session
+ * are to be released. */
 eet_model *eet_trial_model(const char *checkpoint, const char *weights, const char *dtype);
 
 /* The golden "gpt2_base.positions" belongs to the checkpoint "gpt2_base". */

@@ -1,0 +1,66 @@
+/* device.c - opens a model where the options say. */
+#include "engine/commands/device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int32_t eet_dtype_parse(const char *name) {
+    static const int32_t dtypes[] = {EET_F32, EET_F16, EET_BF16};
+
+    for (size_t i = 0; name != NULL && i < sizeof dtypes / sizeof dtypes[0]; ++i) {
+        if (strcmp(name, eet_dtype_name((eet_dtype)dtypes[i])) == 0) {
+            return dtypes[i];
+        }
+    }
+    return 0;
+}
+
+/* The number after "cuda:", digits alone. */
+static bool parse_index(const char *text, int32_t *out) {
+    char *end = NULL;
+
+    if (*text < '0' || *text > '9' || strlen(text) > 4) {
+        return false;
+    }
+    *out = (int32_t)strtol(text, &end, 10);
+    return *end == '\0';
+}
+
+eet_status eet_device_parse(const char *text, eet_model_options *out, bool *fall_back,
+                            eet_error *err) {
+    static const char cuda[] = "cuda";
+    const size_t length = sizeof cuda - 1;
+
+    out->device = EET_CUDA;
+    out->device_index = 0;
+    *fall_back = text == NULL || strcmp(text, "auto") == 0;
+    if (*fall_back || strcmp(text, cuda) == 0) {
+        return EET_OK;
+    }
+    if (strcmp(text, "cpu") == 0) {
+        out->device = EET_HOST;
+        return EET_OK;
+    }
+    if (strncmp(text, cuda, length) == 0 && text[length] == ':' &&
+        parse_index(text + length + 1, &out->device_index)) {
+        return EET_OK;
+    }
+    return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                    "--device: \"%s\" is no device; auto, cpu, cuda and cuda:N are", text);
+}
+
+eet_status eet_device_open(const char *path, const char *device, const char *dtype, eet_model **out,
+                           eet_error *err) {
+    eet_model_options options = {.size = sizeof options, .dtype = eet_dtype_parse(dtype)};
+    bool fall_back = false;
+    eet_status status = eet_device_parse(device, &options, &fall_back, err);
+
+    if (status == EET_OK) {
+        status = eet_model_open(path, &options, out, err);
+    }
+    if (status == EET_E_DEVICE && fall_back) {
+        options.device = EET_HOST;
+        status = eet_model_open(path, &options, out, err);
+    }
+    return status;
+}
