@@ -138,8 +138,10 @@ typedef enum eet_key_kind {
     EET_KEY_DICTIONARY,   /* text or null: the language of the stack's dictionary */
     EET_KEY_TASK,         /* text or null: what the model was trained for */
     EET_KEY_OUTPUT_WORDS, /* integer: fewer words than the vocabulary's are refused; -1: all */
-    EET_KEY_LANGUAGES,    /* "en_XX,de_DE" or null: a dictionary has words for them */
+    EET_KEY_LANGUAGES,    /* "en_XX,de_DE", a list or null: a dictionary has words for them */
     EET_KEY_LANG_TOKENS,  /* bool: ... where this says so */
+    EET_KEY_LANG_FIRST,   /* bool: a text's second word is that of its language */
+    EET_KEY_LANG_STYLE,   /* "multilingual" or "mbart": how it is written */
     EET_KEY_KEPT_LAYERS,  /* "0,2,4": these layers of the file alone; null, "": all */
     /* Honoured where the model has the row's head. */
     EET_KEY_HEAD_TAKE,  /* a name of eet_take_rows */

@@ -8,7 +8,7 @@
 #include "converter/notes.h"
 #include "format/cli/json.h"
 
-enum { EET_MAX_KEPT = 1024, EET_MAX_LANGUAGES = 2048 };
+enum { EET_MAX_KEPT = 1024, EET_MAX_LANGUAGES = 4096 };
 
 /* A stack's layers of which only some are kept: LayerDrop. */
 typedef struct eet_kept_layers {
@@ -45,6 +45,8 @@ typedef struct eet_config {
     eet_dictionary_file dictionary[EET_STACKS];
     const struct eet_fairseq_task *task; /* it adds words to dictionaries; or NULL */
     bool lang_tokens;                    /* words of languages were added to dictionaries */
+    bool lang_first;                     /* ... and a text's second is that of its language */
+    bool lang_mbart;                     /* ... written as in mBART */
     char languages[EET_MAX_LANGUAGES];   /* "en_XX,de_DE"; "": the configuration does not say */
     int32_t output_words;                /* ... at most are an output's, where output_words_key */
     const char *output_words_key;        /* says so; NULL: it does not */

@@ -50,24 +50,69 @@ static bool is_list(const char *text) {
     return true;
 }
 
+/* ["en_XX", "de_DE"] as "en_XX,de_DE"; false: it is no list of names, or too long. */
+static bool join(const eet_json *list, char *out, size_t room) {
+    size_t used = 0;
+
+    for (uint64_t i = 0; i < eet_json_length(list); i++) {
+        const char *name = eet_json_as_string(eet_json_item(list, i), NULL);
+        const int wrote =
+            name != NULL ? snprintf(out + used, room - used, "%s%s", i == 0 ? "" : ",", name) : -1;
+
+        if (wrote < 0 || (size_t)wrote >= room - used || name[0] == '\0') {
+            return false;
+        }
+        used += (size_t)wrote;
+    }
+    return true;
+}
+
 /* Those of a task that has words for them; the row of the task stands before. */
 eet_status eet_config_read_languages(const eet_config_reading *r, const eet_key_row *row,
                                      const eet_json *value) {
     const char *text = value != NULL ? eet_json_as_string(value, NULL) : "";
+    char *out = r->out->languages;
+    const size_t room = sizeof r->out->languages;
+    const bool is_array = value != NULL && eet_json_kind_of(value) == EET_JSON_ARRAY;
     eet_shown shown;
 
     if (r->out->task == NULL || r->out->task->languages == EET_LANG_NONE) {
         return EET_OK;
     }
+    if (text == NULL && !is_array) {
+        return eet_config_corrupt_kind(r, row->key, value, "a string");
+    }
+    const bool fits = is_array ? join(value, out, room) : strlen(text) < room;
+
+    if (!is_array) {
+        (void)snprintf(out, room, "%s", text);
+    }
+    if (!fits || (out[0] != '\0' && !is_list(out))) {
+        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE,
+                        "\"%s\" is \"%s\", expected languages as in \"en_XX,de_DE\"", row->key,
+                        eet_show(&shown, out, strlen(out)));
+    }
+    return EET_OK;
+}
+
+/* Where no task asks for it, it means nothing. */
+eet_status eet_config_read_lang_style(const eet_config_reading *r, const eet_key_row *row,
+                                      const eet_json *value) {
+    const char *text = value != NULL ? eet_json_as_string(value, NULL) : "multilingual";
+    eet_shown shown;
+
+    if (r->out->task == NULL || r->out->task->style != EET_STYLE_TOLD) {
+        return EET_OK;
+    }
     if (text == NULL) {
         return eet_config_corrupt_kind(r, row->key, value, "a string");
     }
-    if (strlen(text) >= sizeof r->out->languages || (text[0] != '\0' && !is_list(text))) {
-        return eet_fail(r->err, EET_E_CORRUPT, EET_NOWHERE,
-                        "\"%s\" is \"%s\", expected languages as in \"en_XX,de_DE\"", row->key,
-                        eet_show(&shown, text, strlen(text)));
+    r->out->lang_mbart = strcmp(text, "mbart") == 0;
+    if (!r->out->lang_mbart && strcmp(text, "multilingual") != 0) {
+        return eet_fail(r->err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                        "words of languages in the style \"%s\" (\"%s\") are not supported",
+                        eet_show(&shown, text, strlen(text)), row->key);
     }
-    (void)snprintf(r->out->languages, sizeof r->out->languages, "%s", text);
     return EET_OK;
 }
 

@@ -384,6 +384,14 @@ static eet_status read_tied(const eet_config_reading *r, const eet_key_row *row,
     return status;
 }
 
+/* What is true or false, and no fact. */
+static bool *flag_of(const eet_config_reading *r, const eet_key_row *row) {
+    if (row->kind == EET_KEY_LEARNED) {
+        return &r->out->learned[row->stack];
+    }
+    return row->kind == EET_KEY_LANG_TOKENS ? &r->out->lang_tokens : &r->out->lang_first;
+}
+
 /* A value that is accepted, or refused by name. */
 static eet_status judge(const eet_config_reading *r, const eet_key_row *row,
                         const eet_json *value) {
@@ -439,8 +447,6 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
     case EET_KEY_UNSCALED_EMB:
     case EET_KEY_SCALED_EMB:
         return read_emb_scale(r, row, value);
-    case EET_KEY_LEARNED:
-        return read_bool(r, row, value, &r->out->learned[row->stack]);
     case EET_KEY_SINES:
         return read_count(r, row, value, &r->out->sines[row->stack]);
     case EET_KEY_DICTIONARY:
@@ -449,8 +455,12 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
         return eet_config_read_task(r, value);
     case EET_KEY_LANGUAGES:
         return eet_config_read_languages(r, row, value);
+    case EET_KEY_LEARNED:
     case EET_KEY_LANG_TOKENS:
-        return read_bool(r, row, value, &r->out->lang_tokens);
+    case EET_KEY_LANG_FIRST:
+        return read_bool(r, row, value, flag_of(r, row));
+    case EET_KEY_LANG_STYLE:
+        return eet_config_read_lang_style(r, row, value);
     case EET_KEY_OUTPUT_WORDS:
         return eet_config_read_output_words(r, row, value);
     case EET_KEY_KEPT_LAYERS:

@@ -9,7 +9,7 @@
 #include "converter/fairseq.h"
 #include "converter/input.h"
 
-enum { MAX_DICTIONARY = 256 << 20, MOST_MORE = 64 };
+enum { MAX_DICTIONARY = 256 << 20, MOST_MORE = 64, MOST_LANGUAGES = 1024 };
 
 /* *path: of the file, or NULL where there is none. */
 static eet_status look_for(const eet_conversion *c, const char *name, char **path, eet_error *err) {
@@ -46,8 +46,13 @@ static eet_status find(const eet_conversion *c, const eet_dictionary_file *file,
     return status;
 }
 
-static eet_status check_count(eet_conversion *c, const eet_dictionary *dictionary, int stack,
-                              const char *name, eet_error *err) {
+/* Rows that no word of a dictionary names may be so many. */
+static int32_t most_more(const eet_fairseq_words *more) {
+    return more->with_languages && more->languages[0] == '\0' ? MOST_LANGUAGES : MOST_MORE;
+}
+
+static eet_status check_count(eet_conversion *c, eet_dictionary *dictionary, int stack,
+                              const eet_fairseq_words *more, const char *name, eet_error *err) {
     const int32_t rows = c->plan.facts.stack[stack].vocab_rows;
 
     if (rows == dictionary->count) {
@@ -61,13 +66,16 @@ static eet_status check_count(eet_conversion *c, const eet_dictionary *dictionar
                       name, (int)dictionary->count, (int)rows);
         return EET_OK;
     }
-    if (rows < dictionary->count || rows > dictionary->count + MOST_MORE) {
+    if (rows < dictionary->count || rows > dictionary->count + most_more(more)) {
         return eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
                         "it makes %d words, and the model has %d; it is the dictionary of another",
                         (int)dictionary->count, (int)rows);
     }
     eet_notes_add(&c->notes, "%s makes %d words, and the model has %d; the last %d have no name",
                   name, (int)dictionary->count, (int)rows, (int)(rows - dictionary->count));
+    if (dictionary->adds_mask && more->task->mask != EET_MASK_FIRST) {
+        dictionary->mask = -1; /* it stands behind words that have no name */
+    }
     return EET_OK;
 }
 
@@ -85,29 +93,72 @@ static void language_of(const eet_dictionary_file *file, char *out, size_t room)
                    bytes > 9 ? file->name + 5 : "");
 }
 
-/* What a task says of its words, and of the text's first and last. */
-static void set_language(eet_conversion *c, int stack, const eet_fairseq_words *more,
-                         const eet_dictionary *dictionary) {
+static bool adds_languages(const eet_config *config) {
+    const int languages = config->task != NULL ? config->task->languages : EET_LANG_NONE;
+
+    return languages == EET_LANG_ALWAYS || (languages == EET_LANG_TOLD && config->lang_tokens);
+}
+
+/* A text begins and ends with the word of its language, where the dictionary knows that. */
+static void set_language(eet_conversion *c, int stack, const eet_dictionary *dictionary) {
+    const eet_fairseq_task *task = c->config.task;
     eet_stack_facts *facts = &c->plan.facts.stack[stack];
 
-    if (stack == EET_DEC && more->task != NULL && more->task->languages == EET_LANG_ALWAYS &&
-        dictionary->language >= 0 && dictionary->language < facts->vocab_size) {
+    if (stack == EET_DEC && task != NULL && task->begin == EET_BEGIN_LANGUAGE &&
+        adds_languages(&c->config) && dictionary->language < facts->vocab_size) {
         facts->tok_eos = dictionary->language;
         facts->start = dictionary->language;
     }
 }
 
+/* What the family says of a text's begin, and its end, is not so for every task. */
+static void forget_begin(eet_conversion *c) {
+    const eet_fairseq_task *task = c->config.task;
+    eet_stack_facts *facts = &c->plan.facts.stack[EET_DEC];
+    const int begin = task != NULL ? task->begin : EET_BEGIN_PLAIN;
+
+    if (begin == EET_BEGIN_PLAIN || (begin == EET_BEGIN_TOLD && !c->config.lang_first) ||
+        (begin == EET_BEGIN_LANGUAGE && !adds_languages(&c->config))) {
+        return;
+    }
+    facts->start = -1;
+    if (begin == EET_BEGIN_LANGUAGE) {
+        facts->tok_eos = -1;
+    }
+}
+
+/* What whoever generates has to say then. */
+static void note_begin(eet_conversion *c) {
+    const int begin = c->config.task != NULL ? c->config.task->begin : EET_BEGIN_PLAIN;
+
+    if (c->plan.facts.stack[EET_DEC].start >= 0 || begin == EET_BEGIN_PLAIN) {
+        return;
+    }
+    eet_notes_add(&c->notes,
+                  "a text of the task \"%s\" begins with %s, which %s; give it as the ids",
+                  c->config.task->name,
+                  begin == EET_BEGIN_TOLD ? "</s>, that is 2, and the word of its language"
+                                          : "a word of its own",
+                  begin == EET_BEGIN_LANGUAGE ? "is not known" : "the model does not name");
+}
+
+/* What the task adds to a dictionary. */
+static eet_fairseq_words words_of(const eet_config *config, const char *target) {
+    const eet_fairseq_task *task = config->task;
+    eet_fairseq_words words = {.task = task, .languages = config->languages, .target = target};
+
+    words.with_languages = adds_languages(config);
+    words.style = task != NULL ? task->style : EET_STYLE_MBART;
+    if (words.style == EET_STYLE_TOLD) {
+        words.style = config->lang_mbart ? EET_STYLE_MBART : EET_STYLE_MULTILINGUAL;
+    }
+    return words;
+}
+
 static eet_status read_one(eet_conversion *c, int stack, const char *path, const char *name,
                            eet_error *err) {
-    const eet_fairseq_task *task = c->config.task;
     char target[sizeof c->config.dictionary[0].name];
-    const eet_fairseq_words more = {
-        .task = task,
-        .with_languages =
-            task != NULL && (task->languages == EET_LANG_ALWAYS ||
-                             (task->languages == EET_LANG_TOLD && c->config.lang_tokens)),
-        .languages = c->config.languages,
-        .target = target};
+    const eet_fairseq_words more = words_of(&c->config, target);
     eet_dictionary dictionary;
     char *text = NULL;
     uint64_t bytes = 0;
@@ -120,11 +171,11 @@ static eet_status read_one(eet_conversion *c, int stack, const char *path, const
         status = eet_fairseq_dictionary(text, bytes, &more, &dictionary, err);
     }
     if (status == EET_OK) {
-        status = check_count(c, &dictionary, stack, name, err);
+        status = check_count(c, &dictionary, stack, &more, name, err);
     }
     if (status == EET_OK) {
         set_tokens(&c->plan.facts.stack[stack], &dictionary);
-        set_language(c, stack, &more, &dictionary);
+        set_language(c, stack, &dictionary);
     }
     free(text);
     eet_error_prefix(err, name);
@@ -134,6 +185,7 @@ static eet_status read_one(eet_conversion *c, int stack, const char *path, const
 eet_status eet_conversion_dictionaries(eet_conversion *c, eet_error *err) {
     eet_status status = EET_OK;
 
+    forget_begin(c);
     for (int stack = 0; status == EET_OK && stack < EET_STACKS; stack++) {
         const eet_dictionary_file *file = &c->config.dictionary[stack];
         const char *name = NULL;
@@ -151,5 +203,6 @@ eet_status eet_conversion_dictionaries(eet_conversion *c, eet_error *err) {
         }
         free(path);
     }
+    note_begin(c);
     return status;
 }

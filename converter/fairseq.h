@@ -35,29 +35,56 @@ eet_status eet_fairseq_config(const eet_pickle_node *root, char **text, uint64_t
 
 enum { EET_MAX_LANGUAGE = 32 }; /* bytes of its name */
 
-/* Does a task add words for the languages that its "langs" lists? */
+/* Does a task add a word for each language that its configuration lists? */
 typedef enum eet_fairseq_lang {
     EET_LANG_NONE,
-    EET_LANG_TOLD,   /* a word for each language where "add_lang_token" says so */
-    EET_LANG_ALWAYS, /* ... always, and a text begins and ends with that of its language */
+    EET_LANG_TOLD, /* where another key says so */
+    EET_LANG_ALWAYS,
 } eet_fairseq_lang;
 
-/* A task that adds words of its own to a dictionary: these in front of its lines, or "<mask>"
- * behind them. */
+/* How it writes the word. */
+typedef enum eet_fairseq_style {
+    EET_STYLE_MBART,        /* "[de]" */
+    EET_STYLE_MULTILINGUAL, /* "__de__" */
+    EET_STYLE_TAG,          /* "<de>" */
+    EET_STYLE_TOLD,         /* one of the first two, as "lang_tok_style" says */
+} eet_fairseq_style;
+
+/* Where a task puts "<mask>". */
+typedef enum eet_fairseq_mask {
+    EET_MASK_NONE,
+    EET_MASK_LAST,   /* behind all words */
+    EET_MASK_FIRST,  /* ... but in front of those of languages */
+    EET_MASK_STYLED, /* behind all words of the style of mBART, else nowhere */
+} eet_fairseq_mask;
+
+/* What a text begins with. */
+typedef enum eet_fairseq_begin {
+    EET_BEGIN_PLAIN,    /* what the family says */
+    EET_BEGIN_LANGUAGE, /* the word of its language, and it ends with it */
+    EET_BEGIN_TOLD,     /* more than one word, where "decoder_langtok" says so */
+    EET_BEGIN_CHOSEN,   /* a word that nothing names */
+} eet_fairseq_begin;
+
+/* A task that adds words of its own to a dictionary: those of `words` in front of its lines, the
+ * others behind them. */
 typedef struct eet_fairseq_task {
-    const char *name; /* NULL ends the table */
-    bool in_front;
+    const char *name;     /* NULL ends the table */
     const char *words[4]; /* ends with NULL */
-    uint8_t languages;    /* eet_fairseq_lang: in front of the "<mask>" behind them */
+    uint8_t mask;         /* eet_fairseq_mask */
+    uint8_t languages;    /* eet_fairseq_lang */
+    uint8_t style;        /* eet_fairseq_style */
+    uint8_t begin;        /* eet_fairseq_begin */
 } eet_fairseq_task;
 
-extern const eet_fairseq_task eet_fairseq_tasks[];                /* archs/fairseq_defaults.c */
+extern const eet_fairseq_task eet_fairseq_tasks[];                /* archs/fairseq_tasks.c */
 const eet_fairseq_task *eet_fairseq_task_named(const char *name); /* NULL: it adds none */
 
 /* What else is in a dictionary. */
 typedef struct eet_fairseq_words {
     const eet_fairseq_task *task; /* or NULL */
     bool with_languages;
+    eet_fairseq_style style;
     const char *languages; /* "en_XX,de_DE", in their order; "": they are not known */
     const char *target;    /* one of them, or "" */
 } eet_fairseq_words;
@@ -67,6 +94,7 @@ typedef struct eet_dictionary {
     int32_t count;          /* words, with the specials */
     int32_t mask, cls, sep; /* ids, -1: there is none */
     int32_t language;       /* of the word of `target` */
+    bool adds_mask;         /* the task's, not the file's */
 } eet_dictionary;
 
 /* A line that is not a word, a space and a count, a word that stands there twice without

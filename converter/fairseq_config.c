@@ -7,7 +7,7 @@
 #include "converter/fairseq.h"
 #include "format/cli/json.h"
 
-enum { MAX_TEXT = 2048, MAX_KEYS = 65536, MAX_ITEMS = 256, MAX_WRAPS = 8, MAX_STEPS = 16 };
+enum { MAX_TEXT = 2048, MAX_KEYS = 65536, MAX_ITEMS = 1024, MAX_WRAPS = 8, MAX_STEPS = 16 };
 
 /* Keys that no family reads and that say something all the same. */
 static const char *const told[] = {"tokens_per_sample", "max_positions"};
@@ -114,7 +114,7 @@ static eet_status resolve(const gathering *g, const eet_pickle_node *node,
 static eet_json *list_of(const eet_pickle_node *list) {
     eet_json *array = eet_json_array();
 
-    for (uint32_t i = 0; i < eet_pickle_count(list) && i < MAX_ITEMS; i++) {
+    for (uint32_t i = 0; i < eet_pickle_count(list); i++) {
         const eet_pickle_node *item = unwrap(eet_pickle_item(list, i));
         char text[MAX_TEXT];
         int64_t integer = 0;
@@ -150,8 +150,9 @@ static eet_status set_value(const gathering *g, const char *key, const eet_pickl
         eet_json_set_string(out, key, text);
     } else if (eet_pickle_kind_of(value) == EET_PICKLE_NONE) {
         eet_json_set_string(out, key, NULL);
-    } else if (eet_pickle_kind_of(value) == EET_PICKLE_LIST ||
-               eet_pickle_kind_of(value) == EET_PICKLE_TUPLE) {
+    } else if ((eet_pickle_kind_of(value) == EET_PICKLE_LIST ||
+                eet_pickle_kind_of(value) == EET_PICKLE_TUPLE) &&
+               eet_pickle_count(value) <= MAX_ITEMS) {
         eet_json_set(out, key, list_of(value));
     } else {
         return eet_fail(g->err, EET_E_UNSUPPORTED, EET_NOWHERE,

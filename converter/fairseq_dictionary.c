@@ -176,7 +176,14 @@ static bool is_again(const char *list, const char *at, size_t bytes) {
     return false;
 }
 
-/* "[en_XX]" for each language, unless the dictionary has it. */
+/* What stands around a language in its word. */
+static const char *const around[][2] = {
+    [EET_STYLE_MBART] = {"[", "]"},
+    [EET_STYLE_MULTILINGUAL] = {"__", "__"},
+    [EET_STYLE_TAG] = {"<", ">"},
+};
+
+/* A word for each language, unless the dictionary has it. */
 static void add_languages(const listing *l, const eet_fairseq_words *more, eet_dictionary *out) {
     const char *at = more->languages;
 
@@ -184,9 +191,10 @@ static void add_languages(const listing *l, const eet_fairseq_words *more, eet_d
         const size_t bytes = strcspn(at, ",");
         const bool is_target =
             strlen(more->target) == bytes && memcmp(more->target, at, bytes) == 0;
-        char name[EET_MAX_LANGUAGE + 3];
+        const char *const *style = around[more->style];
+        char name[EET_MAX_LANGUAGE + 5];
 
-        (void)snprintf(name, sizeof name, "[%.*s]", (int)bytes, at);
+        (void)snprintf(name, sizeof name, "%s%.*s%s", style[0], (int)bytes, at, style[1]);
         const int32_t id = id_of(l, name);
 
         if (!is_again(more->languages, at, bytes)) {
@@ -194,6 +202,32 @@ static void add_languages(const listing *l, const eet_fairseq_words *more, eet_d
             out->count += id < 0;
         }
         at += bytes + (at[bytes] == ',');
+    }
+}
+
+/* Unless the dictionary has it. */
+static void add_mask(eet_dictionary *out) {
+    if (out->mask < 0) {
+        out->adds_mask = true;
+        out->mask = out->count++;
+    }
+}
+
+/* Words of the task's behind the lines. Behind words of languages of which nobody knows how many
+ * there are, the number of "<mask>" is not known either. */
+static void add_behind(const listing *l, const eet_fairseq_words *more, eet_dictionary *out) {
+    const int mask = more->task != NULL ? more->task->mask : EET_MASK_NONE;
+    const bool is_known = !more->with_languages || more->languages[0] != '\0';
+
+    if (mask == EET_MASK_FIRST) {
+        add_mask(out);
+    }
+    if (more->with_languages) {
+        add_languages(l, more, out);
+    }
+    if (is_known &&
+        (mask == EET_MASK_LAST || (mask == EET_MASK_STYLED && more->style == EET_STYLE_MBART))) {
+        add_mask(out);
     }
 }
 
@@ -206,7 +240,7 @@ eet_status eet_fairseq_dictionary(const char *text, uint64_t bytes, const eet_fa
                             ? add_specials(&l, specials)
                             : eet_fail(err, EET_E_CORRUPT, EET_NOWHERE, "it is not UTF-8");
 
-    if (status == EET_OK && task != NULL && task->in_front) {
+    if (status == EET_OK && task != NULL) {
         status = add_specials(&l, task->words);
     }
     if (status == EET_OK) {
@@ -220,14 +254,7 @@ eet_status eet_fairseq_dictionary(const char *text, uint64_t bytes, const eet_fa
         out->mask = id_of(&l, "<mask>");
         out->cls = id_of(&l, "<cls>");
         out->sep = id_of(&l, "<sep>");
-    }
-    if (status == EET_OK && more->with_languages && more->languages[0] != '\0') {
-        add_languages(&l, more, out);
-    }
-    /* behind words of which nobody knows how many there are, its number is not known either */
-    if (status == EET_OK && task != NULL && !task->in_front && out->mask < 0 &&
-        (!more->with_languages || more->languages[0] != '\0')) {
-        out->mask = out->count++;
+        add_behind(&l, more, out);
     }
     free(l.word);
     return status;

@@ -43,6 +43,8 @@ static const eet_key_row keys[] = {
     {.key = "output_dictionary_size", .kind = EET_KEY_OUTPUT_WORDS},
     {.key = "share_decoder_input_output_embed", .kind = EET_KEY_TIED},
     FAIRSEQ_DICTIONARY_KEYS(DEC),
+    {.key = "langs", .kind = EET_KEY_LANGUAGES},
+    {.key = "add_bos_token", .kind = EET_KEY_LANG_TOKENS},
     FAIRSEQ_REFUSED,
     {0},
 };

@@ -196,8 +196,11 @@
         {.key = "share_all_embeddings", .kind = EET_KEY_TIED_TOO},                                 \
         {.key = "source_lang", .kind = EET_KEY_DICTIONARY, .stack = EET_ENC},                      \
         {.key = "target_lang", .kind = EET_KEY_DICTIONARY, .stack = EET_DEC},                      \
-        {.key = "task", .kind = EET_KEY_TASK}, {.key = "langs", .kind = EET_KEY_LANGUAGES},        \
+        {.key = "task", .kind = EET_KEY_TASK},                                                     \
+        {.key = "langs", .alias = "mono_langs", .kind = EET_KEY_LANGUAGES},                        \
         {.key = "add_lang_token", .kind = EET_KEY_LANG_TOKENS},                                    \
+        {.key = "decoder_langtok", .kind = EET_KEY_LANG_FIRST},                                    \
+        {.key = "lang_tok_style", .kind = EET_KEY_LANG_STYLE},                                     \
         REFUSED("no_cross_attention", EET_KEY_MUST_BE_FALSE, "a decoder without cross attention"), \
         REFUSED("cross_self_attention", EET_KEY_MUST_BE_FALSE,                                     \
                 "attention to source and target at once"),                                         \

@@ -21,11 +21,11 @@ dictionary=()
 if [ -f "$here/$target.dict" ]; then
     dictionary=(-dict="$here/$target.dict")
 fi
-seeds=()
+seeds=() patience=10
 case $target in
 container) more=eet ;;
 source) more=torch-2.11 ;;
-h5) more=keras ;;
+h5) more=keras patience=60 ;; # a file may take 5 seconds of the processor, and is refused then
 *) more= ;;
 esac
 for folder in "$here/corpus/$target" ${more:+"$here/../../fixtures/$more"}; do
@@ -33,5 +33,5 @@ for folder in "$here/corpus/$target" ${more:+"$here/../../fixtures/$more"}; do
         seeds+=("$folder")
     fi
 done
-exec "$program" -max_total_time="$seconds" -rss_limit_mb=4096 -timeout=10 -print_final_stats=1 \
+exec "$program" -max_total_time="$seconds" -rss_limit_mb=4096 -timeout=$patience -print_final_stats=1 \
     "${dictionary[@]}" "$target" "${seeds[@]}"

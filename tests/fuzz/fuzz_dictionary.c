@@ -12,7 +12,9 @@ static void require(bool holds) {
 }
 
 static void look(const uint8_t *data, size_t size, const eet_fairseq_task *task) {
-    const eet_fairseq_words more = {task, task != NULL && task->languages != EET_LANG_NONE,
+    const eet_fairseq_style style =
+        task == NULL || task->style == EET_STYLE_TOLD ? EET_STYLE_MBART : task->style;
+    const eet_fairseq_words more = {task, task != NULL && task->languages != EET_LANG_NONE, style,
                                     "en_XX,w,en_XX", "w"};
     eet_dictionary found;
     eet_error err = {0};

@@ -76,14 +76,18 @@ CASES = [
     Case(76, "a language twice", bart(WORDS + 8, **MANY | {"langs": "en,fr,de,fr"}), 0,
          check=target(start="13", tok__mask="14")),
     Case(76, "a target that is none of the languages", bart(
-        WORDS + 8, **MANY | {"target_lang": "it"}), 0,
-        check=target(start="2", tok__eos="2")),
+        WORDS + 8, **MANY | {"target_lang": "it"}), 0, "a word of its own, which is not known",
+        check=target(start="-1", tok__eos="-1")),
+    Case(76, "a dictionary that is not there knows no language", bart(
+        WORDS + 8, lines=None, **MANY), 0, "a word of its own, which is not known",
+        check=target(start="-1", tok__eos="-1")),
     Case(76, "denoising of languages without words of theirs", bart(
         WORDS + 5, task="multilingual_denoising", langs="en,fr,de"), 0,
         check=target(vocab__size="12", tok__mask="11", tok__eos="2")),
     Case(76, "denoising of languages with words of theirs", bart(
-        WORDS + 8, task="multilingual_denoising", langs="en,fr,de", add_lang_token=True), 0,
-        check=target(vocab__size="15", tok__mask="14", tok__eos="2")),
+        WORDS + 8, task="multilingual_denoising", langs="en,fr,de", add_lang_token=True,
+        target_lang=None), 0, "a word of its own, which is not known",
+        check=target(vocab__size="15", tok__mask="14", start="-1", tok__eos="-1")),
     Case(76, "denoising of languages that nothing names", bart(
         WORDS + 8, task="multilingual_denoising", add_lang_token=True), 0,
         "the last 4 have no name", check=target(vocab__size="15", tok__mask="-1")),
@@ -99,9 +103,54 @@ CASES = [
            'the configuration\'s "langs" is a string, which is not understood'),
     refuse(76, "languages that end in a comma", bart(WORDS + 8, **MANY | {"langs": "de,"}), 4,
            "expected languages as in"),
-    Case(76, "languages of a task that adds none", bart(
-        task="translation_multi_simple_epoch", langs=["en", "de"]), 0,
-        check=target(vocab__size="11", start="2")),
+    Case(76, "languages of a task that adds none", bart(langs=["en", "de"]), 0,
+         check=target(vocab__size="11", start="2")),
+    Case(76, "languages of many pairs", bart(
+        WORDS + 6, task="translation_multi_simple_epoch", langs=["en", "de"]), 0,
+        check=target(vocab__size="13", tok__mask="-1", start="2", tok__eos="2")),
+    Case(76, "... in the style of mBART", bart(
+        WORDS + 7, task="translation_multi_simple_epoch", langs=["en_XX", "de_DE"],
+        lang_tok_style="mbart"), 0, check=target(vocab__size="14", tok__mask="13", start="2")),
+    Case(76, "... that the dictionary has, and a text that begins with one", bart(
+        WORDS + 6, lines=words("__de__ 1\n") + "__en__ 1\n<mask> 1\n", decoder_langtok=True,
+        task="translation_multi_simple_epoch", langs="en,de"), 0,
+        "begins with </s>, that is 2, and the word of its language",
+        check=target(tok__mask="12", start="-1", tok__eos="2")),
+    Case(76, "... of more languages than the dictionary has words", bart(
+        WORDS + 304, task="translation_multi_simple_epoch", lang_dict="langs.txt"), 0,
+        "the last 300 have no name", check=target(vocab__size="311", start="2")),
+    Case(76, "... of other kinds of text too", bart(
+        WORDS + 9, task="translation_multi_simple_epoch", langs=["en", "de"],
+        lang_tok_style="mbart", langtoks_specs=["main", "dae"]), 0, "the last 2 have no name",
+        check=target(vocab__size="16", tok__mask="-1")),
+    refuse(76, "... in a style of their own", bart(
+        task="translation_multi_simple_epoch", lang_tok_style="mine"), 3,
+        'words of languages in the style "mine"'),
+    refuse(76, "... that are no names", bart(
+        task="translation_multi_simple_epoch", langs=["en", "a,b/c"]), 4,
+        "expected languages as in"),
+    refuse(76, "... without a name", bart(
+        task="translation_multi_simple_epoch", langs=["en", ""]), 4, "expected languages as in"),
+    refuse(76, "... as numbers", bart(
+        task="translation_multi_simple_epoch", langs=[1, 2]), 4, "expected languages as in"),
+    refuse(76, "... too many", bart(
+        task="translation_multi_simple_epoch", langs=["de"] * 1025), 3, "not understood"),
+    Case(76, "back-translation", bart(
+        WORDS + 7, task="online_backtranslation", mono_langs="en,de", source_lang=None,
+        target_lang=None), 0, "a word of its own, which the model does not name",
+        check=target(vocab__size="14", tok__mask="11", start="-1", tok__eos="2")),
+    Case(76, "a mixture of experts over its first word", bart(
+        WORDS + 7, task="translation_moe"), 0, "which the model does not name",
+        check=target(start="-1", tok__eos="2")),
+    Case(76, "a language model of languages", model(
+        lines=words("", WORDS - 2), task="multilingual_language_modeling", langs="en,de,fr",
+        add_bos_token=True), 0, check=facts(("dec",), vocab__size="11")),
+    Case(76, "... without words for them", model(
+        lines=words("", WORDS - 2), task="multilingual_language_modeling", langs="en,de,fr"), 0,
+         "makes 8 words, and the model has 11; the last 3 have no name"),
+    Case(76, "... in the order of the list", bart(
+        WORDS + 7, task="online_backtranslation", mono_langs="en,en,de",
+        lines=words("__de__ 1\n") + "w 1\n"), 0, check=target(vocab__size="14", tok__mask="12")),
     accept(36, "getattr of an enumeration, as Python 3.11 writes it", cfg(lambda: container(parts(
         activation_fn=mt.Call("builtins.getattr", (mt.Global("fairseq.dataclass.Act"), "gelu"))))),
         options=("-q",)),
