@@ -1,0 +1,525 @@
+"""Arrays in and out: lists, numpy, torch, DLPack, array interfaces, buffers; no copies where the
+memory allows it. numpy and torch are used where the caller has imported them, never imported."""
+from __future__ import annotations
+
+import array
+import ctypes
+import struct
+import sys
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from . import _dlpack
+from ._errors import ArgumentError, UnsupportedError
+
+Shape = Tuple[int, ...]
+
+
+class DType(NamedTuple):
+    """What is known of a data type."""
+
+    name: str
+    code: int  # eet_dtype
+    bits: int
+    interface: str  # of __array_interface__; "" where it has no code
+    format: str  # of struct; "" where it has none
+    dlpack: int  # DLDataTypeCode; -1: none
+
+
+DTYPES: Dict[str, DType] = {row[0]: DType(*row) for row in (
+    ("f32", 1, 32, "<f4", "f", 2), ("f16", 2, 16, "<f2", "e", 2), ("bf16", 3, 16, "", "", 4),
+    ("f64", 4, 64, "<f8", "d", 2), ("i8", 5, 8, "|i1", "b", 0), ("u8", 6, 8, "|u1", "B", 1),
+    ("i32", 7, 32, "<i4", "i", 0), ("i64", 8, 64, "<i8", "q", 0), ("u16", 9, 16, "<u2", "H", 1),
+    ("f8_e4m3", 16, 8, "", "", 10), ("f8_e5m2", 17, 8, "", "", 12), ("f8_e8m0", 18, 8, "", "", 14),
+    ("i4", 32, 4, "", "", -1), ("u4", 33, 4, "", "", -1), ("u2", 34, 2, "", "", -1),
+    # What callers have and files do not.
+    ("i16", -1, 16, "<i2", "h", 0), ("u32", -1, 32, "<u4", "I", 1), ("u64", -1, 64, "<u8", "Q", 1),
+    ("bool", -1, 8, "|b1", "?", 6),
+)}
+BY_CODE: Dict[int, DType] = {kind.code: kind for kind in DTYPES.values() if kind.code > 0}
+_BY_INTERFACE: Dict[str, DType] = {k.interface: k for k in DTYPES.values() if k.interface}
+_BY_DLPACK: Dict[Tuple[int, int], DType] = {
+    (k.dlpack, k.bits): k for k in DTYPES.values() if k.dlpack >= 0}
+_LONG: Dict[str, str] = {
+    "float32": "f32", "float": "f32", "float16": "f16", "half": "f16", "bfloat16": "bf16",
+    "float64": "f64", "double": "f64", "int8": "i8", "uint8": "u8", "int16": "i16",
+    "int32": "i32", "int64": "i64", "uint16": "u16", "uint32": "u32", "uint64": "u64",
+    "bool_": "bool", "float8_e4m3fn": "f8_e4m3", "float8_e5m2": "f8_e5m2",
+    "float8_e8m0fnu": "f8_e8m0",
+}
+_TORCH: Dict[str, str] = {short: name for name, short in reversed(list(_LONG.items()))}
+
+
+def dtype_of(what: Any) -> DType:
+    """A data type by any of its names: "f16", "float16", numpy.float16, torch.float16."""
+    if isinstance(what, DType):
+        return what
+    name = what if isinstance(what, str) else getattr(what, "name", None)
+    if not isinstance(name, str):
+        name = getattr(what, "__name__", None) or str(what)
+    name = name.rsplit(".", 1)[-1]
+    kind = DTYPES.get(_LONG.get(name, name))
+    if kind is None:
+        raise ArgumentError(f"{what!r} is no data type; there are {', '.join(DTYPES)}")
+    return kind
+
+
+class View:
+    """Somebody's array: where it lies and how. `keep` keeps it there."""
+
+    __slots__ = ("pointer", "shape", "strides", "dtype", "device", "readonly", "keep")
+
+    def __init__(self, pointer: int, shape: Shape, strides: Optional[Shape], dtype: DType,
+                 device: str, readonly: bool, keep: Any) -> None:
+        self.pointer = pointer
+        self.shape = shape
+        self.strides = strides  # in elements; None: row-major and contiguous
+        self.dtype = dtype
+        self.device = device
+        self.readonly = readonly
+        self.keep = keep
+
+    @property
+    def count(self) -> int:
+        """Elements."""
+        count = 1
+        for length in self.shape:
+            count *= length
+        return count
+
+    @property
+    def contiguous(self) -> bool:
+        """Row-major without gaps."""
+        if self.strides is None:
+            return True
+        expected = 1
+        for length, stride in zip(reversed(self.shape), reversed(self.strides)):
+            if length == 0:
+                return True
+            if length != 1 and stride != expected:
+                return False
+            expected *= length
+        return True
+
+    def flat(self) -> List[Any]:
+        """The elements in row-major order; host memory alone."""
+        if self.device != "cpu":
+            raise UnsupportedError(f"the array lies on {self.device}; copy it to the CPU first")
+        return list(_elements(self))
+
+
+def _elements(of: View) -> Sequence[Any]:
+    size = of.dtype.bits // 8
+    if of.count == 0:
+        return []
+    if of.contiguous:
+        return unpack(of.dtype, ctypes.string_at(of.pointer, of.count * size))
+    strides = of.strides or ()
+    offsets = [0]
+    for length, stride in zip(of.shape, strides):
+        offsets = [offset + i * stride for offset in offsets for i in range(length)]
+    raw = b"".join(ctypes.string_at(of.pointer + offset * size, size) for offset in offsets)
+    return unpack(of.dtype, raw)
+
+
+def unpack(dtype: DType, raw: bytes) -> Sequence[Any]:
+    """Bytes as numbers."""
+    count = len(raw) * 8 // dtype.bits
+    if dtype.format:
+        return struct.unpack(f"<{count}{dtype.format}", raw)
+    if dtype.name == "bf16":
+        wide = b"".join(b"\0\0" + raw[i:i + 2] for i in range(0, len(raw), 2))
+        return struct.unpack(f"<{count}f", wide)
+    raise UnsupportedError(f"Python has no numbers of the kind {dtype.name}; "
+                           'take the bytes with view("u8")')
+
+
+def _module(name: str) -> Any:
+    return sys.modules.get(name)
+
+
+def kind_of(data: Any) -> str:
+    """The framework whose arrays `data` is one of: "numpy", "torch", or "eet"."""
+    numpy = _module("numpy")
+    if numpy is not None and isinstance(data, numpy.ndarray):
+        return "numpy"
+    torch = _module("torch")
+    if torch is not None and isinstance(data, torch.Tensor):
+        return "torch"
+    return "eet"
+
+
+def _numpy_view(data: Any) -> View:
+    return _interface_view(data, data.__array_interface__, "cpu")
+
+
+def _torch_view(data: Any) -> View:
+    if data.is_sparse or data.layout is not _module("torch").strided:
+        raise ArgumentError(f"a tensor of layout {data.layout}; dense ones are taken")
+    device = "cpu" if data.device.type == "cpu" else str(data.device)
+    if device != "cpu":
+        return _dlpack.view(data, View, _BY_DLPACK)  # type: ignore[no-any-return]
+    strides = None if data.is_contiguous() else tuple(data.stride())
+    return View(data.data_ptr(), tuple(data.shape), strides, dtype_of(str(data.dtype)), device,
+                False, data)
+
+
+def _interface_view(data: Any, interface: Dict[str, Any], device: str) -> View:
+    dtype = _BY_INTERFACE.get(interface["typestr"])
+    if dtype is None:
+        raise ArgumentError(f"arrays of type {interface['typestr']!r} are not taken")
+    strides = interface.get("strides")
+    if strides is not None:
+        size = dtype.bits // 8
+        if any(stride % size for stride in strides):
+            raise ArgumentError(f"an array with strides {strides} of {size}-byte elements")
+        strides = tuple(stride // size for stride in strides)
+    where = interface.get("data")
+    if where is None:
+        raise ArgumentError("an array interface without data")
+    return View(int(where[0] or 0), tuple(interface["shape"]), strides, dtype, device,
+                bool(where[1]), data)
+
+
+def _buffer_view(data: Any) -> View:
+    view = memoryview(data)
+    dtype = None
+    for kind in DTYPES.values():
+        if kind.format and struct.calcsize(kind.format) == view.itemsize and (
+                view.format == kind.format or (view.format in "lL" and kind.bits == 64
+                                               and kind.format == {"l": "q", "L": "Q"}[view.format])):
+            dtype = kind
+            break
+    if dtype is None or not view.c_contiguous:
+        raise ArgumentError(f"a buffer of format {view.format!r} that is not taken")
+    if view.nbytes == 0:
+        return View(0, tuple(view.shape or ()), None, dtype, "cpu", view.readonly, view)
+    pointer = _buffer_pointer(view)
+    return View(pointer, tuple(view.shape or ()), None, dtype, "cpu", view.readonly, view)
+
+
+class _PyBuffer(ctypes.Structure):
+    _fields_ = [("buf", ctypes.c_void_p), ("obj", ctypes.py_object), ("len", ctypes.c_ssize_t),
+                ("rest", ctypes.c_char * 128)]
+
+
+def _buffer_pointer(view: memoryview) -> int:
+    get = ctypes.pythonapi.PyObject_GetBuffer
+    give = ctypes.pythonapi.PyBuffer_Release
+    buffer = _PyBuffer()
+    get(ctypes.py_object(view), ctypes.byref(buffer), ctypes.c_int(0))
+    pointer = int(buffer.buf or 0)
+    give(ctypes.byref(buffer))
+    return pointer
+
+
+def is_array(data: Any) -> bool:
+    """Is it an array of anybody's, and no list?"""
+    return not isinstance(data, (list, tuple, int, str, bytes)) and (
+        isinstance(data, Tensor) or kind_of(data) != "eet" or hasattr(data, "__dlpack__")
+        or hasattr(data, "__array_interface__") or hasattr(data, "__cuda_array_interface__")
+        or isinstance(data, (memoryview, array.array, bytearray, ctypes.Array)))
+
+
+def view(data: Any) -> View:
+    """Looks at an array without copying it.
+
+    Raises
+    ------
+    ArgumentError
+        `data` is no array, or one of a data type or layout that is not taken.
+    """
+    if isinstance(data, Tensor):
+        return data._view
+    kind = kind_of(data)
+    if kind == "numpy":
+        return _numpy_view(data)
+    if kind == "torch":
+        return _torch_view(data)
+    if hasattr(data, "__dlpack__"):
+        return _dlpack.view(data, View, _BY_DLPACK)  # type: ignore[no-any-return]
+    if hasattr(data, "__cuda_array_interface__"):
+        return _interface_view(data, data.__cuda_array_interface__, "cuda")
+    if hasattr(data, "__array_interface__"):
+        return _interface_view(data, data.__array_interface__, "cpu")
+    try:
+        return _buffer_view(data)
+    except TypeError:
+        raise ArgumentError(f"{type(data).__name__} is no array: lists, numpy, torch, DLPack, "
+                            "array interfaces and buffers are taken") from None
+
+
+class Ids:
+    """int32 values in host memory, as the library wants them."""
+
+    __slots__ = ("pointer", "shape", "keep")
+
+    def __init__(self, pointer: int, shape: Shape, keep: Any) -> None:
+        self.pointer = pointer
+        self.shape = shape
+        self.keep = keep
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        count = 1
+        for length in self.shape:
+            count *= length
+        return count
+
+    def tolist(self) -> List[int]:
+        """The values, flat."""
+        return list((ctypes.c_int32 * self.count).from_address(self.pointer)) if self.count else []
+
+
+def _of_list(values: Sequence[Any], shape: Shape, what: str) -> Ids:
+    try:
+        packed = array.array("i", values)
+    except OverflowError:
+        raise ArgumentError(f"a value among {what} does not fit 32 bits") from None
+    except TypeError:
+        raise ArgumentError(f"{what} are whole numbers") from None
+    return Ids(packed.buffer_info()[0], shape, packed)
+
+
+def ids(data: Any, what: str) -> Ids:
+    """`data` as int32 in host memory: as it lies where it is that already, else a copy.
+
+    Parameters
+    ----------
+    data : list of int, or an array of any integer type
+    what : str
+        What they are, for the sentence of an error.
+    """
+    if isinstance(data, (list, tuple, range)):
+        return _of_list(data, (len(data),), what)
+    found = view(data)
+    if found.device != "cpu":
+        raise UnsupportedError(f"{what} lie on {found.device}; the library reads them from the "
+                               "CPU's memory: copy them there first")
+    if found.dtype.name == "i32" and found.contiguous:
+        return Ids(found.pointer, found.shape, found.keep)
+    if found.dtype.name[0] not in "iub":
+        raise ArgumentError(f"{what} are whole numbers, not {found.dtype.name}")
+    kind = kind_of(data)
+    if kind == "numpy" and found.dtype.name != "bool":
+        numpy = _module("numpy")
+        narrow = data.astype(numpy.int32, order="C")
+        if found.dtype.bits > 16 and not (narrow == data).all():
+            raise ArgumentError(f"a value among {what} does not fit 32 bits")
+        return Ids(narrow.__array_interface__["data"][0], found.shape, narrow)
+    if kind == "torch":
+        narrow = data.detach().to(_module("torch").int32).contiguous()
+        if found.dtype.bits > 16 and not bool((narrow == data).all()):
+            raise ArgumentError(f"a value among {what} does not fit 32 bits")
+        return Ids(narrow.data_ptr(), found.shape, narrow)
+    return _of_list([int(value) for value in found.flat()], found.shape, what)
+
+
+def empty_bytes(bytes_: int) -> Tuple[int, Any]:
+    """Memory of our own, aligned to 64 bytes, and what keeps it."""
+    owner = (ctypes.c_char * (bytes_ + 64))()
+    pointer = ctypes.addressof(owner)
+    return (pointer + 63) // 64 * 64, owner
+
+
+def empty(kind: str, shape: Shape, dtype: DType) -> Tuple[Any, int]:
+    """A new array of a framework ("numpy", "torch", "eet") and where its elements lie. A data type
+    that the framework lacks gives an `eet.Tensor`."""
+    if kind == "numpy" and dtype.interface:
+        made = _module("numpy").empty(shape, dtype.interface)
+        return made, int(made.__array_interface__["data"][0])
+    if kind == "torch":
+        torch = _module("torch")
+        made = torch.empty(shape, dtype=getattr(torch, _TORCH[dtype.name]))
+        return made, int(made.data_ptr())
+    count = 1
+    for length in shape:
+        count *= length
+    pointer, owner = empty_bytes(count * dtype.bits // 8)
+    return Tensor(View(pointer, shape, None, dtype, "cpu", False, owner)), pointer
+
+
+class Tensor:
+    """An array of the library's: a weight, or a result where the caller gave lists.
+
+    numpy and torch look at its memory without a copy (``numpy.asarray(t)``,
+    ``torch.from_dlpack(t)``). Weights are mapped from the file and read-only. It keeps what
+    it shows alive.
+    """
+
+    __slots__ = ("_view", "__weakref__")
+
+    def __init__(self, what: View) -> None:
+        self._view = what
+
+    @property
+    def shape(self) -> Shape:
+        """Lengths of the axes."""
+        return self._view.shape
+
+    @property
+    def dtype(self) -> str:
+        """The data type's name, for example ``"f32"``."""
+        return self._view.dtype.name
+
+    @property
+    def device(self) -> str:
+        """``"cpu"`` or ``"cuda:0"``."""
+        return self._view.device
+
+    @property
+    def strides(self) -> Shape:
+        """Bytes from one element to the next, for each axis."""
+        size = self._view.dtype.bits // 8
+        if self._view.strides is not None:
+            return tuple(stride * size for stride in self._view.strides)
+        result, step = [], size
+        for length in reversed(self.shape):
+            result.append(step)
+            step *= length
+        return tuple(reversed(result))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return (self._view.count * self._view.dtype.bits + 7) // 8
+
+    @property
+    def readonly(self) -> bool:
+        """True for weights: they lie in the file."""
+        return self._view.readonly
+
+    @property
+    def pointer(self) -> int:
+        """The address of the first element."""
+        return self._view.pointer
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a tensor without axes")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        flag = ", readonly" if self.readonly else ""
+        return f"eet.Tensor(shape={self.shape}, dtype={self.dtype}, device={self.device}{flag})"
+
+    def view(self, dtype: Any) -> "Tensor":
+        """The same memory as elements of another type of the same width.
+
+        Parameters
+        ----------
+        dtype : str or dtype
+            For example ``"u16"`` for the bits of bf16, which numpy does not know; ``"u8"``
+            takes any type and gives the bytes, flat.
+        """
+        wanted = dtype_of(dtype)
+        now = self._view
+        shape, strides = now.shape, now.strides
+        if wanted.bits != now.dtype.bits:
+            if wanted.name != "u8" or not now.contiguous:
+                raise ArgumentError(f"elements of {now.dtype.name} cannot be seen as {wanted.name}")
+            shape, strides = (self.nbytes,), None
+        return Tensor(View(now.pointer, shape, strides, wanted, now.device, now.readonly, self))
+
+    def memoryview(self) -> memoryview:
+        """The elements as a memoryview (host memory, data types that Python knows)."""
+        now = self._view
+        if now.device != "cpu":
+            raise UnsupportedError(f"the tensor lies on {now.device}")
+        if not now.dtype.format or not now.contiguous:
+            raise ArgumentError(f'Python knows no {now.dtype.name}; take view("u8") of it')
+        held = (ctypes.c_char * self.nbytes).from_address(now.pointer)
+        held.owner = self  # type: ignore[attr-defined]
+        flat = memoryview(held).cast("B")
+        if now.readonly:
+            flat = flat.toreadonly()
+        if now.count == 0 or not now.shape:
+            return flat.cast(now.dtype.format)  # type: ignore[call-overload,no-any-return]
+        return flat.cast(now.dtype.format, list(now.shape))  # type: ignore[call-overload,no-any-return]
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of numbers."""
+        flat = self._view.flat()
+        if not self.shape:
+            return flat[0]
+        for length in reversed(self.shape[1:]):
+            if length == 0:
+                break
+            flat = [flat[i:i + length] for i in range(0, len(flat), length)]
+        return flat
+
+    def numpy(self, copy: bool = False) -> Any:
+        """A numpy array of the same memory (read-only where the tensor is), or a copy.
+
+        Raises
+        ------
+        TypeError
+            numpy has no such data type; ``view("u16")`` shows the bits.
+        """
+        import numpy  # the caller asks for it
+
+        made = numpy.asarray(self)
+        return made.copy() if copy else made
+
+    def torch(self, copy: bool = False) -> Any:
+        """A torch tensor of the same memory, or a copy; torch has no read-only tensors."""
+        import torch  # the caller asks for it
+
+        if not copy:
+            return torch.from_dlpack(self)
+        made, pointer = empty("torch", self.shape, self._view.dtype)
+        if not self._view.contiguous or self._view.device != "cpu":
+            raise UnsupportedError("a tensor of host memory without gaps can be copied")
+        ctypes.memmove(pointer, self._view.pointer, self.nbytes)
+        return made
+
+    @property
+    def __array_interface__(self) -> Dict[str, Any]:
+        now = self._view
+        if now.device != "cpu":
+            raise AttributeError(f"the tensor lies on {now.device}")
+        if not now.dtype.interface:
+            raise AttributeError(f"numpy has no {now.dtype.name}")
+        return {"version": 3, "shape": now.shape, "typestr": now.dtype.interface,
+                "data": (now.pointer, now.readonly),
+                "strides": None if now.strides is None else self.strides}
+
+    @property
+    def __cuda_array_interface__(self) -> Dict[str, Any]:
+        now = self._view
+        if not now.device.startswith("cuda"):
+            raise AttributeError(f"the tensor lies on {now.device}")
+        if not now.dtype.interface:
+            raise AttributeError(f"the array interface has no {now.dtype.name}")
+        return {"version": 3, "shape": now.shape, "typestr": now.dtype.interface,
+                "data": (now.pointer, now.readonly), "stream": None,
+                "strides": None if now.strides is None else self.strides}
+
+    def __array__(self, dtype: Any = None, copy: Optional[bool] = None) -> Any:
+        import numpy  # numpy calls this
+
+        if not self._view.dtype.interface:
+            raise TypeError(f'numpy has no {self.dtype}; view("u16") or view("u8") shows the bits')
+
+        class Holder:  # numpy keeps it as the array's base
+            __array_interface__ = self.__array_interface__
+            owner = self
+
+        made = numpy.asarray(Holder())
+        if dtype is not None and numpy.dtype(dtype) != made.dtype:
+            if copy is False:
+                raise ValueError(f"another data type than {made.dtype} takes a copy")
+            return made.astype(dtype)
+        return made.copy() if copy else made
+
+    def __dlpack_device__(self) -> Tuple[int, int]:
+        return _dlpack.device_of(self._view.device)
+
+    def __dlpack__(self, *, stream: Any = None, max_version: Optional[Tuple[int, int]] = None,
+                   dl_device: Optional[Tuple[int, int]] = None,
+                   copy: Optional[bool] = None) -> Any:
+        """A DLPack capsule. Read-only memory goes to who takes versioned capsules (which carry the
+        flag); others get BufferError and may ask for ``copy=True``."""
+        return _dlpack.capsule(self, max_version, dl_device, copy)
+
+

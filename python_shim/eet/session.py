@@ -1,0 +1,400 @@
+"""Sessions: one caller's working memory."""
+from __future__ import annotations
+
+import ctypes
+import threading
+import weakref
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+
+from . import _arrays, _fork, _rows, _structs, _wait
+from ._errors import ArgumentError, CancelledError, ClosedError, error_of
+from ._library import lib
+from .model import TAKES, Head, Model, head_among
+
+__all__ = ["Output", "Scores", "Session"]
+
+
+class Output(NamedTuple):
+    """One output of a call.
+
+    Attributes
+    ----------
+    head : str or int
+        A head's name or number, or ``"hidden"``.
+    take : str or None
+        ``"first"``, ``"last"``, ``"every"``, ``"given"``, ``"mean"``; None: the head's own.
+    at : list or array of int, or None
+        For ``"given"``: indexes into the packed tokens, ascending.
+    dtype : str or dtype
+        ``"f32"``, ``"f16"`` or ``"bf16"``.
+    out : array or None
+        Where to write it: row-major, of that data type and as many elements; None: new memory.
+    """
+
+    head: Union[str, int] = "hidden"
+    take: Optional[str] = None
+    at: Any = None
+    dtype: Any = "f32"
+    out: Any = None
+
+
+class Scores(NamedTuple):
+    """What `Session.score` tells of each packed token."""
+
+    log_prob: Any
+    top_tokens: Any
+    top_log_probs: Any
+
+
+class _Wanted:
+    """An Output, resolved against a model and a batch."""
+
+    __slots__ = ("result", "pointer", "row_bytes", "every")
+
+    def __init__(self, heads: Tuple[Head, ...], hidden: int, wanted: Output, rows: _rows.Rows,
+                 into: Any, keep: List[Any]) -> None:
+        head: Optional[Head] = None
+        if wanted.head not in ("hidden", _structs.HIDDEN):
+            head = head_among(heads, wanted.head)
+        width = hidden if head is None else head.width
+        take = wanted.take or ("given" if wanted.at is not None else
+                               "every" if head is None else head.take)
+        if take not in TAKES:
+            raise ArgumentError(f"take is {take!r}; there are {', '.join(TAKES)}")
+        dtype = _arrays.dtype_of(wanted.dtype)
+        into.size = ctypes.sizeof(_structs.Output)
+        into.head = _structs.HIDDEN if head is None else head.index
+        into.take = TAKES[take]
+        into.dtype = dtype.code
+        lines = rows.count
+        self.every = take == "every"
+        if take == "given":
+            at = _arrays.ids([] if wanted.at is None else wanted.at, "at")
+            keep.append(at)
+            into.count, into.at, lines = at.count, at.pointer, at.count
+        elif self.every:
+            lines = rows.total
+        shape: Tuple[int, ...] = (lines, width)
+        room = lines
+        if self.every and rows.width is not None:
+            shape = (rows.count, rows.width, width)
+            room = rows.count * rows.width
+        self.row_bytes = width * dtype.bits // 8
+        if wanted.out is None:
+            self.result, self.pointer = _arrays.empty(rows.kind, shape, dtype)
+        else:
+            self.result, self.pointer = wanted.out, _writable(wanted.out, shape, dtype, into)
+        into.data = self.pointer
+        into.bytes = room * self.row_bytes
+
+
+def _writable(out: Any, shape: Tuple[int, ...], dtype: _arrays.DType, into: Any) -> int:
+    found = _arrays.view(out)
+    count = 1
+    for length in shape:
+        count *= length
+    if found.readonly:
+        raise ArgumentError("out is read-only")
+    bits_alone = dtype.name == "bf16" and found.dtype.name == "u16"
+    if found.dtype.name != dtype.name and not bits_alone:
+        raise ArgumentError(f"out holds {found.dtype.name}; the output is {dtype.name}")
+    if found.count != count or not found.contiguous:
+        raise ArgumentError(f"out has the shape {found.shape}; the output has {shape}, "
+                            "row-major without gaps")
+    into.memory = 0 if found.device == "cpu" else 1
+    return found.pointer
+
+
+_Spec = Union[None, str, int, Output, Tuple[Any, ...], List[Any]]
+
+
+def _outputs_of(heads: Tuple[Head, ...], outputs: _Spec) -> Tuple[List[Output], bool]:
+    """The outputs asked for, and whether they were a list."""
+    if outputs is None:
+        return [Output(0 if heads else "hidden")], False
+    if isinstance(outputs, list):
+        return [_outputs_of(heads, one)[0][0] for one in outputs], True
+    if isinstance(outputs, Output):
+        return [outputs], False
+    if isinstance(outputs, tuple):
+        return [Output(*outputs)], False
+    return [Output(outputs)], False
+
+
+class Session:
+    """Working memory for one caller: activations, key/value cache, threads.
+
+    It allocates when it is made and never again. One thread at a time: a second one waits.
+
+    Parameters
+    ----------
+    model : Model
+    threads : int
+        On the CPU; 0: as the model says, else the CPUs of the affinity mask.
+    max_sequences : int
+        Slots of the cache; 0: 1.
+    max_tokens : int
+        Of a sequence; 0: the model's positions, 2048 without a bound.
+    max_batch_tokens : int
+        Computed at once, larger calls are split inside; 0: 512.
+    cache_tokens : int
+        Of all sequences and sources; 0: as many as may be.
+    max_sources, source_tokens : int
+        Slots for what cross attention looks at, and tokens of each.
+    max_outputs : int
+        Positions scored at once.
+    cache_dtype : str or dtype or None
+        ``"f32"`` (default), ``"f16"``, ``"bf16"``.
+
+    Raises
+    ------
+    OutOfMemoryError, LimitError, ArgumentError, DeviceError
+    """
+
+    def __init__(self, model: Model, *, threads: int = 0, max_sequences: int = 0,
+                 max_tokens: int = 0, max_batch_tokens: int = 0, cache_tokens: int = 0,
+                 max_sources: int = 0, source_tokens: int = 0, max_outputs: int = 0,
+                 cache_dtype: Any = None) -> None:
+        self._lock = threading.RLock()
+        self._life = threading.Lock()
+        self._handle: Optional[int] = None
+        self.model = model
+        self._reference = model._held()
+        size = ctypes.sizeof(_structs.SessionOptions)
+        code = 0 if cache_dtype is None else _arrays.dtype_of(cache_dtype).code
+        self._options = _structs.SessionOptions(
+            size, threads or model.threads, max_sequences, max_tokens, max_batch_tokens,
+            cache_tokens, max_sources, source_tokens, max_outputs, code)
+        self._error = _structs.Error()
+        self._stale = False  # a cancellation came too late for its call
+        out = ctypes.c_void_p()
+        status = lib.eet_session_create(self._reference.handle, ctypes.byref(self._options),
+                                        ctypes.byref(out), self._error)
+        if status != 0:
+            raise error_of(status, self._error, model.path)
+        self._handle = int(out.value or 0)
+        self._finalizer = weakref.finalize(self, _destroy, int(out.value or 0), self._reference)
+        self._finalizer.atexit = False
+        self._costs = model.parameters
+        self._heads = model.heads
+        self._hidden = model.hidden
+        _fork.register(self)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        self._life = threading.Lock()
+
+    def _open(self) -> int:
+        if self._handle is None:
+            raise ClosedError("the session is closed")
+        return self._handle
+
+    def _call(self, function: Any, tokens: int, *arguments: Any) -> None:
+        """Calls the library; the lock is held. Long calls of the main thread hear Ctrl-C."""
+        status = _wait.call(self, tokens * self._costs, function, self._open(), *arguments,
+                            self._error)
+        if status == 11 and self._stale:  # that was the one before
+            self._stale = False
+            status = function(self._open(), *arguments, self._error)
+        if status != 0:
+            raise error_of(status, self._error, self.model.path)
+
+    def _run(self, function: Any, rows: _rows.Rows, outputs: _Spec) -> Any:
+        wanted, several = _outputs_of(self._heads, outputs)
+        keep: List[Any] = [rows]
+        structs = (_structs.Output * max(len(wanted), 1))()
+        made = [_Wanted(self._heads, self._hidden, one, rows, structs[i], keep)
+                for i, one in enumerate(wanted)]
+        with self._lock:
+            self._call(function, rows.total, ctypes.byref(rows.batch), structs, len(wanted))
+        for one in made:
+            if one.every and rows.runs is not None:
+                rows.spread(one.pointer, one.row_bytes)
+        results = [one.result for one in made]
+        return results if several else results[0]
+
+    def step(self, tokens: Any, *, start: Any = None, attention_mask: Any = None,
+             types: Any = None, positions: Any = None, sequence: Any = None, source: Any = None,
+             outputs: _Spec = None) -> Any:
+        """Appends tokens to sequences of the cache.
+
+        Parameters
+        ----------
+        tokens : list or array of int
+            1-D: one row. A 2-D array: rows of one length. A list of lists or arrays: rows of any
+            lengths. Integers of any width; int32 in host memory is read where it lies.
+        start : list or array of int, optional
+            With 1-D tokens: row r owns tokens ``start[r]`` to ``start[r + 1] - 1``.
+        attention_mask : list or array (rows, columns), optional
+            1 = keep, 0 = not there: such tokens are left out, wherever they stand.
+        types, positions : list or array, optional
+            Of the form of `tokens`.
+        sequence : int, list or array (rows), optional
+            The slot of each row; default: its number.
+        source : int, list or array (rows), optional
+            The source slot that its cross attention looks at.
+        outputs : optional
+            A head's name or number, ``"hidden"``, a tuple ``(head, take, at, dtype, out)``, an
+            `Output`, or a list of these; default: the first head, else ``"hidden"``.
+
+        Returns
+        -------
+        array, or a list of them where `outputs` is a list
+            Of the framework of `tokens` (numpy, torch; else `eet.Tensor`), f32 unless an Output
+            says otherwise. ``"first"``, ``"last"``, ``"mean"``: (rows, width). ``"every"``:
+            (rows, columns, width) for a 2-D array or a mask, with zeros where the mask is 0;
+            (tokens, width) for packed rows and lists. ``"given"``: (len(at), width).
+
+        Raises
+        ------
+        ArgumentError, LimitError
+            The session is as it was before.
+        UnsupportedError, CancelledError, DeviceError, StateError, ClosedError
+        """
+        rows = _rows.pack(tokens, start, attention_mask, types, positions, sequence, source)
+        return self._run(lib.eet_step, rows, outputs)
+
+    def encode(self, tokens: Any, *, start: Any = None, attention_mask: Any = None,
+               types: Any = None, positions: Any = None, sequence: Any = None,
+               source: Any = None, outputs: _Spec = None) -> Any:
+        """Runs whole rows and keeps nothing in the cache; any model. Arguments, result and errors
+        are those of `step`. With both stacks: the encoder, or with `source` the decoder."""
+        rows = _rows.pack(tokens, start, attention_mask, types, positions, sequence, source)
+        return self._run(lib.eet_encode, rows, outputs)
+
+    def source(self, tokens: Any, *, start: Any = None, attention_mask: Any = None,
+               types: Any = None, positions: Any = None, source: Any = None) -> None:
+        """Runs the encoder over rows and keeps what the decoder's cross attention looks at: row r
+        fills slot ``source[r]`` (default r). Arguments are those of `step`."""
+        rows = _rows.pack(tokens, start, attention_mask, types, positions, None, source)
+        with self._lock:
+            self._call(lib.eet_source, rows.total, ctypes.byref(rows.batch))
+
+    def source_set(self, slot: int, hidden: Any) -> None:
+        """Fills a source slot with an encoder's hidden states (tokens, width), or empties it.
+
+        Parameters
+        ----------
+        slot : int
+        hidden : array of f32, f16, bf16 or f64, any strides; or None
+        """
+        with self._lock:
+            if hidden is None:
+                self._call(lib.eet_source_set, 0, slot, None)
+                return
+            found = _arrays.view(hidden)
+            if found.device != "cpu":
+                raise ArgumentError(f"hidden lies on {found.device}; copy it to the CPU first")
+            if len(found.shape) != 2 or found.dtype.code < 0:
+                raise ArgumentError(f"hidden is {found.dtype.name} of shape {found.shape}; "
+                                    "(tokens, width) of f32, f16, bf16 or f64 is taken")
+            described = _structs.Array(ctypes.sizeof(_structs.Array), found.dtype.code, 0, 2)
+            described.shape[0], described.shape[1] = found.shape
+            if found.strides is not None:
+                described.stride[0], described.stride[1] = found.strides
+            described.data = found.pointer
+            self._call(lib.eet_source_set, 0, slot, ctypes.byref(described))
+
+    def fork(self, origin: int, target: int) -> None:
+        """Makes sequence `target` hold what `origin` holds; nothing is copied."""
+        with self._lock:
+            self._call(lib.eet_sequence_fork, 0, origin, target)
+
+    def trim(self, sequence: int, length: int = 0) -> None:
+        """Keeps the first `length` tokens of a sequence; 0 frees it."""
+        with self._lock:
+            self._call(lib.eet_sequence_trim, 0, sequence, length)
+
+    def length(self, sequence: int = 0) -> int:
+        """Tokens that a sequence holds.
+
+        Raises
+        ------
+        ArgumentError
+            There is no such sequence.
+        """
+        with self._lock:
+            length = int(lib.eet_sequence_length(self._open(), sequence))
+        if length < 0:
+            raise ArgumentError(f"there is no sequence {sequence}")
+        return length
+
+    def score(self, tokens: Any, targets: Any = None, *, start: Any = None,
+              attention_mask: Any = None, types: Any = None, positions: Any = None,
+              sequence: Any = None, source: Any = None, head: Union[int, str] = 0,
+              top: int = 0) -> Scores:
+        """Log-probabilities of given ids by the model's own softmax.
+
+        Parameters
+        ----------
+        tokens, start, attention_mask, types, positions, sequence, source
+            As in `step`: with a decoder they are appended to their sequences.
+        targets : list or array of int, optional
+            Of the form of `tokens`: the id scored after each of them (an encoder: in its place),
+            -1 for none. Default: each token's successor in its row.
+        head : int or str
+        top : int
+            So many likeliest ids, too; at most 256.
+
+        Returns
+        -------
+        Scores
+            `log_prob` (tokens,) of the packed tokens, NaN where there is no target;
+            `top_tokens` and `top_log_probs` (tokens, top), or None.
+        """
+        rows = _rows.pack(tokens, start, attention_mask, types, positions, sequence, source)
+        wanted = _structs.Scores(ctypes.sizeof(_structs.Scores), head_among(self._heads, head).index, top)
+        aims = None if targets is None else rows.extra(targets, "targets")
+        f32, i32 = _arrays.DTYPES["f32"], _arrays.DTYPES["i32"]
+        log_prob, wanted.log_prob = _arrays.empty(rows.kind, (rows.total,), f32)
+        top_token = top_log_prob = None
+        if top > 0:
+            top_token, wanted.top_token = _arrays.empty(rows.kind, (rows.total, top), i32)
+            top_log_prob, wanted.top_log_prob = _arrays.empty(rows.kind, (rows.total, top), f32)
+        with self._lock:
+            self._call(lib.eet_score, rows.total, ctypes.byref(rows.batch), aims,
+                       ctypes.byref(wanted))
+        return Scores(log_prob, top_token, top_log_prob)
+
+    def memory(self) -> Dict[str, int]:
+        """Bytes that this session allocated: cache, workspace, host."""
+        need = _structs.MemoryNeed(ctypes.sizeof(_structs.MemoryNeed))
+        error = _structs.Error()
+        status = lib.eet_session_measure(self._reference.handle, ctypes.byref(self._options),
+                                         ctypes.byref(need), error)
+        if status != 0:
+            raise error_of(status, error, self.model.path)
+        return {"cache": need.cache_bytes, "workspace": need.workspace_bytes,
+                "host": need.host_bytes}
+
+    def cancel(self) -> None:
+        """Makes the running call and the next end with CancelledError. Any thread."""
+        with self._life:
+            if self._handle is not None:
+                lib.eet_session_cancel(self._handle)
+
+    @property
+    def closed(self) -> bool:
+        """Was it closed?"""
+        return self._handle is None
+
+    def close(self) -> None:
+        """Gives the memory back, after the call that runs. Twice is fine."""
+        with self._lock, self._life:
+            if self._handle is not None:
+                self._handle = None
+                self._finalizer()
+
+    def __enter__(self) -> "Session":
+        self._open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        raise TypeError("a session cannot be pickled; its model can")
+
+
+def _destroy(handle: int, _reference: Any) -> None:
+    lib.eet_session_destroy(handle)
