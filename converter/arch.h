@@ -152,6 +152,7 @@ typedef enum eet_key_kind {
     EET_KEY_MUST_BE_FALSE,
     EET_KEY_MUST_BE_TEXT,  /* `text` */
     EET_KEY_MUST_BE_EMPTY, /* null, {}, [] or "" */
+    EET_KEY_MUST_BE_PLAIN, /* null or {}: what says how weights were quantised */
     EET_KEY_MUST_BE_ZERO,  /* null, 0 or false */
     /* Known to change how exact the arithmetic is, not what it computes. */
     EET_KEY_NUMERICS

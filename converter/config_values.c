@@ -281,6 +281,25 @@ static eet_status must_be_empty(const eet_config_reading *r, const eet_key_row *
     return eet_json_length(value) == 0 ? EET_OK : refuse(r, row);
 }
 
+/* What some tool of quantisation says of its work; an empty one says nothing. */
+static eet_status must_be_plain(const eet_config_reading *r, const eet_key_row *row,
+                                const eet_json *value) {
+    if (eet_json_kind_of(value) != EET_JSON_OBJECT) {
+        return eet_config_corrupt_kind(r, row->key, value, "an object");
+    }
+    const eet_json *method = eet_json_get(value, "quant_method");
+    const char *name = method != NULL ? eet_json_as_string(method, NULL) : NULL;
+    eet_shown shown;
+
+    if (eet_json_length(value) == 0) {
+        return EET_OK;
+    }
+    return eet_fail(r->err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                    "%s%s%s (\"%s\") is not supported; give the checkpoint it was made from",
+                    row->why, name != NULL ? " by " : "",
+                    name != NULL ? eet_show(&shown, name, strlen(name)) : "", row->key);
+}
+
 /* A number, or true and false as 1 and 0. */
 static eet_status must_be_zero(const eet_config_reading *r, const eet_key_row *row,
                                const eet_json *value) {
@@ -405,6 +424,8 @@ static eet_status judge(const eet_config_reading *r, const eet_key_row *row,
         return must_be_text(r, row, value);
     case EET_KEY_MUST_BE_EMPTY:
         return must_be_empty(r, row, value);
+    case EET_KEY_MUST_BE_PLAIN:
+        return must_be_plain(r, row, value);
     case EET_KEY_MUST_BE_ZERO:
         return must_be_zero(r, row, value);
     default: { /* MUST_BE_FALSE, NUMERICS */

@@ -150,7 +150,9 @@ eet_status eet_report_text(const eet_report *report, eet_error *err) {
         (void)printf(": %s, sha256:%.*s..; next: %s ", size.text, SHORT_DIGEST, hex.text,
                      generates(c) ? "eet-run" : "eet-encode");
         print_word(report->target);
-        (void)puts(generates(c) && has_source(c) ? " --source-ids 1,2,3" : " --ids 1,2,3");
+        (void)puts(!generates(c) || !has_source(c)           ? " --ids 1,2,3"
+                   : c->plan.facts.stack[EET_DEC].start >= 0 ? " --source-ids 1,2,3"
+                                                             : " --source-ids 1,2,3 --ids 2");
     }
     return EET_OK;
 }

@@ -72,7 +72,12 @@ const char *const eet_wrapper_of_all = "model.";
 
 const eet_key_row eet_common_keys[] = {
     {.key = "pruned_heads", .kind = EET_KEY_MUST_BE_EMPTY, .why = "pruned heads"},
-    {.key = "quantization_config", .kind = EET_KEY_MUST_BE_EMPTY, .why = "a quantised checkpoint"},
+    {.key = "quantization_config",
+     .kind = EET_KEY_MUST_BE_PLAIN,
+     .why = "a checkpoint that is quantised"},
+    {.key = "compression_config",
+     .kind = EET_KEY_MUST_BE_PLAIN,
+     .why = "a checkpoint that is quantised"},
     {.key = "is_encoder_decoder",
      .kind = EET_KEY_MUST_BE_FALSE,
      .why = "an encoder with a decoder"},

@@ -291,6 +291,28 @@ static eet_status encode_batch(eet_encoding *e) {
     return status;
 }
 
+/* A head reads the stack that runs: the decoder where rows have source ids, else the encoder. */
+static eet_status check_heads(const eet_encoding *e, const char *runs) {
+    for (int32_t i = 0; i < e->outputs; ++i) {
+        const eet_encoding_output *output = &e->output[i];
+        eet_fact stack = {.size = sizeof stack};
+        char key[32];
+
+        (void)snprintf(key, sizeof key, "head.%d.stack", (int)output->head);
+        if (output->head == EET_HIDDEN || eet_model_fact(e->model, key, &stack, NULL) != EET_OK ||
+            strcmp(stack.text, runs) == 0) {
+            continue;
+        }
+        return eet_fail(e->err, EET_E_ARGUMENT, EET_NOWHERE,
+                        strcmp(runs, "enc") == 0
+                            ? "head \"%s\" reads the decoder; give --source-ids, or "
+                              "\"source_ids\" in every line"
+                            : "head \"%s\" reads the encoder; leave the source ids out",
+                        output->name);
+    }
+    return EET_OK;
+}
+
 /* What is known with the first row: whether the decoder runs. */
 static eet_status begin(eet_encoding *e, bool sourced) {
     const eet_encode_options *o = e->options;
@@ -298,9 +320,13 @@ static eet_status begin(eet_encoding *e, bool sourced) {
     eet_fact hidden = {.size = sizeof hidden};
     eet_status status = eet_model_describe(e->model, &info, e->err);
 
+    const bool encodes = info.has_encoder && !(sourced && info.has_decoder);
+
     if (status == EET_OK) {
-        status = eet_model_fact(
-            e->model, info.has_encoder && !sourced ? "enc.hidden" : "dec.hidden", &hidden, e->err);
+        status = eet_model_fact(e->model, encodes ? "enc.hidden" : "dec.hidden", &hidden, e->err);
+    }
+    if (status == EET_OK && info.has_cross) {
+        status = check_heads(e, encodes ? "enc" : "dec");
     }
     for (int32_t i = 0; i < e->outputs; ++i) {
         if (e->output[i].head == EET_HIDDEN) {

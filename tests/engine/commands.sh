@@ -327,7 +327,7 @@ true_of "the first token that the model names" 'rows[0]["hidden"] == rows[1]["hi
 true_of "longer sources behind shorter ones" 'rows[0] == rows[2] and rows[1] != rows[0]' \
     pair "--head lm --batch 1" '{"source_ids": [8, 2]}' \
     "{\"source_ids\": [$(seq -s, 4 30), 2]}" '{"source_ids": [8, 2]}'
-fails "a decoder's head without sources" 2 "reads a stack that this call does not run" \
+fails "a decoder's head without sources" 2 'head "lm" reads the decoder' \
     pair "--head lm" '{"ids": [2]}'
 fails "a source in the second row alone" 2 "line 2: there are source ids, and no encoder reads them" \
     pair "" '{"ids": [2]}' '{"ids": [2], "source_ids": [8, 2]}'

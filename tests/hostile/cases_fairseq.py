@@ -139,6 +139,9 @@ CASES = [
         WORDS + 7, task="online_backtranslation", mono_langs="en,de", source_lang=None,
         target_lang=None), 0, "a word of its own, which the model does not name",
         check=target(vocab__size="14", tok__mask="11", start="-1", tok__eos="2")),
+    Case(76, "... and what to run next", bart(
+        WORDS + 7, task="online_backtranslation", mono_langs="en,de"), 0,
+        "--source-ids 1,2,3 --ids 2\n"),
     Case(76, "a mixture of experts over its first word", bart(
         WORDS + 7, task="translation_moe"), 0, "which the model does not name",
         check=target(start="-1", tok__eos="2")),
