@@ -33,11 +33,12 @@ extern "C" {
 #endif
 
 #define EET_ABI_MAJOR 1
-#define EET_ABI_MINOR 1
+#define EET_ABI_MINOR 2
 
 typedef struct eet_model eet_model;
 typedef struct eet_session eet_session;
 typedef struct eet_generation eet_generation;
+typedef struct eet_buffer eet_buffer;
 
 EET_API uint32_t eet_abi(void);                         /* major << 16 | minor */
 EET_API const char *eet_version(void);                  /* "0.1.0" */
@@ -342,6 +343,36 @@ typedef struct eet_scores {
  * positions' scores exist at once. */
 EET_API eet_status eet_score(eet_session *session, const eet_batch *batch, const int32_t *targets,
                              const eet_scores *out, eet_error *err);
+
+/* ---- for bindings of other languages ------------------------------------ */
+
+/* The bytes of a struct ("eet_batch") or of a field ("eet_batch.rows"), and in `offset`, which may
+ * be NULL, where the field is; -1 for a name that is neither. */
+EET_API int32_t eet_layout(const char *name, int32_t *offset);
+/* Can models be opened there? What eet_model_open would say of the device: EET_E_DEVICE with the
+ * reason, EET_E_ARGUMENT for a device that does not exist. */
+EET_API eet_status eet_device_check(int32_t device, int32_t device_index, eet_error *err);
+/* One more reference, which eet_model_close gives back. */
+EET_API void eet_model_retain(eet_model *model);
+
+/* Memory of zeros, aligned to 64 bytes, with a count of owners: whoever creates or retains it
+ * releases it. Any thread. NULL is fine. */
+EET_API eet_status eet_buffer_create(uint64_t bytes, eet_buffer **out, eet_error *err);
+EET_API void *eet_buffer_data(eet_buffer *buffer);
+EET_API void eet_buffer_retain(eet_buffer *buffer);
+EET_API void eet_buffer_release(eet_buffer *buffer);
+
+enum {
+    EET_DLPACK_VERSIONED = 1, /* a DLManagedTensorVersioned, else a DLManagedTensor */
+    EET_DLPACK_READ_ONLY = 2  /* which only the versioned one can say */
+};
+
+/* Describes `array` for other frameworks. Its memory belongs to `model` or to `buffer` (the other
+ * is NULL), of which the result holds a reference until its own deleter is called: by any thread,
+ * once. EET_E_UNSUPPORTED for a data type that DLPack does not have. */
+EET_API eet_status eet_dlpack_create(const eet_array *array, int32_t device_index, int32_t flags,
+                                     eet_model *model, eet_buffer *buffer, void **out,
+                                     eet_error *err);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,248 @@
+/* bindings.c - what bindings of other languages ask: where fields of structs are, whether a device
+ * is there, memory with a count of owners. */
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "eet.h"
+#include "engine/calls.h"
+#include "engine/device.h"
+#include "format/checked.h"
+
+/* ---- layouts ------------------------------------------------------------ */
+
+typedef struct place {
+    const char *name;
+    int32_t offset, bytes;
+} place;
+
+#define STRUCT(type) \
+    { #type, 0, (int32_t)sizeof(type) }
+#define FIELD(type, field) \
+    { #type "." #field, (int32_t)offsetof(type, field), (int32_t)sizeof(((type *)NULL)->field) }
+
+static const place places[] = {
+    STRUCT(eet_error),
+    FIELD(eet_error, status),
+    FIELD(eet_error, reserved),
+    FIELD(eet_error, offset),
+    FIELD(eet_error, text),
+    STRUCT(eet_array),
+    FIELD(eet_array, size),
+    FIELD(eet_array, dtype),
+    FIELD(eet_array, memory),
+    FIELD(eet_array, rank),
+    FIELD(eet_array, shape),
+    FIELD(eet_array, stride),
+    FIELD(eet_array, data),
+    STRUCT(eet_model_options),
+    FIELD(eet_model_options, size),
+    FIELD(eet_model_options, device),
+    FIELD(eet_model_options, device_index),
+    FIELD(eet_model_options, dtype),
+    FIELD(eet_model_options, verify),
+    FIELD(eet_model_options, load),
+    STRUCT(eet_model_info),
+    FIELD(eet_model_info, size),
+    FIELD(eet_model_info, has_encoder),
+    FIELD(eet_model_info, has_decoder),
+    FIELD(eet_model_info, has_cross),
+    FIELD(eet_model_info, heads),
+    FIELD(eet_model_info, hidden),
+    FIELD(eet_model_info, vocab_size),
+    FIELD(eet_model_info, max_positions),
+    FIELD(eet_model_info, tensors),
+    FIELD(eet_model_info, weight_bytes),
+    FIELD(eet_model_info, parameters),
+    FIELD(eet_model_info, content_sha256),
+    FIELD(eet_model_info, weights_sha256),
+    FIELD(eet_model_info, family),
+    STRUCT(eet_fact),
+    FIELD(eet_fact, size),
+    FIELD(eet_fact, kind),
+    FIELD(eet_fact, integer),
+    FIELD(eet_fact, real),
+    FIELD(eet_fact, text),
+    STRUCT(eet_tensor_info),
+    FIELD(eet_tensor_info, size),
+    FIELD(eet_tensor_info, array),
+    FIELD(eet_tensor_info, name),
+    STRUCT(eet_head_info),
+    FIELD(eet_head_info, size),
+    FIELD(eet_head_info, take),
+    FIELD(eet_head_info, width),
+    FIELD(eet_head_info, labels),
+    FIELD(eet_head_info, name),
+    FIELD(eet_head_info, label),
+    STRUCT(eet_session_options),
+    FIELD(eet_session_options, size),
+    FIELD(eet_session_options, threads),
+    FIELD(eet_session_options, max_sequences),
+    FIELD(eet_session_options, max_tokens),
+    FIELD(eet_session_options, max_batch_tokens),
+    FIELD(eet_session_options, cache_tokens),
+    FIELD(eet_session_options, max_sources),
+    FIELD(eet_session_options, source_tokens),
+    FIELD(eet_session_options, max_outputs),
+    FIELD(eet_session_options, cache_dtype),
+    STRUCT(eet_memory_need),
+    FIELD(eet_memory_need, size),
+    FIELD(eet_memory_need, reserved),
+    FIELD(eet_memory_need, cache_bytes),
+    FIELD(eet_memory_need, workspace_bytes),
+    FIELD(eet_memory_need, host_bytes),
+    STRUCT(eet_batch),
+    FIELD(eet_batch, size),
+    FIELD(eet_batch, rows),
+    FIELD(eet_batch, start),
+    FIELD(eet_batch, tokens),
+    FIELD(eet_batch, types),
+    FIELD(eet_batch, positions),
+    FIELD(eet_batch, sequence),
+    FIELD(eet_batch, source),
+    STRUCT(eet_output),
+    FIELD(eet_output, size),
+    FIELD(eet_output, head),
+    FIELD(eet_output, take),
+    FIELD(eet_output, dtype),
+    FIELD(eet_output, memory),
+    FIELD(eet_output, count),
+    FIELD(eet_output, at),
+    FIELD(eet_output, data),
+    FIELD(eet_output, bytes),
+    STRUCT(eet_generate_options),
+    FIELD(eet_generate_options, size),
+    FIELD(eet_generate_options, head),
+    FIELD(eet_generate_options, max_new_tokens),
+    FIELD(eet_generate_options, ignore_eos),
+    FIELD(eet_generate_options, stop_count),
+    FIELD(eet_generate_options, top_k),
+    FIELD(eet_generate_options, stop),
+    FIELD(eet_generate_options, temperature),
+    FIELD(eet_generate_options, top_p),
+    FIELD(eet_generate_options, repetition_penalty),
+    FIELD(eet_generate_options, min_new_tokens),
+    FIELD(eet_generate_options, beams),
+    FIELD(eet_generate_options, seed),
+    FIELD(eet_generate_options, stream),
+    FIELD(eet_generate_options, length_penalty),
+    FIELD(eet_generate_options, early_stopping),
+    FIELD(eet_generate_options, top_n),
+    STRUCT(eet_event),
+    FIELD(eet_event, row),
+    FIELD(eet_event, token),
+    FIELD(eet_event, position),
+    FIELD(eet_event, finish),
+    FIELD(eet_event, log_prob),
+    FIELD(eet_event, reserved),
+    STRUCT(eet_beam),
+    FIELD(eet_beam, size),
+    FIELD(eet_beam, finish),
+    FIELD(eet_beam, count),
+    FIELD(eet_beam, reserved),
+    FIELD(eet_beam, tokens),
+    FIELD(eet_beam, log_probs),
+    FIELD(eet_beam, score),
+    STRUCT(eet_scores),
+    FIELD(eet_scores, size),
+    FIELD(eet_scores, head),
+    FIELD(eet_scores, top),
+    FIELD(eet_scores, reserved),
+    FIELD(eet_scores, log_prob),
+    FIELD(eet_scores, top_token),
+    FIELD(eet_scores, top_log_prob),
+};
+
+#undef FIELD
+#undef STRUCT
+
+int32_t eet_layout(const char *name, int32_t *offset) {
+    for (size_t i = 0; name != NULL && i < sizeof places / sizeof *places; ++i) {
+        if (strcmp(places[i].name, name) == 0) {
+            if (offset != NULL) {
+                *offset = places[i].offset;
+            }
+            return places[i].bytes;
+        }
+    }
+    return -1;
+}
+
+/* ---- devices ------------------------------------------------------------ */
+
+eet_status eet_device_check(int32_t device, int32_t device_index, eet_error *err) {
+    eet_error own;
+    eet_error *e = eet_call_error(err, &own);
+    const eet_backend_options options = {
+        .threads = 1, .reference = true, .device = device_index, .error = e};
+    const eet_backend_api *api = NULL;
+    eet_backend *backend = NULL;
+
+    if (device_index < 0 || (device == EET_HOST && device_index != 0)) {
+        return eet_fail(e, EET_E_ARGUMENT, EET_NOWHERE, "there is no device %d:%d", (int)device,
+                        (int)device_index);
+    }
+    eet_status status = eet_device_find(device, &api, e);
+
+    if (status == EET_OK) {
+        status = api->open(&options, &backend);
+    }
+    if (status != EET_OK) {
+        return eet_fail(e, status, EET_NOWHERE, "the backend of device %d:%d does not open",
+                        (int)device, (int)device_index);
+    }
+    api->close(backend);
+    return EET_OK;
+}
+
+/* ---- memory ------------------------------------------------------------- */
+
+enum { ALIGNMENT = 64 };
+
+struct eet_buffer {
+    _Atomic int32_t owners;
+    unsigned char rest[ALIGNMENT - sizeof(_Atomic int32_t)];
+    unsigned char data[];
+};
+
+eet_status eet_buffer_create(uint64_t bytes, eet_buffer **out, eet_error *err) {
+    eet_error own;
+    eet_error *e = eet_call_error(err, &own);
+    uint64_t room = 0;
+
+    if (out == NULL) {
+        return eet_call_missing("out", e);
+    }
+    if (!eet_add_u64(bytes, sizeof(eet_buffer), &room) || !eet_align_u64(room, ALIGNMENT, &room) ||
+        room > SIZE_MAX / 2) {
+        return eet_fail(e, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes",
+                        (unsigned long long)bytes);
+    }
+    eet_buffer *buffer = aligned_alloc(ALIGNMENT, (size_t)room);
+
+    if (buffer == NULL) {
+        return eet_fail(e, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes",
+                        (unsigned long long)bytes);
+    }
+    memset(buffer, 0, (size_t)room);
+    atomic_init(&buffer->owners, 1);
+    *out = buffer;
+    return EET_OK;
+}
+
+void *eet_buffer_data(eet_buffer *buffer) {
+    return buffer != NULL ? buffer->data : NULL;
+}
+
+void eet_buffer_retain(eet_buffer *buffer) {
+    if (buffer != NULL) {
+        (void)atomic_fetch_add(&buffer->owners, 1);
+    }
+}
+
+void eet_buffer_release(eet_buffer *buffer) {
+    if (buffer != NULL && atomic_fetch_sub(&buffer->owners, 1) == 1) {
+        free(buffer);
+    }
+}
