@@ -8,8 +8,9 @@ import struct
 import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from . import _dlpack
-from ._errors import ArgumentError, UnsupportedError
+from . import _dlpack, _structs
+from ._errors import ArgumentError, UnsupportedError, error_of
+from ._library import lib
 
 Shape = Tuple[int, ...]
 
@@ -99,6 +100,13 @@ class View:
                 return False
             expected *= length
         return True
+
+    def owner(self) -> Any:
+        """What the library counts as the owner of a tensor's memory: a model, or a buffer."""
+        keep = self.keep
+        while isinstance(keep, Tensor):
+            keep = keep._view.keep
+        return keep
 
     def flat(self) -> List[Any]:
         """The elements in row-major order; host memory alone."""
@@ -315,11 +323,26 @@ def ids(data: Any, what: str) -> Ids:
     return _of_list([int(value) for value in found.flat()], found.shape, what)
 
 
-def empty_bytes(bytes_: int) -> Tuple[int, Any]:
-    """Memory of our own, aligned to 64 bytes, and what keeps it."""
-    owner = (ctypes.c_char * (bytes_ + 64))()
-    pointer = ctypes.addressof(owner)
-    return (pointer + 63) // 64 * 64, owner
+class Buffer:
+    """Memory of the library's own: zeros, aligned to 64 bytes."""
+
+    __slots__ = ("pointer", "model", "buffer", "_release")
+
+    def __init__(self, size: int) -> None:
+        self.buffer: Optional[int] = None
+        self.model: Optional[int] = None
+        self._release = lib.eet_buffer_release
+        out = ctypes.c_void_p()
+        error = _structs.Error()
+        status = lib.eet_buffer_create(size, ctypes.byref(out), error)
+        if status != 0:
+            raise error_of(status, error)
+        self.buffer = out.value
+        self.pointer: int = lib.eet_buffer_data(out)
+
+    def __del__(self) -> None:
+        if self.buffer is not None:
+            self._release(self.buffer)
 
 
 def empty(kind: str, shape: Shape, dtype: DType) -> Tuple[Any, int]:
@@ -335,8 +358,8 @@ def empty(kind: str, shape: Shape, dtype: DType) -> Tuple[Any, int]:
     count = 1
     for length in shape:
         count *= length
-    pointer, owner = empty_bytes(count * dtype.bits // 8)
-    return Tensor(View(pointer, shape, None, dtype, "cpu", False, owner)), pointer
+    owner = Buffer((count * dtype.bits + 7) // 8)
+    return Tensor(View(owner.pointer, shape, None, dtype, "cpu", False, owner)), owner.pointer
 
 
 class Tensor:
@@ -467,11 +490,15 @@ class Tensor:
 
         if not copy:
             return torch.from_dlpack(self)
-        made, pointer = empty("torch", self.shape, self._view.dtype)
+        return torch.from_dlpack(self.copy())
+
+    def copy(self) -> "Tensor":
+        """A copy in memory of its own, which may be written to."""
         if not self._view.contiguous or self._view.device != "cpu":
             raise UnsupportedError("a tensor of host memory without gaps can be copied")
+        made, pointer = empty("eet", self.shape, self._view.dtype)
         ctypes.memmove(pointer, self._view.pointer, self.nbytes)
-        return made
+        return made  # type: ignore[no-any-return]
 
     @property
     def __array_interface__(self) -> Dict[str, Any]:

@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import c_char_p, c_int32, c_int64, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
-from ._errors import ArgumentError, UnsupportedError
+from . import _structs
+from ._errors import ArgumentError, UnsupportedError, error_of
+from ._library import lib
 
 _api = ctypes.pythonapi
 _api.PyCapsule_IsValid.argtypes = [ctypes.py_object, c_char_p]
@@ -84,6 +86,62 @@ def view(data: Any, kind: Any, dtypes: Dict[Tuple[int, int], Any]) -> Any:
     return kind(where, shape, strides, dtype, device, readonly, (capsule, data))
 
 
-def capsule(tensor: Any, max_version: Any, dl_device: Any, copy: Any) -> Any:
+# The capsule's end: where nobody took the tensor over, its deleter is called here.
+_DELETER = ctypes.CFUNCTYPE(None, c_void_p)
+_DESTRUCTOR = ctypes.CFUNCTYPE(None, c_void_p)
+_raw = ctypes.PyDLL(None)
+_valid = _raw["PyCapsule_IsValid"]
+_valid.argtypes = [c_void_p, c_char_p]
+_pointer = _raw["PyCapsule_GetPointer"]
+_pointer.argtypes = [c_void_p, c_char_p]
+_pointer.restype = c_void_p
+_new = _raw["PyCapsule_New"]
+_new.argtypes = [c_void_p, c_char_p, _DESTRUCTOR]
+_new.restype = ctypes.py_object
+_NAMES: Tuple[Tuple[bytes, Any], ...] = ((b"dltensor", _Managed),
+                                         (b"dltensor_versioned", _Versioned))
+
+
+def _unused(capsule_address: int, names: Any = _NAMES, valid: Any = _valid,
+            pointer: Any = _pointer, deleter: Any = _DELETER) -> None:
+    for name, kind in names:
+        if valid(capsule_address, name):
+            managed = pointer(capsule_address, name)
+            deleter(kind.from_address(managed).deleter)(managed)
+
+
+_unused_c = _DESTRUCTOR(_unused)
+
+
+def capsule(tensor: Any, max_version: Optional[Tuple[int, int]],
+            dl_device: Optional[Tuple[int, int]], copy: Optional[bool]) -> Any:
     """The capsule that `Tensor.__dlpack__` gives."""
-    raise BufferError("this build of the library makes no DLPack capsules")
+    seen = tensor._view
+    if dl_device is not None and tuple(dl_device) != device_of(seen.device):
+        raise BufferError(f"the tensor lies on {seen.device}; DLPack's device "
+                          f"{tuple(dl_device)} would take a copy")
+    versioned = max_version is not None and tuple(max_version) >= (1, 0)
+    if copy:
+        tensor = tensor.copy()
+        seen = tensor._view
+    elif seen.readonly and not versioned:
+        raise BufferError("the tensor is a weight, mapped read-only, and who asks takes no "
+                          "versioned DLPack, which alone can say so; copy it: "
+                          "__dlpack__(copy=True), .copy() or .torch(copy=True)")
+    owner = seen.owner()
+    described = _structs.Array(ctypes.sizeof(_structs.Array), seen.dtype.code,
+                               0 if seen.device == "cpu" else 1, len(seen.shape))
+    for i, length in enumerate(seen.shape):
+        described.shape[i] = length
+        if seen.strides is not None:
+            described.stride[i] = seen.strides[i]
+    described.data = seen.pointer
+    flags = (1 if versioned else 0) | (2 if seen.readonly else 0)
+    out = c_void_p()
+    error = _structs.Error()
+    status = lib.eet_dlpack_create(ctypes.byref(described), device_of(seen.device)[1], flags,
+                                   owner.model, owner.buffer, ctypes.byref(out), error)
+    if status != 0:
+        raise BufferError(str(error_of(status, error)))
+    name = b"dltensor_versioned" if versioned else b"dltensor"
+    return _new(out.value, name, _unused_c)

@@ -4,12 +4,12 @@ from __future__ import annotations
 import ctypes
 import os
 from ctypes import POINTER, c_char_p, c_int32, c_uint32, c_uint64, c_void_p
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 from . import _structs
 
 ABI_MAJOR = 1
-ABI_MINOR = 1
+ABI_MINOR = 2
 SONAME = f"libeet.so.{ABI_MAJOR}"
 
 _ERROR = POINTER(_structs.Error)
@@ -45,6 +45,15 @@ FUNCTIONS: List[Tuple[str, Any, Tuple[Any, ...]]] = [
     ("eet_generate_beam", c_int32, (c_void_p, c_int32, c_int32, c_void_p, _ERROR)),
     ("eet_generate_end", None, (c_void_p,)),
     ("eet_score", c_int32, (c_void_p, c_void_p, c_void_p, c_void_p, _ERROR)),
+    ("eet_layout", c_int32, (c_char_p, c_void_p)),
+    ("eet_device_check", c_int32, (c_int32, c_int32, _ERROR)),
+    ("eet_model_retain", None, (c_void_p,)),
+    ("eet_buffer_create", c_int32, (c_uint64, c_void_p, _ERROR)),
+    ("eet_buffer_data", c_void_p, (c_void_p,)),
+    ("eet_buffer_retain", None, (c_void_p,)),
+    ("eet_buffer_release", None, (c_void_p,)),
+    ("eet_dlpack_create", c_int32,
+     (c_void_p, c_int32, c_int32, c_void_p, c_void_p, c_void_p, _ERROR)),
 ]
 
 
@@ -81,6 +90,7 @@ def _open() -> Tuple[ctypes.CDLL, str]:
 
 def _check_abi(library: ctypes.CDLL, place: str) -> None:
     try:
+        library.eet_abi.restype = c_uint32
         abi = int(library.eet_abi())
     except AttributeError:
         raise ImportError(f"{place} has no eet_abi: it is no libeet.so") from None
@@ -101,13 +111,33 @@ def _declare(library: ctypes.CDLL, place: str) -> None:
         function.argtypes = list(arguments)
 
 
+def _check_layouts(library: ctypes.CDLL, place: str) -> None:
+    """Compares every struct with the library's own. One that begins with `size` may be longer
+    there: what it has more, this package leaves zero."""
+    offset = c_int32()
+    where = ctypes.byref(offset)
+    for name, kind in _structs.STRUCTS.items():
+        wrong = None
+        size = library.eet_layout(name.encode(), None)
+        grows = kind._fields_[0][0] == "size"
+        if size != ctypes.sizeof(kind) and not (grows and size > ctypes.sizeof(kind)):
+            wrong = f"{name} has {size} bytes there, {ctypes.sizeof(kind)} here"
+        for field in kind._fields_:
+            described = getattr(kind, field[0])
+            size = library.eet_layout(f"{name}.{field[0]}".encode(), where)
+            if (size, offset.value) != (described.size, described.offset):
+                wrong = (f"{name}.{field[0]} has {size} bytes at {offset.value} there, "
+                         f"{described.size} at {described.offset} here")
+        if wrong is not None:
+            raise ImportError(f"{place} is not the library that this package was written for: "
+                              f"{wrong}")
+
+
 def _load() -> Tuple[ctypes.CDLL, str]:
     library, place = _open()
-    library_abi: Callable[[], int] = getattr(library, "eet_abi", None)  # type: ignore[assignment]
-    if library_abi is not None:
-        library.eet_abi.restype = c_uint32
     _check_abi(library, place)
     _declare(library, place)
+    _check_layouts(library, place)
     return library, place
 
 

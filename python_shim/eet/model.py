@@ -54,6 +54,8 @@ class _Reference:
 
     def __init__(self, handle: int, keep: Any) -> None:
         self.handle = handle
+        self.model: Optional[int] = handle  # as the owner of memory that DLPack shows
+        self.buffer: Optional[int] = None
         finalizer = weakref.finalize(self, _close, handle, keep)
         finalizer.atexit = False  # somebody may still look at the weights
 
@@ -127,8 +129,7 @@ class Model:
             try:
                 return self._open_on("cuda:0", dtype, verify, mmap)
             except Error as error:
-                if error.code not in ("EET_E_DEVICE", "EET_E_UNSUPPORTED", "EET_E_ARGUMENT",
-                                      "EET_E_MEMORY"):
+                if error.code != "EET_E_DEVICE":
                     raise
             return self._open_on("cpu", dtype, verify, mmap)
         return self._open_on(device, dtype, verify, mmap)
@@ -357,9 +358,9 @@ def _reopen(path: str, digest: str, options: Dict[str, Any]) -> Model:
 def _aligned(data: Union[bytes, bytearray, memoryview]) -> Tuple[int, int, Any]:
     """A copy of a model in memory at a multiple of 64 bytes."""
     raw = bytes(data)
-    pointer, owner = _arrays.empty_bytes(len(raw))
-    ctypes.memmove(pointer, raw, len(raw))
-    return pointer, len(raw), owner
+    owner = _arrays.Buffer(len(raw))
+    ctypes.memmove(owner.pointer, raw, len(raw))
+    return owner.pointer, len(raw), owner
 
 
 class Tensors(Mapping[str, _arrays.Tensor]):
