@@ -199,7 +199,7 @@ eet_status eet_batch_check_sequences(eet_session *s, const eet_stack *stack, con
         return eet_fail(err, EET_E_LIMIT, EET_NOWHERE,
                         "the call needs %lld pages of %d tokens; %d of the cache's %d are free",
                         (long long)lacks, EET_PAGE_TOKENS, (int)s->cache.free_count,
-                        (int)s->cache.pages.pages);
+                        (int)s->cache.count);
     }
     return EET_OK;
 }

@@ -67,7 +67,7 @@ static eet_status check_pages(eet_session *s, const eet_batch *prompts,
                         "a search with %d beams needs up to %lld pages of %d tokens; %d of the "
                         "cache's %d are free; ask for fewer max_new_tokens",
                         (int)o->beams, (long long)lacks, EET_PAGE_TOKENS, (int)s->cache.free_count,
-                        (int)s->cache.pages.pages);
+                        (int)s->cache.count);
     }
     return EET_OK;
 }

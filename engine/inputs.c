@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "engine/graphs.h"
 #include "engine/run.h"
 
 /* A part of a row: tokens [first, end) of the packed batch, `before` tokens of the
@@ -129,6 +130,7 @@ eet_status eet_inputs_write(eet_session *s, eet_pass *pass, eet_error *err) {
         pass->rows += 1;
         first = part.end;
     }
+    eet_graphs_round(s, pass);
     const eet_status status =
         s->api->upload(s->backend, s->work.in.slot, s->in.slot, s->input_bytes);
 

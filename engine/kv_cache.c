@@ -5,7 +5,7 @@
 #include <string.h>
 
 void eet_cache_layout(eet_cache *cache, eet_arena *host) {
-    const uint64_t pages = (uint64_t)cache->pages.pages;
+    const uint64_t pages = (uint64_t)cache->count;
     const uint64_t sequences = (uint64_t)cache->sequences;
     const uint64_t sources = (uint64_t)cache->sources;
     const uint64_t stride = (uint64_t)cache->stride;
@@ -22,9 +22,9 @@ void eet_cache_layout(eet_cache *cache, eet_arena *host) {
 
 void eet_cache_reset(eet_cache *cache, int32_t pad) {
     cache->pad = pad;
-    cache->free_count = cache->pages.pages;
-    for (int32_t i = 0; i < cache->pages.pages; ++i) {
-        cache->free[i] = cache->pages.pages - 1 - i; /* page 0 is the first to go */
+    cache->free_count = cache->count;
+    for (int32_t i = 0; i < cache->count; ++i) {
+        cache->free[i] = cache->count - 1 - i; /* page 0 is the first to go */
     }
     for (int32_t i = 0; i < cache->sequences + cache->sources; ++i) {
         cache->sequence[i].source = -1;

@@ -29,6 +29,7 @@ typedef struct eet_cache {
     int32_t stride;    /* pages that one sequence may have */
     int32_t sources;   /* slots for sources */
     int32_t source_stride;
+    int32_t count; /* pages to hand out; the backend may have more */
     int32_t free_count;
     int32_t *free;          /* (pages) numbers of pages that nobody has: the first free_count */
     int32_t *owners;        /* (pages) sequences that have the page */

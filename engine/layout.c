@@ -132,13 +132,15 @@ static void layout_work(eet_session *s, eet_arena *a) {
 
 void eet_session_layout(eet_session *s, eet_arenas *arenas) {
     const eet_limits *l = &s->limits;
+    const int32_t physical = l->pages + (l->families ? 1 : 0); /* one of nobody's, see graphs.c */
 
     s->cache.sequences = l->sequences;
     s->cache.stride = l->stride;
     s->cache.sources = l->sources;
     s->cache.source_stride = l->source_stride;
+    s->cache.count = l->pages;
     s->cache.pages = (eet_pages){
-        .pages = l->pages,
+        .pages = physical,
         .layers = l->layers,
         .heads = l->heads,
         .head_dim = l->head_dim,
@@ -149,7 +151,7 @@ void eet_session_layout(eet_session *s, eet_arenas *arenas) {
                           (uint64_t)s->cache.pages.dp * (l->cache_dtype == EET_F32 ? 4 : 2);
 
     s->cache.pages.data =
-        eet_arena_take(&arenas->cache, (uint64_t)l->pages * (uint64_t)l->layers, page);
+        eet_arena_take(&arenas->cache, (uint64_t)physical * (uint64_t)l->layers, page);
     layout_host(s, &arenas->host);
     layout_work(s, &arenas->work);
 }

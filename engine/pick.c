@@ -84,8 +84,8 @@ static eet_status choose(eet_session *s, const eet_batch *batch, const float *lo
         status = s->ops->sample(s->backend, &args);
     }
     if (status == EET_OK) {
-        status = s->api->download(s->backend, pick->token + first, s->work.token,
-                                  (uint64_t)count * sizeof *pick->token);
+        status = s->api->download_later(s->backend, pick->token + first, s->work.token,
+                                        (uint64_t)count * sizeof *pick->token);
     }
     if (status == EET_OK) {
         status = s->api->download(s->backend, pick->log_prob + first, s->work.log_prob,
@@ -102,18 +102,18 @@ static eet_status download_pick(eet_session *s, const eet_pick *pick, int32_t fr
     eet_status status = EET_OK;
 
     if (pick->scores && pick->log_prob != NULL) {
-        status = s->api->download(s->backend, pick->log_prob + to, s->work.log_prob + from,
-                                  sizeof *pick->log_prob);
+        status = s->api->download_later(s->backend, pick->log_prob + to, s->work.log_prob + from,
+                                        sizeof *pick->log_prob);
     }
     if (status == EET_OK && top > 0) {
-        status = s->api->download(s->backend, pick->top_token + to * pick->top_stride,
-                                  s->work.top_token + (int64_t)from * top,
-                                  (uint64_t)top * sizeof *pick->top_token);
+        status = s->api->download_later(s->backend, pick->top_token + to * pick->top_stride,
+                                        s->work.top_token + (int64_t)from * top,
+                                        (uint64_t)top * sizeof *pick->top_token);
     }
     if (status == EET_OK && top > 0) {
-        status = s->api->download(s->backend, pick->top_log_prob + to * pick->top_stride,
-                                  s->work.top_log_prob + (int64_t)from * top,
-                                  (uint64_t)top * sizeof *pick->top_log_prob);
+        status = s->api->download_later(s->backend, pick->top_log_prob + to * pick->top_stride,
+                                        s->work.top_log_prob + (int64_t)from * top,
+                                        (uint64_t)top * sizeof *pick->top_log_prob);
     }
     return status;
 }
@@ -144,7 +144,7 @@ static eet_status tell(eet_session *s, const float *logits, const eet_pick *pick
     for (int32_t i = 0; i < count && status == EET_OK; ++i) {
         status = download_pick(s, pick, i, args.top);
     }
-    return status;
+    return status == EET_OK ? s->api->sync(s->backend) : status;
 }
 
 /* ---- positions ---------------------------------------------------------- */

@@ -1,9 +1,8 @@
 /* run.c - a call's passes: whole rows for an encoding, any pieces for a step. */
 #include <stddef.h>
 
+#include "engine/graphs.h"
 #include "engine/run.h"
-
-enum { FEW_IN_ROW = 8 }; /* new tokens of a row that runs in family EET_FEW */
 
 static eet_status run_pass(eet_session *s, eet_pass *pass, const eet_request *request,
                            eet_error *err) {
@@ -13,7 +12,8 @@ static eet_status run_pass(eet_session *s, eet_pass *pass, const eet_request *re
     eet_log(s->log, EET_LOG_TRACE, "pass: %d tokens in %d rows, %s", (int)pass->tokens,
             (int)pass->rows, pass->paged ? "into the cache" : "without cache");
     if (status == EET_OK) {
-        status = eet_forward(s, pass, &hidden, err);
+        status = pass->graph >= 0 ? eet_graphs_run(s, pass, &hidden, err)
+                                  : eet_forward(s, pass, &hidden, err);
     }
     return status == EET_OK ? eet_outputs_write(s, pass, &hidden, request, err) : status;
 }
@@ -33,7 +33,8 @@ static bool looks(const eet_session *s, const eet_batch *batch, bool paged, int3
 
 /* A step's row of few new tokens runs in the family for them, however the call is cut. */
 static bool is_few(const eet_session *s, const eet_batch *batch, bool paged, int32_t row) {
-    return paged && s->limits.families && batch->start[row + 1] - batch->start[row] <= FEW_IN_ROW;
+    return paged && s->limits.families &&
+           batch->start[row + 1] - batch->start[row] <= EET_FEW_IN_ROW;
 }
 
 /* Can two rows be in one pass? It looks at sources or does not, and is of one family. */

@@ -8,6 +8,8 @@
 
 #include "engine/session.h"
 
+enum { EET_FEW_IN_ROW = 8 }; /* new tokens of a row that runs in family EET_FEW */
+
 /* Packed tokens [first, first + tokens) of a batch. A step's pass may cut rows; an
  * encoding's holds whole ones. */
 typedef struct eet_pass {
@@ -18,16 +20,10 @@ typedef struct eet_pass {
     bool fills; /* what it gives becomes the sources of the batch's rows */
     bool few;   /* its rows are short: EET_FEW, where the backend has families */
     int32_t first, tokens;
+    int32_t graph;                                 /* that does it, -1: none (graphs.c) */
     int32_t rows;                                  /* parts of rows, numbered by inputs.row */
     int32_t longest_q, longest_kv, longest_source; /* of its rows' new tokens, keys, sources */
 } eet_pass;
-
-/* The hidden states that a pass leaves: `norm` is still to be applied to x. */
-typedef struct eet_hidden {
-    const void *x; /* (tokens, hidden) */
-    int32_t dtype; /* 0 = f32 */
-    eet_norm_weights norm;
-} eet_hidden;
 
 /* An output, checked: what to read, and where it goes. */
 typedef struct eet_wanted {

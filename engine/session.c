@@ -1,5 +1,5 @@
 /* session.c - makes and ends sessions. */
-#include "engine/session.h"
+#include "engine/graphs.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -119,6 +119,9 @@ eet_status eet_session_make(eet_model *model, const eet_session_options *options
     if (status == EET_OK) {
         status = allocate(session, &need, err);
     }
+    if (status == EET_OK) {
+        status = eet_graphs_make(session, err);
+    }
     if (status != EET_OK) {
         eet_session_free(session);
         return status;
@@ -137,6 +140,7 @@ void eet_session_free(eet_session *session) {
         return;
     }
     if (session->api != NULL && session->backend != NULL) {
+        eet_graphs_free(session);
         session->api->free(session->backend, session->work_memory);
         session->api->free(session->backend, session->cache_memory);
         session->api->close(session->backend);

@@ -77,6 +77,15 @@ typedef struct eet_workspace {
     void *parts;    /* eet_attention_scratch of EET_FEW_TOKENS, with families */
 } eet_workspace;
 
+/* The hidden states that a pass leaves: `norm` is still to be applied to x. */
+typedef struct eet_hidden {
+    const void *x; /* (tokens, hidden) */
+    int32_t dtype; /* 0 = f32 */
+    eet_norm_weights norm;
+} eet_hidden;
+
+enum { EET_GRAPHS = 14 }; /* for 1, 2, 4 ... 64 tokens, each without and with cross attention */
+
 struct eet_session {
     eet_model *model;
     const eet_backend_api *api;
@@ -100,6 +109,8 @@ struct eet_session {
     float *given;         /* (batch_tokens, cross_dim) of a source that a caller gives */
     uint64_t input_bytes; /* of `in` */
     eet_generation generation;
+    void *graph[EET_GRAPHS]; /* of the backend (graphs.c); NULL: none */
+    eet_hidden recorded;     /* what each of them leaves */
     void *host_memory, *cache_memory, *work_memory;
 };
 

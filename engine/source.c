@@ -127,7 +127,7 @@ static eet_status check_pages(const eet_session *s, int64_t pages, eet_error *er
                         "the call needs %lld pages of %d tokens more; %d of the cache's %d are "
                         "free",
                         (long long)pages, EET_PAGE_TOKENS, (int)s->cache.free_count,
-                        (int)s->cache.pages.pages);
+                        (int)s->cache.count);
     }
     return EET_OK;
 }

@@ -31,7 +31,16 @@ typedef struct eet_backend_api {
     void (*free)(eet_backend *, void *);
     eet_status (*upload)(eet_backend *, void *device, const void *host, uint64_t bytes);
     eet_status (*download)(eet_backend *, void *host, const void *device, uint64_t bytes);
+    /* A download whose bytes are there after the next sync. */
+    eet_status (*download_later)(eet_backend *, void *host, const void *device, uint64_t bytes);
     eet_status (*sync)(eet_backend *);
+
+    /* What ops do between begin and end is recorded, and done by launch. Of a backend with two
+     * families alone; others have NULL here. E_MEMORY, E_DEVICE. */
+    eet_status (*graph_begin)(eet_backend *);
+    eet_status (*graph_end)(eet_backend *, void **graph);
+    eet_status (*graph_launch)(eet_backend *, void *graph);
+    void (*graph_free)(eet_backend *, void *graph); /* NULL is fine */
 
     /* A host matrix as the backend wants it: on the CPU the same bytes in place.
      * What was allocated for it goes with eet_backend_api.unplace. */

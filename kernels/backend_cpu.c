@@ -157,6 +157,7 @@ const eet_backend_api *eet_backend_cpu(void) {
         .free = free_block,
         .upload = copy_bytes,
         .download = copy_bytes,
+        .download_later = copy_bytes,
         .sync = sync_nothing,
         .place = place_in_place,
         .unplace = unplace,

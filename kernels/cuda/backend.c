@@ -5,24 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/graph.h"
+#include "kernels/cuda/transfer.h"
 #include "kernels/refuse.h"
 
 enum { OLDEST_CAPABILITY = 75, THOUSAND = 1000 };
 
 static eet_status status_of(cudaError_t code) {
     return code == cudaSuccess ? EET_OK : EET_E_DEVICE;
-}
-
-/* Makes the backend's device the thread's; what it was before goes to `before`. */
-static cudaError_t enter(const eet_backend *backend, int *before) {
-    const cudaError_t code = cudaGetDevice(before);
-
-    return code != cudaSuccess ? code : cudaSetDevice(backend->device);
-}
-
-static void leave(int before) {
-    (void)cudaSetDevice(before);
 }
 
 static eet_status check_driver(eet_error *error) {
@@ -72,8 +62,8 @@ static eet_status check_device(int device, eet_error *error) {
 
 /* The primary context begins here, with the stream in it. */
 static eet_status start(eet_backend *backend, eet_error *error) {
-    int before = 0;
-    cudaError_t code = enter(backend, &before);
+    const eet_device_scope scope = eet_device_enter(backend);
+    cudaError_t code = scope.code;
 
     if (code == cudaSuccess) {
         code = cudaDeviceGetAttribute(&backend->blocks, cudaDevAttrMultiProcessorCount,
@@ -82,7 +72,13 @@ static eet_status start(eet_backend *backend, eet_error *error) {
     if (code == cudaSuccess) {
         code = cudaStreamCreateWithFlags(&backend->stream, cudaStreamNonBlocking);
     }
-    leave(before);
+    if (code == cudaSuccess) {
+        code = eet_transfer_begin(backend);
+        if (code != cudaSuccess) {
+            (void)cudaStreamDestroy(backend->stream);
+        }
+    }
+    eet_device_leave(scope);
     if (code == cudaErrorMemoryAllocation) {
         (void)cudaGetLastError();
         (void)eet_refuse(error, "CUDA device %d has no memory left to start in", backend->device);
@@ -121,28 +117,27 @@ static eet_status open_cuda(const eet_backend_options *options, eet_backend **ou
 }
 
 static void close_cuda(eet_backend *backend) {
-    int before = 0;
-
     if (backend == NULL) {
         return;
     }
-    if (enter(backend, &before) == cudaSuccess) {
+    const eet_device_scope scope = eet_device_enter(backend);
+
+    if (scope.code == cudaSuccess) {
         (void)cudaStreamSynchronize(backend->stream);
         (void)cudaStreamDestroy(backend->stream);
-        leave(before);
+        eet_transfer_end(backend);
     }
+    eet_device_leave(scope);
     free(backend);
 }
 
 /* Memory as it is, or zeroed. */
 static void *allocate(eet_backend *backend, uint64_t bytes, bool zeroed) {
+    const eet_device_scope scope = eet_device_enter(backend);
     void *block = NULL;
-    int before = 0;
 
-    if (bytes > SIZE_MAX || enter(backend, &before) != cudaSuccess) {
-        return NULL;
-    }
-    if (cudaMalloc(&block, bytes > 0 ? (size_t)bytes : 1) != cudaSuccess) {
+    if (scope.code != cudaSuccess || bytes > SIZE_MAX ||
+        cudaMalloc(&block, bytes > 0 ? (size_t)bytes : 1) != cudaSuccess) {
         (void)cudaGetLastError(); /* there being no memory is no error of the next call */
         block = NULL;
     } else if (zeroed &&
@@ -151,7 +146,7 @@ static void *allocate(eet_backend *backend, uint64_t bytes, bool zeroed) {
         (void)cudaFree(block);
         block = NULL;
     }
-    leave(before);
+    eet_device_leave(scope);
     return block;
 }
 
@@ -160,52 +155,49 @@ static void *alloc_zeroed(eet_backend *backend, uint64_t bytes) {
 }
 
 static void free_block(eet_backend *backend, void *block) {
-    int before = 0;
+    const eet_device_scope scope = eet_device_enter(backend);
 
-    if (block != NULL && enter(backend, &before) == cudaSuccess) {
+    if (block != NULL && scope.code == cudaSuccess) {
         (void)cudaFree(block);
-        leave(before);
     }
-}
-
-/* The host's side is free to change when this returns. */
-static eet_status copy_bytes(eet_backend *backend, void *to, const void *from, uint64_t bytes,
-                             enum cudaMemcpyKind kind) {
-    int before = 0;
-
-    if (bytes == 0) {
-        return EET_OK;
-    }
-    if (enter(backend, &before) != cudaSuccess) {
-        return EET_E_DEVICE;
-    }
-    cudaError_t code = cudaMemcpyAsync(to, from, (size_t)bytes, kind, backend->stream);
-
-    if (code == cudaSuccess) {
-        code = cudaStreamSynchronize(backend->stream);
-    }
-    leave(before);
-    return status_of(code);
+    eet_device_leave(scope);
 }
 
 static eet_status upload(eet_backend *backend, void *device, const void *host, uint64_t bytes) {
-    return copy_bytes(backend, device, host, bytes, cudaMemcpyHostToDevice);
+    const eet_device_scope scope = eet_device_enter(backend);
+    cudaError_t code = scope.code;
+
+    if (code == cudaSuccess && bytes > 0) {
+        code = eet_transfer_up(backend, device, host, (size_t)bytes);
+    }
+    eet_device_leave(scope);
+    return status_of(code);
+}
+
+static eet_status download_later(eet_backend *backend, void *host, const void *device,
+                                 uint64_t bytes) {
+    const eet_device_scope scope = eet_device_enter(backend);
+    cudaError_t code = scope.code;
+
+    if (code == cudaSuccess && bytes > 0) {
+        code = eet_transfer_down_later(backend, host, device, (size_t)bytes);
+    }
+    eet_device_leave(scope);
+    return status_of(code);
+}
+
+static eet_status wait_for_all(eet_backend *backend) {
+    const eet_device_scope scope = eet_device_enter(backend);
+    const cudaError_t code = scope.code == cudaSuccess ? eet_transfer_settle(backend) : scope.code;
+
+    eet_device_leave(scope);
+    return status_of(code);
 }
 
 static eet_status download(eet_backend *backend, void *host, const void *device, uint64_t bytes) {
-    return copy_bytes(backend, host, device, bytes, cudaMemcpyDeviceToHost);
-}
+    const eet_status status = download_later(backend, host, device, bytes);
 
-static eet_status wait_for_stream(eet_backend *backend) {
-    int before = 0;
-
-    if (enter(backend, &before) != cudaSuccess) {
-        return EET_E_DEVICE;
-    }
-    const cudaError_t code = cudaStreamSynchronize(backend->stream);
-
-    leave(before);
-    return status_of(code);
+    return status == EET_OK ? wait_for_all(backend) : status;
 }
 
 /* One row-major copy, with the host's distance between rows. */
@@ -283,7 +275,12 @@ EET_API const eet_backend_api *eet_backend_entry(void) {
         .free = free_block,
         .upload = upload,
         .download = download,
-        .sync = wait_for_stream,
+        .download_later = download_later,
+        .sync = wait_for_all,
+        .graph_begin = eet_graph_begin,
+        .graph_end = eet_graph_end,
+        .graph_launch = eet_graph_launch,
+        .graph_free = eet_graph_free,
         .place = place,
         .unplace = unplace,
         .inner = inner_of,

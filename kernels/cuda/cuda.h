@@ -7,12 +7,45 @@
 #include "kernels/arguments.h"
 #include "kernels/backend.h"
 
+/* A download on its way: from pinned memory to where the caller wants it. */
+typedef struct eet_arrival {
+    void *host;
+    const void *pinned;
+    size_t bytes;
+} eet_arrival;
+
+enum { EET_MOST_ARRIVALS = 64 };
+
 struct eet_backend {
     int device;          /* CUDA's number */
     int blocks;          /* multiprocessors: how wide a grid is that strides over its work */
     cudaStream_t stream; /* all work is in its order */
     bool in_turn;        /* no kernel begins before the one before it has ended (launch.cuh) */
+    void *ring;          /* pinned memory for what is small (transfer.c) */
+    size_t ring_used;
+    eet_arrival arrival[EET_MOST_ARRIVALS];
+    int arrivals;
 };
+
+/* The backend's device becomes the thread's; the scope knows what it was before. */
+typedef struct eet_device_scope {
+    int before;
+    cudaError_t code;
+} eet_device_scope;
+
+static inline eet_device_scope eet_device_enter(const eet_backend *backend) {
+    eet_device_scope scope = {0, cudaSuccess};
+
+    scope.code = cudaGetDevice(&scope.before);
+    if (scope.code == cudaSuccess) {
+        scope.code = cudaSetDevice(backend->device);
+    }
+    return scope;
+}
+
+static inline void eet_device_leave(eet_device_scope scope) {
+    (void)cudaSetDevice(scope.before);
+}
 
 #define X(op) eet_status eet_##op##_cuda(eet_backend *, const eet_##op##_args *);
 EET_OP_MAP(X)

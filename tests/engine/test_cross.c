@@ -326,7 +326,7 @@ START_TEST(pages_of_sources_are_counted_and_come_back)
     for (int32_t i = 0; i < 140; ++i) {
         long_ids[i] = i % 30 == 0 ? 5 : 1; /* pads take no position: 5 positions in all */
     }
-    ck_assert_int_eq(cache->pages.pages, 4);
+    ck_assert_int_eq(cache->count, 4);
     play_expect(eet_source(s.session, &batch, &err), EET_OK);
     ck_assert_int_eq(cache->free_count, 0);
     batch.rows = 1;
