@@ -7,8 +7,8 @@
 #include "tests/golden/trial.h"
 #include "tests/support/suite.h"
 
-static const char *const models[] = {"gpt2_tiny", "gpt2_untied",      "gpt2_invscale",
-                                     "bart_lm",   "fs012_nmt_shared", "fs012_bart"};
+static const char *const models[] = {"gpt2_tiny",  "gpt2_untied",      "gpt2_invscale", "bart_lm",
+                                     "gpt2_cross", "fs012_nmt_shared", "fs012_bart"};
 enum { MODELS = sizeof models / sizeof *models, MOST_BEAMS = 8, MOST_ROWS = 5, MOST_NEW = 80 };
 
 /* The searches of a golden: fixtures/make_beams.py. */
@@ -17,8 +17,10 @@ typedef struct searches {
     eet_model *model;
     int rows, count;
     int32_t *start, *tokens; /* of the prompts */
-    int32_t sources;         /* 0: the model has no encoder */
+    int32_t sources;         /* 0: the model looks at nothing */
     int32_t *source, *source_start, *source_tokens;
+    double *states;    /* in the place of source_tokens: the encoder is elsewhere */
+    int width;         /* of a state */
     int32_t *options;  /* (count, 6) */
     double *penalties; /* (count, 2) */
     int32_t *stops;
@@ -34,7 +36,11 @@ static void read_sources(searches *s) {
     s->source_start = eet_golden_integers(s->golden, "source_start", &count, NULL);
     s->sources = count - 1;
     ck_assert_int_lt(s->sources, s->rows); /* two rows look at one */
-    s->source_tokens = eet_golden_integers(s->golden, "source_tokens", &count, NULL);
+    if (eet_golden_has(s->golden, "states")) {
+        s->states = eet_golden_reals(s->golden, "states", &count, &s->width);
+    } else {
+        s->source_tokens = eet_golden_integers(s->golden, "source_tokens", &count, NULL);
+    }
 }
 
 static searches begin_searches(const char *model) {
@@ -66,6 +72,7 @@ static void end_searches(searches *s) {
     free(s->source);
     free(s->source_start);
     free(s->source_tokens);
+    free(s->states);
     free(s->options);
     free(s->penalties);
     free(s->stops);
@@ -151,13 +158,30 @@ static void compare_row(const searches *s, eet_generation *generation, int32_t r
     ck_assert_int_eq(eet_generate_beam(generation, row, beams, &beam, &err), EET_E_ARGUMENT);
 }
 
-/* A session with room for all beams, and, where the model has an encoder, with the sources that
- * the golden has and no slot more: they are computed once, and beams can but share them. */
-static eet_session *begin_session(const searches *s, int32_t max_batch_tokens) {
+static void fill_sources(const searches *s, eet_session *session) {
     const eet_batch sources = {.size = sizeof sources,
                                .rows = s->sources,
                                .start = s->source_start,
                                .tokens = s->source_tokens};
+    eet_error err = {0};
+
+    if (s->source_tokens != NULL) {
+        ck_assert_msg(eet_source(session, &sources, &err) == EET_OK, "%s", err.text);
+    }
+    for (int32_t i = 0; s->states != NULL && i < s->sources; ++i) {
+        const eet_array states = {.size = sizeof states,
+                                  .data = s->states + (ptrdiff_t)s->source_start[i] * s->width,
+                                  .dtype = EET_F64,
+                                  .rank = 2,
+                                  .shape = {s->source_start[i + 1] - s->source_start[i], s->width}};
+
+        ck_assert_msg(eet_source_set(session, i, &states, &err) == EET_OK, "%s", err.text);
+    }
+}
+
+/* A session with room for all beams, and, where the model looks at something, with the sources
+ * that the golden has and no slot more: they are computed once, and beams can but share them. */
+static eet_session *begin_session(const searches *s, int32_t max_batch_tokens) {
     eet_session_options options = {.size = sizeof options,
                                    .threads = 2,
                                    .max_sequences = MOST_ROWS * MOST_BEAMS,
@@ -173,7 +197,7 @@ static eet_session *begin_session(const searches *s, int32_t max_batch_tokens) {
             tokens > options.max_batch_tokens ? tokens : options.max_batch_tokens;
     }
     ck_assert_int_eq(eet_session_create(s->model, &options, &session, &err), EET_OK);
-    ck_assert_msg(s->sources == 0 || eet_source(session, &sources, &err) == EET_OK, "%s", err.text);
+    fill_sources(s, session);
     return session;
 }
 
