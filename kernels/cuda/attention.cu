@@ -1,63 +1,31 @@
-/* attention.cu - softmax(q k^T scale) v over packed or paged keys and values: one warp a query and
+/* attention.cu - softmax(q k^T scale) v over packed or paged keys and values: which kernel takes
+ * it, by what the host knows of all rows, and the one that takes anything: one warp a query and
  * head, in one pass over its keys with a running maximum.
  *
  * 32 keys at a time: each lane scores one of them, then each lane adds up some of the output's
  * columns over all 32, DIMS columns in all (a larger head goes over its keys again for the next).
  * Where the 32s begin depends on the row alone. Bound by the latency of scattered reads. */
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/attention.cuh"
 
 namespace {
 
 constexpr int EACH = 8;           /* columns of a lane */
 constexpr int DIMS = EACH * WARP; /* columns of a pass */
 constexpr int WARPS = BLOCK / WARP;
-constexpr unsigned ALL = 0xFFFFFFFF;
 
-/* Where the keys or values of one row and head are: an array of a dtype, and where a token is. */
+/* The keys and values of one row and head. */
 struct keys_of_row {
     const eet_attention_args *a;
     int32_t row, head;
 
-    __device__ const void *data(int32_t kv) const {
-        if (a->k != nullptr) {
-            return kv == 0 ? a->k : a->v;
-        }
-        return a->pages.data;
-    }
-    __device__ int32_t dtype() const {
-        return a->k != nullptr ? a->dtype : a->pages.dtype;
-    }
     __device__ int64_t at(int32_t kv, int32_t token) const {
-        if (a->k != nullptr) {
-            return (int64_t)(a->kv_start[row] + token) * a->kv_stride + (int64_t)head * a->head_dim;
-        }
-        const int32_t page =
-            a->page_table[(int64_t)row * a->table_stride + token / EET_PAGE_TOKENS];
-
-        return eet_page_at(&a->pages, a->layer, page, kv, head, token % EET_PAGE_TOKENS);
+        return key_at(*a, kv, row, head, token);
     }
 };
 
-/* The row that a query belongs to: the last that does not begin behind it. */
-__device__ int32_t row_of(const eet_attention_args &a, int32_t query) {
-    int32_t low = 0;
-    int32_t high = a.rows - 1;
-
-    while (low < high) {
-        const int32_t middle = low + (high - low + 1) / 2;
-
-        if (a.q_start[middle] <= query) {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
-    }
-    return low;
-}
-
 __device__ float score(const keys_of_row &keys, int64_t q, int32_t token) {
-    const void *data = keys.data(0);
-    const int32_t dtype = keys.dtype();
+    const void *data = keys_data(*keys.a, 0);
+    const int32_t dtype = keys_dtype(*keys.a);
     const int64_t at = keys.at(0, token);
     float sum = 0.0F;
 
@@ -69,14 +37,14 @@ __device__ float score(const keys_of_row &keys, int64_t q, int32_t token) {
 
 __device__ float warp_max(float x) {
     for (int apart = WARP / 2; apart > 0; apart /= 2) {
-        x = fmaxf(x, __shfl_xor_sync(ALL, x, apart));
+        x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, apart));
     }
     return x;
 }
 
 __device__ float warp_sum(float x) {
     for (int apart = WARP / 2; apart > 0; apart /= 2) {
-        x += __shfl_xor_sync(ALL, x, apart);
+        x += __shfl_xor_sync(ALL_LANES, x, apart);
     }
     return x;
 }
@@ -84,12 +52,12 @@ __device__ float warp_sum(float x) {
 /* Adds `count` values, each with the weight that its lane has, to a lane's columns from `first`. */
 __device__ void add_values(const keys_of_row &keys, int32_t token0, int32_t count, int32_t first,
                            float weight, float *sum) {
-    const void *data = keys.data(1);
-    const int32_t dtype = keys.dtype();
+    const void *data = keys_data(*keys.a, 1);
+    const int32_t dtype = keys_dtype(*keys.a);
     const int lane = (int)threadIdx.x % WARP;
 
     for (int32_t t = 0; t < count; ++t) {
-        const float w = __shfl_sync(ALL, weight, t);
+        const float w = __shfl_sync(ALL_LANES, weight, t);
         const int64_t at = keys.at(1, token0 + t);
 
 #pragma unroll
@@ -131,7 +99,8 @@ __device__ void attend(const keys_of_row &keys, int64_t q, int32_t length, int32
         const int32_t column = first + e * WARP + lane;
 
         if (column < keys.a->head_dim) {
-            eet_float_put(keys.a->y, keys.a->dtype, y + column, sum[e] / weights);
+            eet_float_put(keys.a->y, keys.a->dtype, y + column,
+                          length > 0 ? sum[e] / weights : 0.0F);
         }
     }
 }
@@ -161,7 +130,7 @@ __global__ void __launch_bounds__(BLOCK) attention(eet_attention_args a) {
 } // namespace
 
 extern "C" eet_status eet_attention_cuda(eet_backend *backend, const eet_attention_args *a) {
-    if (a->k == nullptr && !eet_is_float(a->pages.dtype)) {
+    if (!eet_attention_is_plain(a) || (a->k == nullptr && !eet_is_float(a->pages.dtype))) {
         return EET_E_UNSUPPORTED;
     }
     if (a->rows < 1) {
@@ -169,8 +138,20 @@ extern "C" eet_status eet_attention_cuda(eet_backend *backend, const eet_attenti
     }
     const on_device scope(backend);
     eet_attention_args args = *a;
+    eet_status status = EET_E_UNSUPPORTED;
 
     args.dtype = activation(a->dtype);
-    attention<<<(unsigned)backend->blocks * 8, BLOCK, 0, backend->stream>>>(args);
-    return scope.launched();
+    if (a->family == EET_FEW) {
+        status = eet_attention_few(backend, &args);
+    } else {
+        status = eet_attention_many(backend, &args);
+        if (status == EET_E_UNSUPPORTED) {
+            status = eet_attention_tile(backend, &args);
+        }
+    }
+    if (status == EET_E_UNSUPPORTED) {
+        attention<<<(unsigned)backend->blocks * 8, BLOCK, 0, backend->stream>>>(args);
+        status = EET_OK;
+    }
+    return status == EET_OK ? scope.launched() : status;
 }

@@ -342,7 +342,7 @@ int main(void) {
         {.test = convert_rounds_as_the_reference, .rows = 12},
     };
     enum { OPS = sizeof ops / sizeof *ops };
-    eet_claim claims[OPS + CHOICE_CLAIMS];
+    eet_claim claims[OPS + CHOICE_CLAIMS + ATTENTION_CLAIMS];
 
     (void)setenv("CK_FORK", "no", 1);
     if (!device_open()) {
@@ -350,7 +350,8 @@ int main(void) {
     }
     memcpy(claims, ops, sizeof ops);
     memcpy(claims + OPS, choice_claims(), CHOICE_CLAIMS * sizeof *claims);
-    const int code = eet_suite_run("cuda_ops", claims, OPS + CHOICE_CLAIMS);
+    memcpy(claims + OPS + CHOICE_CLAIMS, attention_claims(), ATTENTION_CLAIMS * sizeof *claims);
+    const int code = eet_suite_run("cuda_ops", claims, OPS + CHOICE_CLAIMS + ATTENTION_CLAIMS);
 
     device_close();
     return code;

@@ -31,12 +31,17 @@ static inline eet_attention_args attention_args_of(const attention_case *c, doub
         .head_dim = c->head_dim,
         .scale = (float)scale,
         .causal = c->causal,
+        .longest_q = 1,
+        .longest_kv = 1,
     };
 
     for (int32_t r = 0; r < c->rows; ++r) {
         kv_start[r] = keys;
         keys += c->keys[r];
+        a.longest_q = a.longest_q > c->queries[r] ? a.longest_q : c->queries[r];
+        a.longest_kv = a.longest_kv > c->keys[r] ? a.longest_kv : c->keys[r];
     }
+    a.tokens = a.q_start[c->rows];
     const int32_t tokens = a.q_start[c->rows];
     const int64_t kv_count = (keys - 1) * a.kv_stride + width; /* nothing behind the last */
 

@@ -1,0 +1,133 @@
+/* attention.cuh - what the kernels of attention share: which row a query belongs to, where keys
+ * and values are, and numbers of 16 bits. */
+#ifndef EET_KERNELS_CUDA_ATTENTION_CUH
+#define EET_KERNELS_CUDA_ATTENTION_CUH
+
+#include "kernels/cuda/launch.cuh"
+
+/* EET_E_UNSUPPORTED where a kernel has no code for the arguments: the dispatcher takes the next. */
+eet_status eet_attention_few(const eet_backend *backend, const eet_attention_args *a);
+eet_status eet_attention_many(const eet_backend *backend, const eet_attention_args *a);
+eet_status eet_attention_tile(const eet_backend *backend, const eet_attention_args *a);
+
+constexpr unsigned ALL_LANES = 0xFFFFFFFF;
+constexpr float LOG2_E = 1.44269504088896340736F;
+
+/* Number types of 16 bits as tags: the bits are all that these kernels hold. */
+struct f16 {
+    static constexpr bool is_bf16 = false;
+    uint16_t bits;
+};
+struct bf16 {
+    static constexpr bool is_bf16 = true;
+    uint16_t bits;
+};
+
+/* The two numbers of 16 bits in a word. */
+template <typename T> __device__ inline float2 unpacked(uint32_t pair);
+
+template <> __device__ inline float2 unpacked<f16>(uint32_t pair) {
+    float2 x;
+
+    asm("{ .reg .b16 lo, hi; mov.b32 {lo, hi}, %2; cvt.f32.f16 %0, lo; cvt.f32.f16 %1, hi; }"
+        : "=f"(x.x), "=f"(x.y)
+        : "r"(pair));
+    return x;
+}
+
+template <> __device__ inline float2 unpacked<bf16>(uint32_t pair) {
+    return {__uint_as_float(pair << 16), __uint_as_float(pair & 0xFFFF0000)};
+}
+
+/* Two numbers rounded to 16 bits in a word, the first in its low half. */
+template <typename T> __device__ inline uint32_t packed(float low, float high);
+
+template <> __device__ inline uint32_t packed<f16>(float low, float high) {
+    uint32_t pair = 0;
+
+#if __CUDA_ARCH__ >= 800
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+#else
+    pair = eet_f32_to_f16(low) | (uint32_t)eet_f32_to_f16(high) << 16;
+#endif
+    return pair;
+}
+
+template <> __device__ inline uint32_t packed<bf16>(float low, float high) {
+    uint32_t pair = 0;
+
+#if __CUDA_ARCH__ >= 800
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+#else
+    pair = eet_f32_to_bf16(low) | (uint32_t)eet_f32_to_bf16(high) << 16;
+#endif
+    return pair;
+}
+
+/* 2^x, within two units in the last place; exactly 1 of 0, and 0 of -inf. */
+__device__ inline float power_of_two(float x) {
+    float y;
+
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+/* The row that a query belongs to: the last that does not begin behind it. */
+__device__ inline int32_t row_of(const eet_attention_args &a, int32_t query) {
+    int32_t low = 0;
+    int32_t high = a.rows - 1;
+
+    while (low < high) {
+        const int32_t middle = low + (high - low + 1) / 2;
+
+        if (a.q_start[middle] <= query) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    return low;
+}
+
+/* Elements before a row's token in the array of keys (kv 0) or values. */
+__device__ inline int64_t key_at(const eet_attention_args &a, int32_t kv, int32_t row, int32_t head,
+                                 int32_t token) {
+    if (a.k != nullptr) {
+        return (int64_t)(a.kv_start[row] + token) * a.kv_stride + (int64_t)head * a.head_dim;
+    }
+    const int32_t page = a.page_table[(int64_t)row * a.table_stride + token / EET_PAGE_TOKENS];
+
+    return eet_page_at(&a.pages, a.layer, page, kv, head, token % EET_PAGE_TOKENS);
+}
+
+/* The array that key_at counts in, and its dtype. */
+__device__ inline const void *keys_data(const eet_attention_args &a, int32_t kv) {
+    if (a.k != nullptr) {
+        return kv == 0 ? a.k : a.v;
+    }
+    return a.pages.data;
+}
+
+EET_BOTH inline int32_t keys_dtype(const eet_attention_args &a) {
+    return a.k != nullptr ? a.dtype : a.pages.dtype;
+}
+
+/* Can rows of keys and values be read 16 bytes at a time? Pages always can. */
+inline bool keys_are_wide(const eet_attention_args &a) {
+    if (a.k == nullptr) {
+        return true;
+    }
+    const int64_t bytes = eet_float_bytes(a.dtype);
+
+    return ((uintptr_t)a.k | (uintptr_t)a.v) % 16 == 0 && a.kv_stride * bytes % 16 == 0 &&
+           a.head_dim * bytes % 16 == 0;
+}
+
+inline bool queries_are_wide(const eet_attention_args &a) {
+    const int64_t bytes = eet_float_bytes(a.dtype);
+
+    return ((uintptr_t)a.q | (uintptr_t)a.y) % 16 == 0 && a.q_stride * bytes % 16 == 0 &&
+           a.head_dim * bytes % 16 == 0;
+}
+
+#endif
