@@ -2,15 +2,37 @@
 torch."""
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import errors
 from ._arrays import Tensor
 from ._errors import *  # noqa: F403
 from ._errors import __all__ as _error_names
 from ._library import library_path, library_version
+from .encoder import Encoder
+from .generator import Generation, Generator, Token
 from .model import Head, Model, load
 from .session import Output, Scores, Session
 
+if TYPE_CHECKING:
+    from ._convert import convert, inspect
+    from .info import backends
+
 __version__ = "0.1.0"
 
-__all__ = ["Head", "Model", "Output", "Scores", "Session", "Tensor", "errors", "library_path",
+__all__ = ["Encoder", "Generation", "Generator", "Head", "Model", "Output", "Scores", "Session",
+           "Tensor", "Token", "backends", "convert", "errors", "inspect", "library_path",
            "library_version", "load", *_error_names]
+
+# Looked up when they are first used: what they need takes longer to import than all the rest.
+_LATER = {"convert": "._convert", "inspect": "._convert", "backends": ".info"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(_LATER[name], __name__), name)
+    globals()[name] = found
+    return found

@@ -345,6 +345,12 @@ class Buffer:
             self._release(self.buffer)
 
 
+def fill(pointer: int, values: Sequence[Any], code: str = "i") -> None:
+    """Writes numbers (array.array's code) to host memory."""
+    packed = array.array(code, values)
+    ctypes.memmove(pointer, packed.buffer_info()[0], len(packed) * packed.itemsize)
+
+
 def empty(kind: str, shape: Shape, dtype: DType) -> Tuple[Any, int]:
     """A new array of a framework ("numpy", "torch", "eet") and where its elements lie. A data type
     that the framework lacks gives an `eet.Tensor`."""

@@ -65,6 +65,8 @@ class Rows:
 def _flat(row: Any, what: str) -> Sequence[int]:
     if isinstance(row, (list, tuple, range)):
         return row
+    if not _arrays.is_array(row):
+        raise ArgumentError(f"{what} are whole numbers or rows of them, not {type(row).__name__}")
     return _arrays.ids(row, what).tolist()
 
 

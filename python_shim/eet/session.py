@@ -4,12 +4,15 @@ from __future__ import annotations
 import ctypes
 import threading
 import weakref
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from . import _arrays, _fork, _rows, _structs, _wait
 from ._errors import ArgumentError, CancelledError, ClosedError, error_of
 from ._library import lib
 from .model import TAKES, Head, Model, head_among
+
+if TYPE_CHECKING:
+    from .generation import Running
 
 __all__ = ["Output", "Scores", "Session"]
 
@@ -166,6 +169,7 @@ class Session:
             size, threads or model.threads, max_sequences, max_tokens, max_batch_tokens,
             cache_tokens, max_sources, source_tokens, max_outputs, code)
         self._error = _structs.Error()
+        self._running: Any = None  # the generation that the session belongs to
         self._stale = False  # a cancellation came too late for its call
         out = ctypes.c_void_p()
         status = lib.eet_session_create(self._reference.handle, ctypes.byref(self._options),
@@ -356,6 +360,28 @@ class Session:
                        ctypes.byref(wanted))
         return Scores(log_prob, top_token, top_log_prob)
 
+    def generate(self, tokens: Any, *, start: Any = None, attention_mask: Any = None,
+                 sequence: Any = None, source: Any = None, **how: Any) -> "Running":
+        """Starts a generation that continues sequences with `tokens`.
+
+        Parameters
+        ----------
+        tokens, start, attention_mask, sequence, source
+            As in `step`.
+        **how
+            Those of `Generator.generate`: ``max_new_tokens``, ``temperature`` ...
+
+        Returns
+        -------
+        Running
+            An iterator over lists of `Token`, a list for each step. Until it is closed the
+            session belongs to it.
+        """
+        from .generation import start as begin
+
+        rows = _rows.pack(tokens, start, attention_mask, None, None, sequence, source)
+        return begin(self, rows, **how)
+
     def memory(self) -> Dict[str, int]:
         """Bytes that this session allocated: cache, workspace, host."""
         need = _structs.MemoryNeed(ctypes.sizeof(_structs.MemoryNeed))
@@ -382,6 +408,8 @@ class Session:
         """Gives the memory back, after the call that runs. Twice is fine."""
         with self._lock, self._life:
             if self._handle is not None:
+                if self._running is not None:
+                    self._running.close()
                 self._handle = None
                 self._finalizer()
 

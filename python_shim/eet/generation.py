@@ -1,0 +1,218 @@
+"""A generation that runs in a session, token by token."""
+from __future__ import annotations
+
+import ctypes
+import time
+from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from . import _arrays, _rows, _structs, _wait
+from ._errors import ArgumentError, ClosedError, StateError, error_of
+from ._library import lib
+from .model import head_among
+from .session import Session
+
+__all__ = ["Beam", "Running", "Token"]
+
+REASONS = {0: None, 1: "eos", 2: "stop", 3: "length", 4: "cancelled"}
+_EARLY = {False: 0, True: 1, "never": 2}
+_NO_PENALTY = 1e-300  # EET_LENGTH_PENALTY_NONE
+_SLOW = 0.05  # seconds of a step from which on Ctrl-C would be felt as late
+
+
+class Token(NamedTuple):
+    """One token of a generation.
+
+    Attributes
+    ----------
+    row : int
+        Of the prompts.
+    token : int or None
+        The id chosen; None: the row was cancelled.
+    position : int
+        In the sequence, prompt included.
+    finish_reason : str or None
+        ``"eos"``, ``"stop"``, ``"length"``, ``"cancelled"`` where the row ends with it.
+    log_prob : float
+        By the model's own softmax.
+    top : tuple of (int, float)
+        The likeliest ids there, where they were asked for.
+    """
+
+    row: int
+    token: Optional[int]
+    position: int
+    finish_reason: Optional[str]
+    log_prob: float
+    top: Tuple[Tuple[int, float], ...] = ()
+
+
+class Beam(NamedTuple):
+    """One text of a beam search."""
+
+    token_ids: List[int]
+    finish_reason: Optional[str]
+    log_probs: List[float]
+    score: float
+
+
+def options_of(session: Session, *, head: Union[int, str] = 0,
+               max_new_tokens: Optional[int] = None, min_new_tokens: int = 0,
+               ignore_eos: bool = False, stop_token_ids: Sequence[int] = (),
+               temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0,
+               repetition_penalty: float = 1.0, seed: int = 0,
+               streams: Optional[Sequence[int]] = None, num_beams: int = 1,
+               length_penalty: float = 1.0, early_stopping: Union[bool, str] = False,
+               logprobs: int = 0) -> Tuple[Any, List[Any]]:
+    """eet_generate_options, and what must live as long as they do."""
+    options = _structs.GenerateOptions(ctypes.sizeof(_structs.GenerateOptions))
+    if max_new_tokens is not None and max_new_tokens < 1:
+        raise ArgumentError(f"max_new_tokens is {max_new_tokens}; 1 is the least")
+    if not 0.0 < top_p <= 1.0:
+        raise ArgumentError(f"top_p is {top_p}; it is above 0 and at most 1")
+    if repetition_penalty <= 0.0:
+        raise ArgumentError(f"repetition_penalty is {repetition_penalty}; it is above 0")
+    if num_beams < 1:
+        raise ArgumentError(f"num_beams is {num_beams}; 1 is the least")
+    if early_stopping not in _EARLY:
+        raise ArgumentError(f'early_stopping is {early_stopping!r}; False, True or "never"')
+    if not 0 <= seed < 2**64:
+        raise ArgumentError(f"seed is {seed}; it has 64 bits")
+    stop = _arrays.ids(list(stop_token_ids), "stop_token_ids")
+    options.head = head_among(session._heads, head).index
+    options.max_new_tokens = max_new_tokens or 0
+    options.min_new_tokens = min_new_tokens
+    options.ignore_eos = int(ignore_eos)
+    options.stop_count, options.stop = stop.count, stop.pointer if stop.count else None
+    options.temperature, options.top_k = temperature, top_k
+    options.top_p = 0.0 if top_p == 1.0 else top_p
+    options.repetition_penalty = repetition_penalty
+    options.seed = seed
+    options.beams = num_beams
+    options.early_stopping = _EARLY[early_stopping]
+    if num_beams > 1:
+        options.length_penalty = length_penalty or _NO_PENALTY
+    options.top_n = logprobs
+    keep: List[Any] = [stop]
+    if streams is not None:
+        numbers = (ctypes.c_uint64 * len(streams))(*streams)
+        options.stream = ctypes.addressof(numbers)
+        keep.append(numbers)
+    return options, keep
+
+
+class Running(Iterator[List[Token]]):
+    """The tokens of a generation, a list a step; `Session.generate` makes it.
+
+    Until it ended or was closed the session belongs to it.
+    """
+
+    def __init__(self, session: Session, rows: _rows.Rows, options: Any, keep: List[Any]) -> None:
+        self._session = session
+        self._handle: Optional[int] = None
+        self._keep = (rows, options, keep)
+        self._top = int(options.top_n)
+        self.rows = rows.count
+        self._events = (_structs.Event * max(rows.count, 64))()
+        self._count = ctypes.c_int32()
+        self._error = _structs.Error()
+        self._beams = int(options.beams)
+        self._seconds = 1.0 if self._beams > 1 else 0.0
+        self._first = rows.total * session._costs
+        self.ended = False
+        out = ctypes.c_void_p()
+        with session._lock:
+            if session._running is not None:
+                raise StateError("another generation runs in the session; close it first")
+            session._call(lib.eet_generate_begin, rows.total, ctypes.byref(rows.batch),
+                          ctypes.byref(options), ctypes.byref(out))
+            self._handle = int(out.value or 0)
+            session._running = self
+
+    def __iter__(self) -> "Running":
+        return self
+
+    def __next__(self) -> List[Token]:
+        if self.ended:
+            raise StopIteration
+        with self._session._lock:
+            if self._handle is None:
+                raise ClosedError("the generation is closed")
+            self._session._open()
+            tokens = self._take()
+        if not tokens:
+            self.ended = True
+            raise StopIteration
+        return tokens
+
+    def _take(self) -> List[Token]:
+        work = max(self._first, _wait.LONG if self._seconds > _SLOW else 0)
+        began = time.monotonic()
+        status = _wait.call(self._session, work, lib.eet_generate_next, self._handle,
+                            self._events, len(self._events), ctypes.byref(self._count),
+                            self._error)
+        self._first = 0
+        if self._beams == 1:
+            self._seconds = time.monotonic() - began
+        if status != 0:
+            raise error_of(status, self._error, self._session.model.path)
+        return [self._token(self._events[i]) for i in range(self._count.value)]
+
+    def _token(self, event: Any) -> Token:
+        reason = REASONS.get(event.finish, "unknown")
+        if reason == "cancelled":
+            return Token(event.row, None, event.position, reason, 0.0)
+        return Token(event.row, event.token, event.position, reason, event.log_prob,
+                     self._likeliest(event) if self._top > 0 else ())
+
+    def _likeliest(self, event: Any) -> Tuple[Tuple[int, float], ...]:
+        tokens = (ctypes.c_int32 * self._top)()
+        log_probs = (ctypes.c_float * self._top)()
+        count = ctypes.c_int32()
+        status = lib.eet_generate_top(self._handle, ctypes.byref(event), tokens, log_probs,
+                                      self._top, ctypes.byref(count), self._error)
+        if status != 0:
+            raise error_of(status, self._error)
+        return tuple((tokens[i], log_probs[i]) for i in range(count.value))
+
+    def beams(self, row: int) -> List[Beam]:
+        """The texts of a row whose search has ended, the best one first."""
+        found: List[Beam] = []
+        with self._session._lock:
+            if self._handle is None:
+                raise ClosedError("the generation is closed")
+            while len(found) < self._beams:
+                beam = _structs.Beam(ctypes.sizeof(_structs.Beam))
+                status = lib.eet_generate_beam(self._handle, row, len(found), ctypes.byref(beam),
+                                               self._error)
+                if status == 1 and found:  # there are fewer
+                    break
+                if status != 0:
+                    raise error_of(status, self._error)
+                found.append(Beam(beam.tokens[:beam.count], REASONS.get(beam.finish),
+                                  beam.log_probs[:beam.count], beam.score))
+        return found
+
+    def close(self) -> None:
+        """Ends the generation; the session is free again. Twice is fine."""
+        with self._session._lock:
+            if self._handle is None:
+                return
+            if self._session._stale:  # a cancellation that its call did not see: spend it here
+                lib.eet_generate_next(self._handle, self._events, len(self._events),
+                                      ctypes.byref(self._count), None)
+                self._session._stale = False
+            lib.eet_generate_end(self._handle)
+            self._handle = None
+            self._session._running = None
+
+    def __enter__(self) -> "Running":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def start(session: Session, rows: _rows.Rows, **how: Any) -> Running:
+    """A generation for packed prompts; `how` are the arguments of `options_of`."""
+    options, keep = options_of(session, **how)
+    return Running(session, rows, options, keep)
