@@ -4,7 +4,8 @@
 JOBS ?= $(shell nproc)
 TIME ?= 60
 
-.PHONY: help demo install uninstall package abi test bench coverage fuzz format format-check tidy clean
+.PHONY: help demo install uninstall package abi test bench gpu-pack gpu-check gpu-quick \
+	coverage fuzz format format-check tidy clean
 
 help: ## this list
 	@echo "make TARGET, one of:"
@@ -50,6 +51,22 @@ bench: ## speed and memory of this machine against their bounds
 	@.ci/install bench
 	$(call build,demo)
 	@bash tests/bench/bench.sh build/demo
+
+gpu-pack: ## build/gpu-pack, a folder that checks CUDA on a machine with a card
+	@.ci/install gpu
+	@cmake --preset cuda --log-level=WARNING
+	@cmake --build --preset cuda -j $(JOBS) --target gpu_pack -- --quiet
+
+# These two need what make gpu-pack made, and nothing else of this tree (docs/gpu-check.md).
+packed = test -x build/gpu-pack/gpu_check || { echo "run make gpu-pack first" >&2; exit 2; }
+
+gpu-check: ## is CUDA right on this machine's card? At most ten minutes
+	@$(packed)
+	@build/gpu-pack/gpu_check --budget 600 --log build/gpu-check.jsonl
+
+gpu-quick: ## the same in at most 90 seconds
+	@$(packed)
+	@build/gpu-pack/gpu_check --quick --budget 90 --log build/gpu-quick.jsonl
 
 coverage: ## line coverage of the quick tests
 	@.ci/install coverage
