@@ -157,7 +157,7 @@ static eet_fairseq_words words_of(const eet_config *config, const char *target) 
 
 static eet_status read_one(eet_conversion *c, int stack, const char *path, const char *name,
                            eet_error *err) {
-    char target[sizeof c->config.dictionary[0].name];
+    char target[sizeof c->config.dictionary[0].name] = "";
     const eet_fairseq_words more = words_of(&c->config, target);
     eet_dictionary dictionary;
     char *text = NULL;
