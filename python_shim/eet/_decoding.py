@@ -29,17 +29,18 @@ class Rows:
         True: positions count the tokens that are kept, so that a row gives the same with padding
         and without. False: they count columns, as Transformers' models do when no position_ids
         are given.
-    first_position : int
-        What the caller's position_ids begin with (RoBERTa: pad + 1).
+    pad : int
+        The padding id of a model where it takes no position (RoBERTa), else -1: position_ids
+        begin with pad + 1 there.
     """
 
     def __init__(
-        self, session: "Session", most: int, counted: bool = True, first_position: int = 0
+        self, session: "Session", most: int, counted: bool = True, pad: int = -1
     ) -> None:
         self.session = session
         self.most = most
         self.counted = counted
-        self.first_position = first_position
+        self.pad = pad
         self.slots: list[int] = []
         self.sources: list[int] = []
         self.columns = 0
@@ -190,12 +191,22 @@ class Rows:
         packed = pack(ids, keep, types, None)
         if positions is not None:
             packed = pack(ids, keep, types, positions)
-            packed.positions = packed.positions - numpy.int32(self.first_position)
+            if self.pad >= 0:
+                packed.positions = numpy.maximum(packed.positions - (self.pad + 1), -1)
         elif padded and not self.counted:
-            columns = numpy.arange(self.columns, self.columns + width, dtype=numpy.int32)
-            packed.positions = packed.choose(columns[None])
+            packed.positions = packed.choose(self._columns(ids))
         self._next = keep
         return packed
+
+    def _columns(self, ids: "numpy.ndarray[Any, Any]") -> "numpy.ndarray[Any, Any]":
+        """The positions that Transformers gives new columns when it is given none."""
+        import numpy
+
+        if self.pad >= 0:
+            real = ids != self.pad
+            table = numpy.where(real, numpy.cumsum(real, axis=1) - 1 + self.columns, -1)
+            return table.astype(numpy.int32)
+        return numpy.arange(self.columns, self.columns + ids.shape[1], dtype=numpy.int32)[None]
 
     def advance(self, width: int) -> None:
         """Notes that the columns of the latest `pack` were computed.

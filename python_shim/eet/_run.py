@@ -109,7 +109,7 @@ def run(
         width = hidden_width(model, kind) if head is None else head.width
         arrays.append(frame.empty((lines, width)))
         outputs.append(
-            Output(-1 if head is None else want.head, take, want.at if take == "given" else None,
+            Output(-1 if head is None else want.head, want.take, want.at if take == "given" else None,
                    frame.dtype, arrays[-1])
         )  # fmt: skip
     if packed.live:

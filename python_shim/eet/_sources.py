@@ -281,7 +281,7 @@ def _config_dict(module: Any, config: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _temporary(fill: Any, options: Mapping[str, Any]) -> Iterator[Path]:
-    from .convert import convert
+    from ._convert import convert
 
     with tempfile.TemporaryDirectory(prefix="eet-") as folder:  # mode 0700
         source = Path(folder) / "checkpoint"

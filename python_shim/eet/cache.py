@@ -222,7 +222,7 @@ def converter_build() -> str:
     -------
     str
     """
-    from .convert import find_converter
+    from ._convert import find_converter
 
     mark = tuple(_mark(find_converter()))
     if mark not in _converters:
@@ -266,7 +266,7 @@ def _content(path: Path) -> str:
 
 def _fill(store: _Store, key: str, source: _Path, options: Mapping[str, Any]) -> Path:
     """Converts into the cache. The key's lock is held."""
-    from .convert import convert
+    from ._convert import convert
 
     fd, name = tempfile.mkstemp(prefix=".", suffix=".eet.tmp", dir=store.models)
     os.close(fd)
@@ -410,7 +410,7 @@ def prune(most: int, root: Optional[_Path] = None) -> int:
         models = [(path.stat().st_mtime, path) for path in store.models.glob("*.eet")]
         total = sum(path.stat().st_size for _, path in models)
         for _, path in sorted(models):
-            if total > most:
+            if total > most or most == 0:
                 size = _remove(path)
                 total -= size
                 removed += size

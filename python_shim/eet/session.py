@@ -67,7 +67,7 @@ class _Wanted:
         dtype = _arrays.dtype_of(wanted.dtype)
         into.size = ctypes.sizeof(_structs.Output)
         into.head = _structs.HIDDEN if head is None else head.index
-        into.take = TAKES[take]
+        into.take = 0 if wanted.take is None and take != "given" else TAKES[take]
         into.dtype = dtype.code
         lines = rows.count
         self.every = take == "every"
@@ -181,7 +181,8 @@ class Session:
         self._finalizer.atexit = False
         self._costs = model.parameters
         self._heads = model.heads
-        self._hidden = model.hidden
+        self._hidden = model.hidden  # what a decoder gives, and the encoder, which may be another
+        self._encoded = int(model.fact("enc.hidden")) if model.has_encoder else model.hidden
         _fork.register(self)
 
     def _after_fork(self) -> None:
@@ -207,7 +208,9 @@ class Session:
         wanted, several = _outputs_of(self._heads, outputs)
         keep: List[Any] = [rows]
         structs = (_structs.Output * max(len(wanted), 1))()
-        made = [_Wanted(self._heads, self._hidden, one, rows, structs[i], keep)
+        alone = function is lib.eet_encode and not rows.batch.source
+        hidden = self._encoded if alone else self._hidden
+        made = [_Wanted(self._heads, hidden, one, rows, structs[i], keep)
                 for i, one in enumerate(wanted)]
         with self._lock:
             self._call(function, rows.total, ctypes.byref(rows.batch), structs, len(wanted))

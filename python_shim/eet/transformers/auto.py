@@ -34,9 +34,9 @@ class Past:
     used again.
     """
 
-    def __init__(self, pool: Pool, rows: int) -> None:
+    def __init__(self, pool: Pool, rows: int, pad: int = -1) -> None:
         most, session = pool.take(rows)
-        self.rows = Rows(session, most, counted=False)
+        self.rows = Rows(session, most, counted=False, pad=pad)
         self._back = weakref.finalize(self, pool.give, most, session)
         self._back.atexit = False
 
@@ -231,15 +231,13 @@ class DropIn(Pretrained, Generates):
             past.rows.sources = fill_sources(
                 past.rows.session, encoder_hidden_states, encoder_attention_mask
             )
-        if self.skips_pad and positions is not None:
-            past.rows.first_position = self.pad + 1
         return self._append(past, frame, ids, lead, mask, types, positions, mc_token_ids, use_cache)
 
     forward = __call__
 
     def _past(self, past: Optional[Past], rows: int) -> Past:
         if past is None:
-            past = Past(self.pool, rows)
+            past = Past(self.pool, rows, self.pad if self.skips_pad else -1)
             past.rows.begin(rows)
             return past
         if not isinstance(past, Past):
