@@ -138,7 +138,7 @@ typedef struct eet_session_options {
     int32_t source_tokens; /* per source; default the encoder's positions, 2048 without a bound */
     int32_t max_outputs;   /* positions scored at once; default max_sequences, at least 16; larger
                               calls are split inside */
-    int32_t cache_dtype;   /* f32 (default), f16, bf16 */
+    int32_t cache_dtype;   /* f32, f16, bf16; default f32, on CUDA the dtype of the weights */
 } eet_session_options;
 
 typedef struct eet_memory_need {
@@ -183,7 +183,7 @@ typedef struct eet_output {
     int32_t head;      /* index, or EET_HIDDEN */
     int32_t take;      /* eet_take; 0 = the head's own */
     int32_t dtype;     /* f32 (default), f16, bf16 */
-    int32_t memory;    /* eet_memory_kind */
+    int32_t memory;    /* eet_memory_kind of data: the host's or the model's device */
     int32_t count;     /* for take = given */
     const int32_t *at; /* for take = given: indexes into the packed tokens, ascending */
     void *data;

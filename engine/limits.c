@@ -155,11 +155,16 @@ eet_status eet_limits_make(const eet_model *model, const eet_session_options *op
         .threads = options->threads,
         .sequences = larger(options->max_sequences, 1),
         .batch_tokens = options->max_batch_tokens > 0 ? options->max_batch_tokens : DEFAULT_BATCH,
-        .cache_dtype = options->cache_dtype != 0 ? options->cache_dtype : EET_F32,
+        .cache_dtype = options->cache_dtype,
     };
 
     if (status != EET_OK) {
         return status;
+    }
+    if (l.cache_dtype == 0) {
+        const int32_t inner = model->stack[EET_DEC].inner;
+
+        l.cache_dtype = inner != 0 ? inner : (int32_t)EET_F32;
     }
     if (l.cache_dtype != EET_F32 && l.cache_dtype != EET_F16 && l.cache_dtype != EET_BF16) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,

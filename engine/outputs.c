@@ -69,7 +69,8 @@ static int32_t dtype_bytes(int32_t dtype) {
     return dtype == EET_F32 ? 4 : 2;
 }
 
-static eet_status check_room(const eet_output *output, const eet_wanted *wanted, eet_error *err) {
+static eet_status check_room(const eet_session *s, const eet_output *output,
+                             const eet_wanted *wanted, eet_error *err) {
     uint64_t bytes = 0;
 
     if (wanted->dtype != EET_F32 && wanted->dtype != EET_F16 && wanted->dtype != EET_BF16) {
@@ -77,9 +78,9 @@ static eet_status check_room(const eet_output *output, const eet_wanted *wanted,
                         "an output's dtype is %d; f32, f16 and bf16 are possible",
                         (int)wanted->dtype);
     }
-    if (output->memory != EET_HOST) {
+    if (output->memory != EET_HOST && output->memory != s->model->device) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                        "an output's memory is not the host's; the model is on the CPU");
+                        "an output's memory is neither the host's nor that of the model's device");
     }
     if (!eet_mul_u64((uint64_t)wanted->total, (uint64_t)wanted->width, &bytes) ||
         !eet_mul_u64(bytes, (uint64_t)dtype_bytes(wanted->dtype), &bytes) ||
@@ -95,6 +96,7 @@ static eet_status check_room(const eet_output *output, const eet_wanted *wanted,
 static eet_status resolve(const eet_session *s, int32_t stack, const eet_batch *batch,
                           const eet_output *output, eet_wanted *out, eet_error *err) {
     *out = (eet_wanted){.dtype = output->dtype != 0 ? output->dtype : EET_F32,
+                        .memory = output->memory,
                         .at = output->at,
                         .data = output->data};
     eet_status status = find_head(s, stack, output, out, err);
@@ -108,7 +110,7 @@ static eet_status resolve(const eet_session *s, int32_t stack, const eet_batch *
     }
     if (status == EET_OK) {
         out->total = total_of(output, out->take, batch);
-        status = check_room(output, out, err);
+        status = check_room(s, output, out, err);
     }
     return status;
 }
@@ -182,25 +184,27 @@ static int64_t row_from(const eet_wanted *wanted, const eet_batch *batch, int32_
 static eet_status deliver(eet_session *s, const eet_wanted *wanted, const float *values, int64_t to,
                           int64_t rows) {
     const int64_t count = rows * wanted->width;
+    const uint64_t bytes = (uint64_t)dtype_bytes(wanted->dtype);
+    const bool stays = wanted->memory != EET_HOST; /* on the device */
+    char *data = wanted->data + (uint64_t)(to * wanted->width) * bytes;
     const eet_convert_args args = {
         .x = values,
-        .y = s->work.converted,
+        .y = stays ? (void *)data : s->work.converted,
         .count = count,
         .from = EET_F32,
         .to = wanted->dtype,
     };
-    const uint64_t bytes = (uint64_t)dtype_bytes(wanted->dtype);
-    char *data = wanted->data + (uint64_t)(to * wanted->width) * bytes;
 
-    if (wanted->dtype == EET_F32) {
+    if (wanted->dtype == EET_F32 && !stays) {
         return s->api->download(s->backend, data, values, (uint64_t)count * bytes);
     }
     eet_status status = s->ops->convert(s->backend, &args);
 
-    if (status == EET_OK) {
-        status = s->api->download(s->backend, data, s->work.converted, (uint64_t)count * bytes);
+    if (status != EET_OK) {
+        return status;
     }
-    return status;
+    return stays ? s->api->sync(s->backend)
+                 : s->api->download(s->backend, data, s->work.converted, (uint64_t)count * bytes);
 }
 
 /* Rows [to, to + count) of an output. */

@@ -28,7 +28,7 @@ typedef struct eet_pass {
 /* An output, checked: what to read, and where it goes. */
 typedef struct eet_wanted {
     const eet_head *head; /* NULL: the hidden states */
-    int32_t take, dtype, width;
+    int32_t take, dtype, width, memory;
     bool skip_pad; /* take last: the last token that is not `pad` */
     int32_t pad;
     int64_t total; /* rows of the output */
