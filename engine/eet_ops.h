@@ -82,7 +82,7 @@ typedef struct eet_attention_op {
     double scale;          /* default 1 / sqrt(head_dim) */
     const int32_t *start;  /* (rows + 1) or NULL, see above */
     const int32_t *length; /* (rows) or NULL; see each operator */
-    const int32_t *slot;   /* (rows) which row of keys and values is this row's; NULL = row number */
+    const int32_t *slot; /* (rows) which row of keys and values is this row's; NULL = row number */
     eet_array x, y;
     eet_op_norm norm;
     eet_op_linear query, key, value, out;

@@ -114,8 +114,9 @@ typedef struct eet_op_rows {
     const int32_t *start; /* (rows + 1); NULL while equal rows are measured */
 } eet_op_rows;
 
-/* `axes` are those of a row before its width: 1 with a start, else 2. */
-eet_status eet_op_take_rows(eet_op_job *job, const eet_op_view *view, int32_t rows,
+/* An array of `rows` (0: what it has) whose axes are (tokens) with a start, (rows, tokens) without
+ * one, and `more` axes behind: 0 or 1. */
+eet_status eet_op_take_rows(eet_op_job *job, const eet_op_view *view, int32_t more, int32_t rows,
                             const int32_t *start, eet_op_rows *out);
 int32_t eet_op_row_tokens(const eet_op_rows *rows, int32_t row);
 /* No list is shorter than the rows, and none has a negative number. */
@@ -124,7 +125,7 @@ eet_status eet_op_check_list(const eet_op_job *job, const int32_t *list, int32_t
 
 /* A mask over `rows`, `heads`, `queries` and `keys`. */
 eet_status eet_op_look_mask(const eet_op_job *job, const eet_array *array, const char *name,
-                            const int64_t need[4], eet_mask *out);
+                            eet_op_kind kind, const int64_t need[4], eet_mask *out);
 
 typedef eet_status (*eet_op_body)(eet_op_job *job, const void *args);
 eet_status eet_op_masked_body(eet_op_job *job, const void *args);

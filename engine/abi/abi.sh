@@ -2,7 +2,8 @@
 # abi.sh write|check - the binary interface of libeet.so, kept in this folder.
 #
 #   write   makes libeet.abi (functions and what they take) and constants.abi (types and enumerators
-#           of the headers alone) anew: with every release, and when eet.h gains something
+#           of the headers alone) anew: with every release, and when eet.h or eet_ops.h gains
+#           something
 #   check   compares the sources with both. What eet.h's ABI rule allows passes: new functions, new
 #           types, new fields at the end of structs that begin with `size`. Anything else fails.
 #
@@ -14,7 +15,7 @@ root=${EET_ROOT:-$(cd "$kept/../.." && pwd)}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/headers"
-cp "$root/engine/eet.h" "$root/format/eet_types.h" "$work/headers"
+cp "$root"/engine/{eet,eet_ops}.h "$root/format/eet_types.h" "$work/headers"
 
 dump() { # library, options...: the interface on standard output
     abidw --no-corpus-path --no-comp-dir-path --no-show-locs --headers-dir "$work/headers" \
@@ -30,7 +31,8 @@ describe() {
             engine/*.c format/types.c format/error.c \
             -Wl,-soname,libeet.so.1 -Wl,--version-script=engine/libeet.map -o "$work/libeet.so"
     )
-    printf '%s\n' '#include "eet.h"' 'EET_API extern const int seed;' 'const int seed = 0;' \
+    printf '%s\n' '#include "eet.h"' '#include "eet_ops.h"' 'EET_API extern const int seed;' \
+        'const int seed = 0;' \
         >"$work/constants.c" # one symbol, for abidw to begin at
     (
         cd "$work"
@@ -44,7 +46,8 @@ describe() {
 # those structs; layouts.py does.
 allow() {
     awk '/^typedef struct [a-z_]+ \{/ { name = $3; next }
-         name != "" { if ($0 ~ /^ *uint32_t size;/) print name; name = "" }' "$root/engine/eet.h" |
+         name != "" { if ($0 ~ /^ *uint32_t size;/) print name; name = "" }' \
+        "$root/engine/eet.h" "$root/engine/eet_ops.h" |
         while read -r name; do
             printf '[suppress_type]\n  type_kind = struct\n  name = %s\n  has_data_member_inserted_at = end\n' "$name"
         done

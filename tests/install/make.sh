@@ -30,7 +30,7 @@ listing "$root" | diff "$work/once" - || fail "a second installation changes the
 multiarch=$(gcc -print-multiarch)
 lib=$root/usr/lib/$multiarch
 major=$(sed -n 's/^#define EET_ABI_MAJOR //p' engine/eet.h)
-for path in bin/eet-convert include/eet/eet.h include/eet/eet_types.h "lib/$multiarch/libeet.a" \
+for path in bin/eet-convert include/eet/{eet,eet_ops,eet_types}.h "lib/$multiarch/libeet.a" \
     "lib/$multiarch/libeet.so" "lib/$multiarch/cmake/EET/EETConfig.cmake" \
     "lib/$multiarch/pkgconfig/eet.pc" share/man/man1/eet-run.1 share/man/man3/libeet.3 \
     share/man/man5/eet.5 share/bash-completion/completions/eet-run; do

@@ -26,7 +26,7 @@ allowed() {
 # The public headers that a file may include by bare name.
 allowed_bare() {
     case $1 in
-    engine/*) echo "eet.h eet_types.h" ;;
+    engine/*) echo "eet.h eet_ops.h eet_types.h" ;;
     *) echo "eet_types.h" ;;
     esac
 }

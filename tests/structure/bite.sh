@@ -25,7 +25,7 @@ tree() {
     rm -rf "$work/tree"
     mkdir -p "$work"/tree/{format/cli,engine,kernels,converter,tests}
     cp "$here/../../format/eet_types.h" "$work/tree/format"
-    cp "$here/../../engine/eet.h" "$work/tree/engine"
+    cp "$here"/../../engine/{eet,eet_ops}.h "$work/tree/engine"
     if [ $# -gt 0 ]; then
         printf '%s\n' "/* ${1##*/} - a bad file. */" "${@:2}" >"$work/tree/$1"
     fi

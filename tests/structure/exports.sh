@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# exports.sh LIBEET - libeet.so exports the EET_API functions of engine/eet.h and nothing else,
-# under one version; it needs libc, libm, libpthread and libdl at most.
+# exports.sh LIBEET - libeet.so exports the EET_API functions of engine/eet.h and eet_ops.h and
+# nothing else, under one version; it needs libc, libm, libpthread and libdl at most.
 library=$(readlink -f "$1")
 source "$(dirname "$0")/lib.sh"
 
-promised=$(sed 's|/\*.*\*/||' engine/eet.h | tr '\n' ' ' | grep -oE 'EET_API [^;(]*\(' |
-    sed -E 's/ *\($//; s/.*[ *]//' | sort)
+promised=$(sed 's|/\*.*\*/||' engine/eet.h engine/eet_ops.h | tr '\n' ' ' |
+    grep -oE 'EET_API [^;(]*\(' | sed -E 's/ *\($//; s/.*[ *]//' | sort)
 exported=$(nm -D --defined-only "$library" | awk '$2 != "A" { sub("@.*", "", $3); print $3 }' | sort)
 looked_at "$(wc -w <<<"$promised")"
 

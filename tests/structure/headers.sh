@@ -4,7 +4,7 @@
 source "$(dirname "$0")/lib.sh"
 
 strict=(-fsyntax-only -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
-public=(format/eet_types.h engine/eet.h)
+public=(format/eet_types.h engine/eet.h engine/eet_ops.h)
 installed=$(mktemp -d)
 trap 'rm -rf "$installed"' EXIT
 count=0
