@@ -1,21 +1,133 @@
-/* norm.cu - layer normalisation of chosen rows: one block a row.
+/* norm.cu - layer normalisation of chosen rows, or a copy of them in another dtype.
  *
- * Bound by memory: x is read three times, twice of them from the cache, and y written once. */
-#include "kernels/cuda/common.cuh"
+ * Bound by memory: x is read once, into registers, and y written once. How many threads share a row
+ * depends on its width alone. */
+#include "kernels/cuda/epilogue.cuh"
 
 namespace {
 
-__global__ void __launch_bounds__(BLOCK) norm_rows(eet_norm_args a) {
-    const int64_t row = blockIdx.x;
-    const int64_t from = (a.index != nullptr ? (int64_t)a.index[row] : row) * a.cols;
-    const int64_t to = row * a.cols;
+constexpr int VECTORS = 4; /* of 8 numbers, in the registers of one of a row's threads */
+constexpr int HOLDS = VECTORS * EIGHT;
 
-    if (a.norm.weight == nullptr) {
-        for (int32_t j = (int32_t)threadIdx.x; j < a.cols; j += BLOCK) {
-            eet_float_put(a.y, a.y_dtype, to + j, eet_float_at(a.x, a.x_dtype, from + j));
+/* Sums over `THREADS` threads of a block that share a row, in every one of them. */
+template <int THREADS> __device__ float row_sum(float mine, float *part) {
+#pragma unroll
+    for (int apart = 1; apart < WARP; apart *= 2) {
+        mine += __shfl_xor_sync(~0U, mine, apart);
+    }
+    if constexpr (THREADS > WARP) {
+        __syncthreads(); /* the last one's readers are done */
+        if (threadIdx.x % WARP == 0) {
+            part[threadIdx.x / WARP] = mine;
         }
+        __syncthreads();
+        mine = 0.0F;
+#pragma unroll
+        for (int i = 0; i < THREADS / WARP; ++i) {
+            mine += part[i];
+        }
+    }
+    return mine;
+}
+
+/* Eight numbers of a row from column j; beyond its end there is `none`. */
+__device__ void take_eight(const void *from, int32_t dtype, int64_t row, int32_t j, int32_t cols,
+                           float none, float (&x)[EIGHT]) {
+    if (cols % EIGHT == 0 && j < cols) {
+        load_eight(from, dtype, row + j, x);
         return;
     }
+#pragma unroll
+    for (int i = 0; i < EIGHT; ++i) {
+        x[i] = j + i < cols ? eet_float_at(from, dtype, row + j + i) : none;
+    }
+}
+
+__device__ void put_eight(void *to, int32_t dtype, int64_t row, int32_t j, int32_t cols,
+                          const float (&x)[EIGHT]) {
+    if (cols % EIGHT == 0) {
+        store_eight(to, dtype, row + j, x);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < EIGHT; ++i) {
+        if (j + i < cols) {
+            eet_float_put(to, dtype, row + j + i, x[i]);
+        }
+    }
+}
+
+__device__ int64_t source_of(const eet_norm_args &a, int64_t row) {
+    return (a.index != nullptr ? (int64_t)a.index[row] : row) * a.cols;
+}
+
+/* THREADS threads a row, of BLOCK in a block or of all when they are more. Columns from each row's
+ * first element, where a mean far from zero loses nothing. */
+template <int THREADS>
+__global__ void __launch_bounds__(THREADS > BLOCK ? THREADS : BLOCK) norm_rows(eet_norm_args a) {
+    constexpr int ROWS = THREADS > BLOCK ? 1 : BLOCK / THREADS;
+    __shared__ float part[THREADS / WARP];
+    const int64_t row = (int64_t)blockIdx.x * ROWS + threadIdx.x / THREADS;
+    const int32_t lane = (int32_t)threadIdx.x % THREADS;
+    float x[VECTORS][EIGHT];
+
+    static_assert(THREADS == WARP || ROWS == 1, "rows of several warps have a block each");
+    if (row >= a.rows) {
+        return;
+    }
+    const int64_t from = source_of(a, row);
+    const float first = eet_float_at(a.x, a.x_dtype, from);
+    float sum = 0.0F;
+
+#pragma unroll
+    for (int v = 0; v < VECTORS; ++v) {
+        take_eight(a.x, a.x_dtype, from, (v * THREADS + lane) * EIGHT, a.cols, first, x[v]);
+#pragma unroll
+        for (int i = 0; i < EIGHT; ++i) {
+            x[v][i] -= first;
+            sum += x[v][i];
+        }
+    }
+    const float mean = row_sum<THREADS>(sum, part) / (float)a.cols;
+    float squares = 0.0F;
+
+#pragma unroll
+    for (int v = 0; v < VECTORS; ++v) {
+#pragma unroll
+        for (int i = 0; i < EIGHT; ++i) {
+            const float apart = x[v][i] - mean;
+
+            squares += (v * THREADS + lane) * EIGHT + i < a.cols ? apart * apart : 0.0F;
+        }
+    }
+    const float variance = row_sum<THREADS>(squares, part) / (float)a.cols;
+    const float scale = 1.0F / sqrtf(variance + (float)a.norm.eps);
+
+#pragma unroll
+    for (int v = 0; v < VECTORS; ++v) {
+        const int32_t j = (v * THREADS + lane) * EIGHT;
+        float weight[EIGHT];
+        float bias[EIGHT] = {};
+
+        if (j >= a.cols) {
+            break;
+        }
+        take_eight(a.norm.weight, EET_F32, 0, j, a.cols, 0.0F, weight);
+        if (a.norm.bias != nullptr) {
+            take_eight(a.norm.bias, EET_F32, 0, j, a.cols, 0.0F, bias);
+        }
+#pragma unroll
+        for (int i = 0; i < EIGHT; ++i) {
+            x[v][i] = (x[v][i] - mean) * scale * weight[i] + bias[i];
+        }
+        put_eight(a.y, a.y_dtype, row * a.cols, j, a.cols, x[v]);
+    }
+}
+
+/* Rows of any width and any alignment: three reads, two of them from the cache. */
+__global__ void __launch_bounds__(BLOCK) norm_long_rows(eet_norm_args a) {
+    const int64_t from = source_of(a, blockIdx.x);
+    const int64_t to = (int64_t)blockIdx.x * a.cols;
     const moments m = block_moments(a.x, a.x_dtype, from, a.cols, a.norm.eps);
 
     for (int32_t j = (int32_t)threadIdx.x; j < a.cols; j += BLOCK) {
@@ -25,10 +137,61 @@ __global__ void __launch_bounds__(BLOCK) norm_rows(eet_norm_args a) {
     }
 }
 
+__global__ void __launch_bounds__(BLOCK) copy_rows(eet_norm_args a, bool wide) {
+    const int32_t each = wide ? EIGHT : 1;
+    const int64_t across = a.cols / each;
+    const int64_t stride = (int64_t)gridDim.x * BLOCK;
+
+    for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < a.rows * across; i += stride) {
+        const int64_t row = i / across;
+        const int64_t j = i % across * each;
+        const int64_t from = source_of(a, row) + j;
+
+        if (wide) {
+            float x[EIGHT];
+
+            load_eight(a.x, a.x_dtype, from, x);
+            store_eight(a.y, a.y_dtype, row * a.cols + j, x);
+        } else {
+            eet_float_put(a.y, a.y_dtype, row * a.cols + j, eet_float_at(a.x, a.x_dtype, from));
+        }
+    }
+}
+
+bool aligned(const void *p) {
+    return (uintptr_t)p % 16 == 0;
+}
+
+template <int THREADS> void launch(const eet_backend *backend, const eet_norm_args &a) {
+    constexpr int ROWS = THREADS > BLOCK ? 1 : BLOCK / THREADS;
+
+    norm_rows<THREADS>
+        <<<(unsigned)((a.rows + ROWS - 1) / ROWS), ROWS * THREADS, 0, backend->stream>>>(a);
+}
+
+void choose(const eet_backend *backend, const eet_norm_args &a) {
+    const bool wide = a.cols % EIGHT == 0 && aligned(a.x) && aligned(a.y);
+
+    if (a.norm.weight == nullptr) {
+        copy_rows<<<grid_of(backend, (int64_t)a.rows * a.cols / (wide ? EIGHT : 1), BLOCK), BLOCK,
+                    0, backend->stream>>>(a, wide);
+    } else if (a.cols % EIGHT == 0 && (!wide || !aligned(a.norm.weight) || !aligned(a.norm.bias))) {
+        norm_long_rows<<<(unsigned)a.rows, BLOCK, 0, backend->stream>>>(a);
+    } else if (a.cols <= WARP * HOLDS) {
+        launch<WARP>(backend, a);
+    } else if (a.cols <= BLOCK * HOLDS) {
+        launch<BLOCK>(backend, a);
+    } else if (a.cols <= 3 * BLOCK * HOLDS) {
+        launch<3 * BLOCK>(backend, a);
+    } else {
+        norm_long_rows<<<(unsigned)a.rows, BLOCK, 0, backend->stream>>>(a);
+    }
+}
+
 } // namespace
 
 extern "C" eet_status eet_norm_cuda(eet_backend *backend, const eet_norm_args *a) {
-    if (a->rows < 1) {
+    if (a->rows < 1 || a->cols < 1) {
         return EET_OK;
     }
     const on_device scope(backend);
@@ -36,6 +199,6 @@ extern "C" eet_status eet_norm_cuda(eet_backend *backend, const eet_norm_args *a
 
     args.x_dtype = activation(a->x_dtype);
     args.y_dtype = activation(a->y_dtype);
-    norm_rows<<<(unsigned)a->rows, BLOCK, 0, backend->stream>>>(args);
+    choose(backend, args);
     return scope.launched();
 }

@@ -1,12 +1,22 @@
 /* score.cu - logits of chosen rows: norm, then project, which see to everything else. */
 #include "kernels/cuda/common.cuh"
+extern "C" {
+#include "kernels/cuda/project.h"
+}
 
 extern "C" eet_status eet_score_cuda(eet_backend *backend, const eet_score_args *a) {
-    const eet_norm_args norm = eet_score_norm(a);
-    const eet_project_args projection = eet_score_projection(a);
+    eet_norm_args norm = eet_score_norm(a);
+    eet_project_args projection = eet_score_projection(a);
 
     if (!eet_matrix_is_plain(&a->w)) {
         return EET_E_UNSUPPORTED;
+    }
+    norm.y_dtype = eet_project_dtype(backend, &a->w);
+    projection.x_dtype = norm.y_dtype;
+    if (a->index == nullptr && a->norm.weight == nullptr &&
+        activation(a->x_dtype) == norm.y_dtype) {
+        projection.x = a->x; /* nothing to do beforehand */
+        return eet_project_cuda(backend, &projection);
     }
     const eet_status status = eet_norm_cuda(backend, &norm);
 

@@ -15,6 +15,7 @@ static eet_backend *backend;
 static void *held[MAX_HELD];
 static int32_t held_count;
 
+#ifndef EET_LINKED
 static void find_plugin(char *path) {
     const char *given = getenv("EET_BACKEND_PATH");
     ssize_t length = 0;
@@ -29,17 +30,23 @@ static void find_plugin(char *path) {
 
     (void)snprintf(slash != NULL ? slash + 1 : path, 32, "libeet_cuda.so");
 }
+#endif
 
 bool device_open(void) {
-    char path[PATH_BYTES];
     eet_error error = {0};
     const eet_backend_options options = {.error = &error};
+
+#ifdef EET_LINKED
+    api = eet_backend_entry();
+#else
+    char path[PATH_BYTES];
 
     find_plugin(path);
     if (eet_plugin_load(path, &api, &error) != EET_OK) {
         (void)fprintf(stderr, "%s\n", error.text);
         exit(EXIT_FAILURE); /* a backend that is not there is no reason to skip */
     }
+#endif
     if (api->open(&options, &backend) != EET_OK) {
         (void)printf("skipped: no CUDA device (%s)\n", error.text);
         return false;

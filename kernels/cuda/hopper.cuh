@@ -1,0 +1,138 @@
+/* hopper.cuh - the instructions of sm_90a: barriers in shared memory, tiles that the copy engine
+ * brings there, and products of warp groups. */
+#ifndef EET_KERNELS_CUDA_HOPPER_CUH
+#define EET_KERNELS_CUDA_HOPPER_CUH
+
+#include <cuda.h>
+#include <stdint.h>
+
+constexpr int WARP_GROUP = 128;
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+__device__ inline uint32_t shared_at(const void *p) {
+    return (uint32_t)__cvta_generic_to_shared(p);
+}
+
+__device__ inline void barrier_init(uint64_t *barrier, uint32_t arrivals) {
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_at(barrier)), "r"(arrivals)
+                 : "memory");
+}
+
+/* Barriers are as they were made for the copy engine too. */
+__device__ inline void barriers_are_made() {
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+__device__ inline void barrier_arrive(uint64_t *barrier) {
+    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_at(barrier)) : "memory");
+}
+
+/* An arrival, and `bytes` that copies are to bring. */
+__device__ inline void barrier_expect(uint64_t *barrier, uint32_t bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_at(barrier)),
+                 "r"(bytes)
+                 : "memory");
+}
+
+/* Until the phase of this parity has ended. */
+__device__ inline void barrier_wait(uint64_t *barrier, uint32_t parity) {
+    asm volatile("{\n"
+                 ".reg .pred done;\n"
+                 "again:\n"
+                 "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+                 "@!done bra again;\n"
+                 "}\n" ::"r"(shared_at(barrier)),
+                 "r"(parity)
+                 : "memory");
+}
+
+/* The tile of a map with its first column and row; zero where the matrix has ended. */
+__device__ inline void bring_tile(void *to, const CUtensorMap *map, int32_t col, int32_t row,
+                                  uint64_t *barrier) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1, {%2, %3}], [%4];" ::"r"(shared_at(to)),
+                 "l"(map), "r"(col), "r"(row), "r"(shared_at(barrier))
+                 : "memory");
+}
+
+__device__ inline void map_is_needed(const CUtensorMap *map) {
+    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
+}
+
+/* Rows of 128 bytes, 8 of them swizzled together, as the copy engine leaves them. */
+__device__ inline uint64_t operand_at(const void *p) {
+    return (uint64_t)((shared_at(p) & 0x3FFFF) >> 4) | (uint64_t)1 << 16 | (uint64_t)64 << 32 |
+           (uint64_t)1 << 62;
+}
+
+__device__ inline void products_begin() {
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+
+__device__ inline void products_end() {
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+
+/* Until all but the last LEFT groups of products are done. */
+template <int LEFT> __device__ inline void wait_for_products() {
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
+}
+
+/* Registers and operands of the instruction, by tens and eights. */
+#define EET_TEN(t) \
+    "%" #t "0,%" #t "1,%" #t "2,%" #t "3,%" #t "4,%" #t "5,%" #t "6,%" #t "7,%" #t "8,%" #t "9,"
+#define EET_FIRST_TEN "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,"
+#define EET_SUM8(i)                                                                       \
+    "+f"(sum[i]), "+f"(sum[i + 1]), "+f"(sum[i + 2]), "+f"(sum[i + 3]), "+f"(sum[i + 4]), \
+        "+f"(sum[i + 5]), "+f"(sum[i + 6]), "+f"(sum[i + 7])
+#define EET_SUM32(i) EET_SUM8(i), EET_SUM8(i + 8), EET_SUM8(i + 16), EET_SUM8(i + 24)
+#define EET_PRODUCT(n, type, registers, x, w, more, ...)                                       \
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" more ", 0;\n"                            \
+                 "wgmma.mma_async.sync.aligned.m64n" n "k16.f32." type "." type " {" registers \
+                 "}, %" x ", %" w ", p, 1, 1, 0, 0;\n}\n"                                      \
+                 : __VA_ARGS__                                                                 \
+                 : "l"(x_at), "l"(w_at), "r"((int32_t)add))
+#define EET_EITHER(n, registers, x, w, more, ...)                   \
+    if constexpr (BF16) {                                           \
+        EET_PRODUCT(n, "bf16", registers, x, w, more, __VA_ARGS__); \
+    } else {                                                        \
+        EET_PRODUCT(n, "f16", registers, x, w, more, __VA_ARGS__);  \
+    }
+
+/* sum (64, N) = x (64, 16) w (N, 16)^T, plus what it was if `add`: N / 2 numbers of each thread, in
+ * the order of finish_fragment. */
+template <bool BF16, int N>
+__device__ inline void multiply_64(float *sum, uint64_t x_at, uint64_t w_at, bool add) {
+    if constexpr (N == 256) {
+        EET_EITHER("256",
+                   EET_FIRST_TEN EET_TEN(1) EET_TEN(2) EET_TEN(3) EET_TEN(4) EET_TEN(5) EET_TEN(6)
+                       EET_TEN(7) EET_TEN(8) EET_TEN(9) EET_TEN(10)
+                           EET_TEN(11) "%120,%121,%122,%123,%124,%125,%126,%127",
+                   "128", "129", "130", EET_SUM32(0), EET_SUM32(32), EET_SUM32(64), EET_SUM32(96));
+    } else if constexpr (N == 192) {
+        EET_EITHER("192",
+                   EET_FIRST_TEN EET_TEN(1) EET_TEN(2) EET_TEN(3) EET_TEN(4) EET_TEN(5) EET_TEN(6)
+                       EET_TEN(7) EET_TEN(8) "%90,%91,%92,%93,%94,%95",
+                   "96", "97", "98", EET_SUM32(0), EET_SUM32(32), EET_SUM32(64));
+    } else if constexpr (N == 128) {
+        EET_EITHER("128",
+                   EET_FIRST_TEN EET_TEN(1) EET_TEN(2) EET_TEN(3) EET_TEN(4)
+                       EET_TEN(5) "%60,%61,%62,%63",
+                   "64", "65", "66", EET_SUM32(0), EET_SUM32(32));
+    } else {
+        static_assert(N == 64, "one of the four");
+        EET_EITHER("64", EET_FIRST_TEN EET_TEN(1) EET_TEN(2) "%30,%31", "32", "33", "34",
+                   EET_SUM32(0));
+    }
+}
+
+#undef EET_TEN
+#undef EET_FIRST_TEN
+#undef EET_SUM8
+#undef EET_SUM32
+#undef EET_PRODUCT
+#undef EET_EITHER
+
+#endif
+#endif

@@ -1,0 +1,302 @@
+/* test_gemm.c - products of 16-bit weights on a CUDA device, in shapes that fill several tiles:
+ * what they are, that every tile and every number of rows give the same bits, and that operands and
+ * results of 16 bits are those of 32 bits, rounded.
+ *
+ * The backend is linked, for what it exports no symbol of. */
+#include <stdlib.h>
+
+#include "kernels/cuda/project.h"
+#include "tests/cuda/device.h"
+#include "tests/kernels/trial_project.h"
+
+/* Sums of 16 products are rounded more coarsely by the tensor cores than by f32's own. */
+static double steps_of(int32_t k) {
+    return 4.0 * (k / 16.0 + 1) + 16;
+}
+
+/* Every number as the dtype has it, so that nothing is lost on the way there. */
+static void round_all(const void *x, int64_t count, int32_t dtype) {
+    for (int64_t i = 0; i < count; ++i) {
+        float bits = 0; /* room for any dtype */
+
+        eet_float_put(&bits, dtype, 0, ((const float *)x)[i]);
+        ((float *)x)[i] = eet_float_at(&bits, dtype, 0);
+    }
+}
+
+static void *in_16_bits(const float *x, int64_t count, int32_t dtype) {
+    uint16_t *y = lab_block(count * 2);
+
+    for (int64_t i = 0; i < count; ++i) {
+        eet_float_put(y, dtype, i, x[i]);
+    }
+    return y;
+}
+
+static const project_case cases[] = {
+    /* one tile and less of it; rows, columns and k that end within one */
+    {.rows = 1, .n = 8, .k = 8, .bias = true},
+    {.rows = 130, .n = 136, .k = 72, .bias = true, .residual = RAW},
+    {.rows = 300, .n = 520, .k = 136, .act = EET_ACT_GELU_ERF, .bias = true},
+    {.rows = 257, .n = 264, .k = 1032, .act = EET_ACT_GELU_TANH, .bias = true},
+    {.rows = 129, .n = 776, .k = 520, .residual = ALIASED, .bias = true},
+    {.rows = 64, .n = 1000, .k = 128, .act = EET_ACT_TANH},
+    {.rows = 200, .n = 128, .k = 64, .act = EET_ACT_RELU, .bias = true},
+    {.rows = 200, .n = 128, .k = 64, .act = EET_ACT_SILU, .kind = LAB_WILD},
+    {.rows = 200, .n = 128, .k = 64, .act = EET_ACT_GELU_ERF, .kind = LAB_WILD},
+    {.rows = 200, .n = 128, .k = 64, .act = EET_ACT_GELU_TANH, .kind = LAB_WILD},
+    {.rows = 200, .n = 128, .k = 64, .act = EET_ACT_QUICK_GELU, .bias = true},
+    {.rows = 200, .n = 128, .k = 64, .act = EET_ACT_RELU2, .bias = true},
+    /* nothing aligned; rows of weights apart; norms */
+    {.rows = 131, .n = 259, .k = 77, .bias = true, .residual = RAW},
+    {.rows = 70, .n = 133, .k = 515, .extra = 3, .act = EET_ACT_GELU_ERF},
+    {.rows = 70, .n = 250, .k = 512, .extra = 8, .bias = true, .residual = RAW},
+    {.rows = 70, .n = 256, .k = 512, .extra = 1, .bias = true, .residual = RAW},
+    {.rows = 140, .n = 192, .k = 192, .norm = NORM_AND_BIAS, .residual = RAW, .bias = true},
+    {.rows = 140, .n = 136, .k = 136, .residual = NORMED, .bias = true},
+    {.rows = 140, .n = 131, .k = 131, .norm = NORM, .residual = NORMED},
+    /* destinations: heads that are wide and heads that are not */
+    {.rows = 160, .to = EET_TO_Q_AND_PAGES, .heads = 3, .head_dim = 64, .k = 192, .bias = true},
+    {.rows = 150, .to = EET_TO_Q_AND_PAGES, .heads = 5, .head_dim = 26, .k = 136, .bias = true},
+    {.rows = 131, .to = EET_TO_PAGES, .heads = 3, .head_dim = 72, .k = 200},
+    {.rows = 20, .to = EET_TO_PAGES, .heads = 2, .head_dim = 80, .k = 33, .bias = true},
+    {.rows = 33, .to = EET_TO_Q_AND_PAGES, .heads = 3, .head_dim = 8, .k = 24, .bias = true},
+};
+
+enum { CASES = sizeof cases / sizeof *cases };
+
+/* Case `number` of all, each in both dtypes; x as the dtype has it. */
+static project_case case_of(int32_t number) {
+    project_case c = cases[number / 2];
+
+    c.dtype = number % 2 == 0 ? EET_F16 : EET_BF16;
+    c.page_dtype = c.dtype;
+    return c;
+}
+
+static trial rounded_trial(const project_case *c) {
+    trial t = trial_of(c);
+
+    round_all(t.args[0].x, (int64_t)c->rows * c->k, c->dtype);
+    if (t.residual != NULL && c->residual != NORMED) {
+        const int64_t count = (int64_t)c->rows * t.args[0].w.n;
+
+        round_all(t.residual, count, c->dtype);
+        if (c->residual == ALIASED) {
+            round_all(t.args[0].y, count, c->dtype);
+            round_all(t.args[1].y, count, c->dtype);
+        }
+    }
+    /* a norm's results are rounded: by 2^-11 and 2^-8 */
+    t.steps = steps_of(c->k) +
+              (c->norm == NO_NORM ? 0.0 : (c->dtype == EET_F16 ? 0x1p13 : 0x1p16)) +
+              (c->kind == LAB_WILD ? 0x1p10 : 0.0); /* cubes and squares of large sums */
+    return t;
+}
+
+/* The same arguments with every pointer on the device. */
+static eet_project_args all_up(const trial *t, const project_case *c) {
+    eet_project_args a = t->args[1];
+    const int64_t rows = c->rows;
+
+    a.x = device_up(a.x, rows * c->k * 4);
+    a.norm = device_norm(a.norm, c->k);
+    a.bias = device_up(a.bias, a.w.n * (int64_t)4);
+    a.residual_norm = device_norm(a.residual_norm, a.w.n);
+    a.y = device_up(a.y, t->y_count * 4);
+    a.residual = c->residual == ALIASED ? a.y : device_up(a.residual, rows * a.w.n * 4);
+    a.pages = device_pages(a.pages);
+    a.slot = device_up(a.slot, rows * 8);
+    a.scratch = device_up(a.scratch, eet_project_scratch(rows, c->k) * 4);
+    a.w = device_matrix(a.w);
+    return a;
+}
+
+START_TEST(products_agree_with_the_reference)
+{
+    const project_case c = case_of(_i);
+
+    lab_seed((uint64_t)_i);
+    trial t = rounded_trial(&c);
+    const eet_project_args got = all_up(&t, &c);
+
+    ck_assert_int_eq(eet_project_ref(NULL, &t.args[0]), EET_OK);
+    ON_DEVICE(project, &got);
+    device_down(t.args[1].y, got.y, t.y_count * 4);
+    if (c.to != EET_TO_Y) {
+        device_down(t.args[1].pages.data, got.pages.data, pages_bytes(&got.pages));
+    }
+    compare(&t, &c);
+    const int64_t outputs = (int64_t)c.rows * columns_of(&c) - t.y_count;
+
+    ck_assert_int_ge(untouched(&t, &c), c.to != EET_TO_Y ? t.page_count - outputs : 0);
+    device_free();
+}
+END_TEST
+
+/* x, residual and y in 16 bits: what they are in 32 is exactly these, and y is rounded once. */
+START_TEST(operands_of_16_bits_give_the_same_bits)
+{
+    const project_case c = case_of(_i);
+
+    lab_seed((uint64_t)_i);
+    const trial t = rounded_trial(&c);
+    eet_project_args a = all_up(&t, &c);
+    const int64_t residuals = t.residual != NULL ? (int64_t)c.rows * a.w.n : 0;
+    float *y = lab_block(t.y_count * 4);
+    uint16_t *halves = lab_block(t.y_count * 2);
+    void *pages[2] = {NULL, NULL};
+
+    ON_DEVICE(project, &a);
+    device_down(y, a.y, t.y_count * 4);
+    if (c.to != EET_TO_Y) {
+        pages[0] = lab_block(pages_bytes(&a.pages));
+        pages[1] = lab_block(pages_bytes(&a.pages));
+        device_down(pages[0], a.pages.data, pages_bytes(&a.pages));
+        a.pages = device_pages(t.args[0].pages);
+    }
+    a.x = device_up(in_16_bits(t.args[0].x, (int64_t)c.rows * c.k, c.dtype),
+                    (int64_t)c.rows * c.k * 2);
+    a.x_dtype = a.y_dtype = c.dtype;
+    a.y = device_up(halves, t.y_count * 2);
+    if (residuals > 0 && c.residual != NORMED) {
+        a.residual = device_up(in_16_bits(t.residual, residuals, c.dtype), residuals * 2);
+        a.residual_dtype = c.dtype;
+        a.y = c.residual == ALIASED ? (void *)a.residual : a.y;
+    }
+    ON_DEVICE(project, &a);
+    device_down(halves, a.y, t.y_count * 2);
+    ck_assert_mem_eq(halves, in_16_bits(y, t.y_count, c.dtype), (size_t)t.y_count * 2);
+    if (c.to != EET_TO_Y) {
+        device_down(pages[1], a.pages.data, pages_bytes(&a.pages));
+        ck_assert_mem_eq(pages[1], pages[0], (size_t)pages_bytes(&a.pages));
+    }
+    device_free();
+}
+END_TEST
+
+/* Rows alone and in parts. */
+START_TEST(a_row_of_a_product_is_the_same_alone)
+{
+    static const int32_t ks[] = {1032, 1030, 64};
+    const project_case c = {.rows = 300,
+                            .n = 264,
+                            .k = ks[_i / 2],
+                            .dtype = _i % 2 == 0 ? EET_F16 : EET_BF16,
+                            .act = EET_ACT_GELU_ERF,
+                            .bias = true,
+                            .residual = RAW};
+    const trial t = rounded_trial(&c);
+    eet_project_args a = all_up(&t, &c);
+    float *together = lab_block(t.y_count * 4);
+    float *parted = lab_block(t.y_count * 4);
+
+    ON_DEVICE(project, &a);
+    device_down(together, a.y, t.y_count * 4);
+    const float *x = a.x;
+    const float *residual = a.residual;
+
+    for (int32_t row = 0; row < c.rows; row += a.rows) {
+        a.rows = row < 100 ? 1 : (c.rows - row < 131 ? c.rows - row : 131);
+        a.x = x + (int64_t)row * c.k;
+        a.residual = residual + (int64_t)row * c.n;
+        ON_DEVICE(project, &a);
+        device_down(parted + (int64_t)row * c.n, a.y, (int64_t)a.rows * c.n * 4);
+    }
+    ck_assert_mem_eq(parted, together, (size_t)t.y_count * 4);
+    device_free();
+}
+END_TEST
+
+/* Where the device has them at all. */
+START_TEST(every_tile_gives_the_same_bits)
+{
+    project_case c = case_of(2 * 2 + _i % 2);
+
+    c.rows = _i < 2 ? 300 : 1500; /* several tiles for a block */
+    c.n = _i < 2 ? c.n : 2056;
+    const trial t = rounded_trial(&c);
+    eet_finish f = {.a = all_up(&t, &c), .y_columns = c.n, .wide = true};
+    float *first = lab_block(t.y_count * 4);
+    float *y = lab_block(t.y_count * 4);
+
+    f.a.x = device_up(in_16_bits(t.args[0].x, (int64_t)c.rows * c.k, c.dtype),
+                      (int64_t)c.rows * c.k * 2);
+    f.a.x_dtype = c.dtype;
+    f.a.y_dtype = EET_F32;
+    for (int32_t i = 0; i < EET_GEMM_TILES && eet_gemm_sm90_takes(device_backend(), &f.a.w); ++i) {
+        f.a.y = device_up(y, t.y_count * 4); /* of NaN */
+        ck_assert_int_eq(eet_gemm_sm90(device_backend(), &f, i), EET_OK);
+        device_down(i == 0 ? first : y, f.a.y, t.y_count * 4);
+        ck_assert_mem_eq(i == 0 ? first : y, first, (size_t)t.y_count * 4);
+        memset(y, 0xFF, (size_t)t.y_count * 4);
+    }
+    device_free();
+}
+END_TEST
+
+/* Every pair of dtypes, in widths of a warp, of a block, of several and of none; with and without
+ * an index, and copies. */
+START_TEST(norms_in_any_dtypes_agree_with_the_reference)
+{
+    static const int32_t widths[] = {1, 7, 8, 768, 1001, 1024, 1600, 4096, 8200, 16384, 24600};
+    static const int32_t dtypes[] = {EET_F32, EET_F16, EET_BF16};
+    enum { ROWS = 11 };
+    const int32_t cols = widths[_i % 11];
+    const bool copy = _i / 11 == 1;
+    const int64_t count = (int64_t)ROWS * cols;
+
+    lab_seed((uint64_t)_i);
+    for (int32_t k = 0; k < 9; ++k) {
+        const int32_t from = dtypes[k / 3];
+        const int32_t to = dtypes[k % 3];
+        eet_norm_args want = {.x = lab_floats(count, k % 2 == 0 ? LAB_FAR : LAB_PLAIN),
+                              .index = k % 4 != 0 ? lab_ints(ROWS, ROWS) : NULL,
+                              .norm = copy ? (eet_norm_weights){0} : lab_norm(cols, k % 3 != 0),
+                              .rows = ROWS,
+                              .cols = cols,
+                              .y = lab_block(count * 4)};
+        round_all(want.x, count, from);
+        ck_assert_int_eq(eet_norm_ref(NULL, &want), EET_OK);
+        eet_norm_args got = want;
+        void *y = lab_block(count * 4);
+
+        got.x = device_up(from == EET_F32 ? want.x : in_16_bits(want.x, count, from),
+                          count * eet_float_bytes(from));
+        got.x_dtype = from;
+        got.y_dtype = to;
+        got.index = device_up(want.index, ROWS * 4);
+        got.norm = device_norm(want.norm, cols);
+        got.y = device_up(y, count * eet_float_bytes(to));
+        ON_DEVICE(norm, &got);
+        device_down(y, got.y, count * eet_float_bytes(to));
+        for (int64_t i = 0; i < count; ++i) {
+            const double right = (double)((float *)want.y)[i];
+            const double size = copy ? 0.0 : fabs(right) + 3; /* a weight <= 2, a bias <= 1 */
+
+            expect_near((double)eet_float_at(y, to, i), right, 16 * U * size + unit_of(to, right),
+                        "y", (int32_t)i);
+        }
+        device_free();
+    }
+}
+END_TEST
+
+int main(void) {
+    const eet_claim claims[] = {
+        {.test = products_agree_with_the_reference, .rows = 2 * CASES},
+        {.test = operands_of_16_bits_give_the_same_bits, .rows = 2 * CASES},
+        {.test = a_row_of_a_product_is_the_same_alone, .rows = 6},
+        {.test = every_tile_gives_the_same_bits, .rows = 4},
+        {.test = norms_in_any_dtypes_agree_with_the_reference, .rows = 22},
+    };
+
+    (void)setenv("CK_FORK", "no", 1);
+    if (!device_open()) {
+        return 77;
+    }
+    const int code = eet_suite_run("gemm", claims, sizeof claims / sizeof *claims);
+
+    device_close();
+    return code;
+}
