@@ -330,7 +330,9 @@ def open_state(
     missing = _missing(model, heads)
     if missing is not None:
         raise _refuse(model, missing, type(module).__name__)
-    return model, SimpleNamespace(**known)
+    generation = getattr(module, "generation_config", None)
+    said = generation.to_dict() if hasattr(generation, "to_dict") else {}
+    return model, SimpleNamespace(**{**known, "generation": said})
 
 
 # ---- Fairseq modules -----------------------------------------------------------------------------
