@@ -99,8 +99,8 @@ static void run_hidden_device(const gpu_case *one) {
     eet_model *model = NULL;
     eet_error gpu_error = {0};
 
-    (void)one;
     gpu_call(eet_bench_parse_shape(shape, &t.shape, &gpu_error), EET_OK);
+    t.shape.dtype = one->dtype;
     gpu_call(eet_bench_image_make(&t.shape, &t.image, &gpu_error), EET_OK);
     (void)open_on(&t, EET_CUDA, 0, &model, &gpu_error);
     expect_sentence(&gpu_error, EET_E_DEVICE, "CUDA");

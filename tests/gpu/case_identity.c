@@ -73,6 +73,33 @@ static void run_limits(const gpu_case *one) {
     gpu_twin_end(&t);
 }
 
+/* What is left on the device has the bits of what comes to the host. */
+static void run_device_output(const gpu_case *one) {
+    enum { BYTES = 3 * 64 * 4 };
+    static const int32_t length = 3;
+    gpu_twin t = gpu_twin_begin(shape, one->dtype, false, false);
+    gpu_rows rows = gpu_rows_draw(&length, 1, 101, 1);
+    float host[BYTES / 4];
+    float device[BYTES / 4];
+    eet_output output = {.size = sizeof output, .head = EET_HIDDEN, .data = host, .bytes = BYTES};
+    eet_error gpu_error = {0};
+
+    if (gpu_here()->device != EET_CUDA) {
+        gpu_skip("the CPU's memory is the host's");
+    }
+    memset(host, 0xFF, BYTES);
+    memset(device, 0xFE, BYTES);
+    gpu_twin_sessions(&t, (eet_session_options){.max_sequences = 2});
+    gpu_call(eet_encode(t.session[0], &rows.batch, &output, 1, &gpu_error), EET_OK);
+    output.memory = EET_CUDA;
+    output.data = gpu_device_alloc(BYTES);
+    gpu_call(eet_encode(t.session[0], &rows.batch, &output, 1, &gpu_error), EET_OK);
+    gpu_device_read(device, output.data, BYTES);
+    gpu_expect(memcmp(host, device, BYTES) == 0, "the bits differ");
+    gpu_rows_free(&rows);
+    gpu_twin_end(&t);
+}
+
 void gpu_cases_identity(gpu_table *table) {
     gpu_table_add(table, (gpu_case){.name = "identity.library",
                                     .group = "identity",
@@ -82,6 +109,11 @@ void gpu_cases_identity(gpu_table *table) {
                                     .group = "identity",
                                     .quick = true,
                                     .run = run_model,
+                                    .dtype = EET_F16});
+    gpu_table_add(table, (gpu_case){.name = "identity.device_output",
+                                    .group = "identity",
+                                    .quick = true,
+                                    .run = run_device_output,
                                     .dtype = EET_F16});
     gpu_table_add(table, (gpu_case){.name = "identity.limits",
                                     .group = "identity",

@@ -1,7 +1,6 @@
 /* case_large.c - the limits that are lifted: any head size, hidden 16,384 with 128 heads, 16,384
  * tokens, many rows, and memory that grows with the tokens and not with their square. On the CPU
  * the same cases run at sizes that it can do. */
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,31 +117,6 @@ static void run_rows(const gpu_case *one) {
 
 /* ---- memory ------------------------------------------------------------------------- */
 
-/* What is free on the device, by the driver's word; 0 on the CPU. */
-static uint64_t free_memory(void) {
-    void *library = on_device() ? dlopen("libcuda.so.1", RTLD_NOW) : NULL;
-    int (*retain)(void **, int) = NULL;
-    int (*push)(void *) = NULL;
-    int (*pop)(void **) = NULL;
-    int (*info)(size_t *, size_t *) = NULL;
-    void *context = NULL;
-    size_t available = 0;
-    size_t all = 0;
-
-    if (library == NULL) {
-        return 0;
-    }
-    *(void **)(void *)&retain = dlsym(library, "cuDevicePrimaryCtxRetain");
-    *(void **)(void *)&push = dlsym(library, "cuCtxPushCurrent_v2");
-    *(void **)(void *)&pop = dlsym(library, "cuCtxPopCurrent_v2");
-    *(void **)(void *)&info = dlsym(library, "cuMemGetInfo_v2");
-    gpu_expect(retain != NULL && push != NULL && pop != NULL && info != NULL &&
-                   retain(&context, 0) == 0 && push(context) == 0 && info(&available, &all) == 0 &&
-                   pop(&context) == 0,
-               "the driver does not tell its memory");
-    return available;
-}
-
 /* The memory of a session for one text of `length` tokens: by measure, and by the device. */
 static void take_memory(eet_model *model, int32_t length, uint64_t *told, uint64_t *taken) {
     const eet_session_options options = {
@@ -159,14 +133,14 @@ static void take_memory(eet_model *model, int32_t length, uint64_t *told, uint64
                                .at = &at,
                                .data = last,
                                .bytes = 256 * sizeof *last};
-    const uint64_t before = free_memory();
+    const uint64_t before = gpu_device_free();
     eet_error gpu_error = {0};
 
     gpu_call(eet_session_measure(model, &options, &need, &gpu_error), EET_OK);
     gpu_call(eet_session_create(model, &options, &session, &gpu_error), EET_OK);
     gpu_call(eet_step(session, &rows.batch, &output, 1, &gpu_error), EET_OK);
     *told = need.cache_bytes + need.workspace_bytes;
-    *taken = before - free_memory();
+    *taken = before - gpu_device_free();
     eet_session_destroy(session);
     gpu_rows_free(&rows);
     free(last);
@@ -206,12 +180,12 @@ static void run_leak(const gpu_case *one) {
     const int32_t length = on_device() ? 2048 : 256;
 
     take_memory(t.model[0], length, &told, &taken); /* what is loaded at first use comes here */
-    const uint64_t before = free_memory();
+    const uint64_t before = gpu_device_free();
 
     for (int32_t i = 0; i < 20; ++i) {
         take_memory(t.model[0], length, &told, &taken);
     }
-    const uint64_t after = free_memory();
+    const uint64_t after = gpu_device_free();
 
     gpu_expect(after + (8 << 20) >= before, "20 sessions kept %.1f MiB",
                (double)(before - after) / (1 << 20));

@@ -52,7 +52,8 @@ static void compare_encoder(const gpu_trial *t) {
 
 /* Every dataset that is the hidden states, or has a head's name. */
 static void run_whole(const gpu_case *one) {
-    gpu_trial t = gpu_trial_begin(one->subject, one->dtype);
+    const int32_t file = one->number != 0 ? one->number : one->dtype;
+    gpu_trial t = gpu_trial_begin_as(one->subject, file, one->dtype);
     int32_t compared = 0;
 
     if (t.source_tokens != NULL) {
@@ -281,10 +282,7 @@ static void run_cross(const gpu_case *one) {
     gpu_trial t = gpu_trial_begin(one->subject, one->dtype);
     eet_batch batch = gpu_trial_batch(&t);
     eet_head_info info;
-    int32_t rows = 0;
-    int32_t width = 0;
     const int32_t *start = gpu_golden_integers(&t.golden, "states_start", true, NULL);
-    const double *states = gpu_golden_reals(&t.golden, "states", &rows, &width);
     const int32_t heads[] = {EET_HIDDEN, gpu_trial_head(&t, "lm", &info)};
     float *hidden = gpu_alloc((int64_t)t.count * t.info.hidden, sizeof *hidden);
     float *scores = gpu_alloc((int64_t)t.count * info.width, sizeof *scores);
@@ -299,16 +297,7 @@ static void run_cross(const gpu_case *one) {
          .bytes = sizeof *scores * (uint64_t)t.count * (uint64_t)info.width}};
     eet_error gpu_error = {0};
 
-    for (int32_t slot = 0; slot < t.rows; ++slot) {
-        const eet_array array = {.size = sizeof array,
-                                 .dtype = EET_F64,
-                                 .rank = 2,
-                                 .shape = {start[slot + 1] - start[slot], width},
-                                 .data =
-                                     (void *)(uintptr_t)(states + (int64_t)start[slot] * width)};
-
-        gpu_call(eet_source_set(t.session, slot, &array, &gpu_error), EET_OK);
-    }
+    gpu_states_set(&t.golden, t.session, start, t.rows);
     batch.source = looks;
     gpu_call(eet_step(t.session, &batch, outputs, 2, &gpu_error), EET_OK);
     gpu_trial_compare(&t, "hidden", hidden);
@@ -358,11 +347,39 @@ static bool has_dataset(const char *golden, const char *dataset) {
     return has;
 }
 
+/* Files that compute in another dtype than their own. */
+static void add_dtypes(gpu_table *table) {
+    static const struct {
+        const char *golden;
+        int32_t file, dtype;
+    } rows[] = {
+        {"gpt2_tiny", EET_F32, EET_F16},  {"gpt2_tiny", EET_F32, EET_BF16},
+        {"gpt2_f16", EET_F16, EET_F32},   {"gpt2_bf16", EET_BF16, EET_F32},
+        {"gpt2_bf16", EET_BF16, EET_F16}, {"bert_tiny", EET_F32, EET_F16},
+        {"bert_tiny", EET_F16, EET_BF16}, {"fs012_nmt", EET_F32, EET_BF16},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; ++i) {
+        gpu_case one = {
+            .quick = true, .run = run_whole, .dtype = rows[i].dtype, .number = rows[i].file};
+
+        (void)snprintf(one.name, sizeof one.name, "dtypes.%s.%s_as_%s", rows[i].golden,
+                       eet_dtype_name((eet_dtype)rows[i].file),
+                       eet_dtype_name((eet_dtype)rows[i].dtype));
+        (void)strcpy(one.group, "dtypes");
+        (void)strcpy(one.subject, rows[i].golden);
+        if (gpu_model_there(rows[i].golden, rows[i].file)) {
+            gpu_table_add(table, one);
+        }
+    }
+}
+
 void gpu_cases_models(gpu_table *table) {
     static const int32_t dtypes[] = {EET_F32, EET_F16, EET_BF16};
     static char names[GPU_MAX_GOLDENS][GPU_NAME];
     const int32_t count = gpu_golden_names(names);
 
+    add_dtypes(table);
     for (int32_t i = 0; i < 3 * count; ++i) {
         const char *golden = names[i % count];
         const int32_t dtype = dtypes[i / count];

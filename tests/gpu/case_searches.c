@@ -69,7 +69,9 @@ static eet_session *search_session(const texts *t, const int32_t **looks) {
 
     gpu_call(eet_session_create(t->model, &options, &session, &gpu_error), EET_OK);
     *looks = gpu_golden_integers(&t->golden, "source", false, NULL);
-    if (start != NULL) {
+    if (gpu_golden_find(&t->golden, "states") != NULL) {
+        gpu_states_set(&t->golden, session, start, sources - 1);
+    } else if (start != NULL) {
         const eet_batch batch = {.size = sizeof batch,
                                  .rows = sources - 1,
                                  .start = start,

@@ -94,8 +94,8 @@ expect_exit 2 --nonsense
 
 # Models, steps, greedy tokens, beams and draws of three fixtures, and the rest, on the CPU.
 expect_exit 0 --device cpu \
-    --only identity,models,steps,greedy,beams,draws,heads.size26,large,schedules.encode.f16
-for one in models.gpt2_tiny.f32 models.bert_tiny.bf16 models.fs012_nmt.f16 steps.gpt2_tiny.f16 \
+    --only identity.m,identity.li,models,dtypes,steps,greedy,beams,draws,heads.size26,large,schedules.encode.f16
+for one in dtypes.gpt2_tiny.f32_as_f16 models.gpt2_tiny.f32 models.bert_tiny.bf16 models.fs012_nmt.f16 steps.gpt2_tiny.f16 \
     steps.fs012_nmt.f32 greedy.gpt2_tiny.f32 greedy.fs012_nmt.f32 beams.gpt2_tiny draws.gpt2_tiny \
     heads.size26.f32 large.memory.f16 large.hidden_decoder.f16 schedules.encode.f16; do
     expect_line "$one" passed

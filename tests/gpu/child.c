@@ -1,5 +1,4 @@
 /* child.c - a group's process: runs cases, tells each verdict, ends at the first that fails. */
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
@@ -31,8 +30,8 @@ double gpu_seconds(void) {
 }
 
 /* A line of fields between tabs; what is within a field is one line without tabs. */
-static void tell(const char *kind, const char *name, const char *verdict, double seconds,
-                 const char *detail) {
+void gpu_tell(const char *kind, const char *name, const char *verdict, double seconds,
+              const char *detail) {
     char line[2 * GPU_TEXT];
     int length = snprintf(line, sizeof line - 1, "%s\t%s\t%s\t%.3f\t%.*s", kind, name, verdict,
                           seconds, GPU_TEXT, detail);
@@ -48,7 +47,7 @@ static void tell(const char *kind, const char *name, const char *verdict, double
 }
 
 static void end_case(const char *verdict, const char *detail) {
-    tell("end", running.one->name, verdict, gpu_seconds() - running.begun, detail);
+    gpu_tell("end", running.one->name, verdict, gpu_seconds() - running.begun, detail);
 }
 
 void gpu_fail(const char *format, ...) {
@@ -87,10 +86,10 @@ void gpu_note(const char *format, ...) {
 }
 
 void gpu_part(const char *name, const char *verdict, const char *detail) {
-    tell("end", name, verdict, 0, detail);
+    gpu_tell("end", name, verdict, 0, detail);
 }
 
-static bool open_report(const char *report) {
+bool gpu_report_open(const char *report) {
     running.report = open(report, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* no child outlives who waits for it */
     return running.report >= 0;
@@ -110,7 +109,7 @@ static bool is_named(const char *names, const char *name) {
 }
 
 int gpu_child_run(const gpu_table *table, const char *names, const char *report) {
-    if (!open_report(report)) {
+    if (!gpu_report_open(report)) {
         return 3;
     }
     for (int32_t i = 0; i < table->count; ++i) {
@@ -118,59 +117,11 @@ int gpu_child_run(const gpu_table *table, const char *names, const char *report)
         if (is_named(names, running.one->name)) {
             running.note[0] = '\0';
             running.begun = gpu_seconds();
-            tell("begin", running.one->name, "", 0, "");
+            gpu_tell("begin", running.one->name, "", 0, "");
             running.one->run(running.one);
             end_case("passed", running.note);
         }
     }
-    return 0;
-}
-
-/* ---- the driver ------------------------------------------------------------ */
-
-static void driver_version(char *text, size_t room) {
-    FILE *file = fopen("/proc/driver/nvidia/version", "r");
-    char line[256] = "";
-
-    (void)snprintf(text, room, "unknown");
-    if (file != NULL) {
-        if (fgets(line, sizeof line, file) != NULL) {
-            for (char *word = strtok(line, " "); word != NULL; word = strtok(NULL, " ")) {
-                if (word[0] >= '0' && word[0] <= '9' && strchr(word, '.') != NULL) {
-                    (void)snprintf(text, room, "%s", word);
-                }
-            }
-        }
-        (void)fclose(file);
-    }
-}
-
-int gpu_child_probe(const char *report) {
-    void *library = dlopen("libcuda.so.1", RTLD_NOW);
-    int (*init)(unsigned) = NULL;
-    int (*count)(int *) = NULL;
-    int (*name)(char *, int, int) = NULL;
-    char card[128] = "";
-    char version[64];
-    int devices = 0;
-
-    if (!open_report(report)) {
-        return 3;
-    }
-    if (library == NULL) {
-        tell("none", "there is no libcuda.so.1", "", 0, "");
-        return 0;
-    }
-    *(void **)(void *)&init = dlsym(library, "cuInit");
-    *(void **)(void *)&count = dlsym(library, "cuDeviceGetCount");
-    *(void **)(void *)&name = dlsym(library, "cuDeviceGetName");
-    if (init == NULL || count == NULL || name == NULL || init(0) != 0 || count(&devices) != 0 ||
-        devices == 0 || name(card, sizeof card, 0) != 0) {
-        tell("none", "the driver has no device", "", 0, "");
-        return 0;
-    }
-    driver_version(version, sizeof version);
-    tell("device", card, version, 0, "");
     return 0;
 }
 

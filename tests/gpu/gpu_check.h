@@ -58,7 +58,12 @@ void gpu_cases_self(gpu_table *table);
 
 /* Runs cases one after another and tells the file `report` of each. */
 int gpu_child_run(const gpu_table *table, const char *names, const char *report);
-/* Asks the driver for its device, and tells `report`. */
+/* The file that the running process tells; false when it cannot. A line of fields for the parent.
+ */
+bool gpu_report_open(const char *report);
+void gpu_tell(const char *kind, const char *name, const char *verdict, double seconds,
+              const char *detail);
+/* driver.c: asks the driver for its device, and tells `report`. */
 int gpu_child_probe(const char *report);
 
 _Noreturn void gpu_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -114,6 +119,12 @@ void gpu_report_line(gpu_report *report, const char *name, int verdict, double s
                      const char *detail);
 /* Has the log a line that says this case passed, of this commit, device and card? */
 bool gpu_report_passed(const gpu_report *report, const char *log, const char *name);
+
+/* ---- the driver's word (driver.c) ---------------------------------------------- */
+
+uint64_t gpu_device_free(void); /* bytes; 0 on the CPU */
+void *gpu_device_alloc(size_t bytes);
+void gpu_device_read(void *host, const void *device, size_t bytes);
 
 /* ---- memory and numbers ----------------------------------------------------- */
 

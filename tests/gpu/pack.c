@@ -124,7 +124,12 @@ bool gpu_model_there(const char *checkpoint, int32_t dtype) {
 }
 
 eet_model *gpu_model_open(const char *checkpoint, int32_t dtype) {
-    const eet_model_options options = {.size = sizeof options, .device = gpu_here()->device};
+    return gpu_model_open_as(checkpoint, dtype, 0);
+}
+
+eet_model *gpu_model_open_as(const char *checkpoint, int32_t dtype, int32_t compute) {
+    const eet_model_options options = {
+        .size = sizeof options, .device = gpu_here()->device, .dtype = compute};
     char path[GPU_PATH];
     eet_model *model = NULL;
     eet_error gpu_error = {0};
@@ -157,14 +162,37 @@ static void fill_sources(gpu_trial *t) {
     }
 }
 
+void gpu_states_set(const gpu_golden *golden, eet_session *session, const int32_t *start,
+                    int32_t count) {
+    int32_t rows = 0;
+    int32_t width = 0;
+    const double *states = gpu_golden_reals(golden, "states", &rows, &width);
+    eet_error gpu_error = {0};
+
+    for (int32_t slot = 0; slot < count; ++slot) {
+        const eet_array array = {.size = sizeof array,
+                                 .dtype = EET_F64,
+                                 .rank = 2,
+                                 .shape = {start[slot + 1] - start[slot], width},
+                                 .data =
+                                     (void *)(uintptr_t)(states + (int64_t)start[slot] * width)};
+
+        gpu_call(eet_source_set(session, slot, &array, &gpu_error), EET_OK);
+    }
+}
+
 gpu_trial gpu_trial_begin(const char *golden, int32_t dtype) {
+    return gpu_trial_begin_as(golden, dtype, dtype);
+}
+
+gpu_trial gpu_trial_begin_as(const char *golden, int32_t file, int32_t dtype) {
     gpu_trial t = {.golden = gpu_golden_open(golden), .dtype = dtype};
     const eet_session_options options = {
         .size = sizeof options, .threads = 2, .max_sequences = GPU_SLOTS, .max_batch_tokens = 96};
     eet_error gpu_error = {0};
 
     (void)snprintf(t.checkpoint, sizeof t.checkpoint, "%.*s", (int)strcspn(golden, "."), golden);
-    t.model = gpu_model_open(t.checkpoint, dtype);
+    t.model = gpu_model_open_as(t.checkpoint, file, file != dtype ? dtype : 0);
     t.info = (eet_model_info){.size = sizeof t.info};
     gpu_call(eet_model_describe(t.model, &t.info, &gpu_error), EET_OK);
     gpu_call(eet_session_create(t.model, &options, &t.session, &gpu_error), EET_OK);

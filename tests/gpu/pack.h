@@ -38,6 +38,8 @@ double gpu_golden_real(const gpu_golden *golden, const char *dataset, double oth
 
 /* The checkpoint's model in a dtype, on the device that is checked. */
 eet_model *gpu_model_open(const char *checkpoint, int32_t dtype);
+/* Another dtype to compute in than the file's. */
+eet_model *gpu_model_open_as(const char *checkpoint, int32_t dtype, int32_t compute);
 /* Is it in the pack? */
 bool gpu_model_there(const char *checkpoint, int32_t dtype);
 
@@ -55,10 +57,16 @@ typedef struct gpu_trial {
 } gpu_trial;
 
 gpu_trial gpu_trial_begin(const char *golden, int32_t dtype);
+/* The file of one dtype computes in another, which is the trial's. */
+gpu_trial gpu_trial_begin_as(const char *golden, int32_t file, int32_t dtype);
 void gpu_trial_end(gpu_trial *trial);
 eet_batch gpu_trial_batch(const gpu_trial *trial);
 /* The head of this name; EET_HIDDEN for "hidden", -2 where there is none. */
 int32_t gpu_trial_head(const gpu_trial *trial, const char *name, eet_head_info *info);
+/* Fills source slots 0, 1 ... with the golden's "states", of which slot i owns those from start[i]
+ * on. */
+void gpu_states_set(const gpu_golden *golden, eet_session *session, const int32_t *start,
+                    int32_t count);
 /* Values are near the dataset, as near as the dtype and the library's own error ask. */
 void gpu_trial_compare(const gpu_trial *trial, const char *dataset, const float *ours);
 
