@@ -189,14 +189,15 @@ def _interface_view(data: Any, interface: Dict[str, Any], device: str) -> View:
 
 
 def _buffer_view(data: Any) -> View:
+    if isinstance(data, (str, bytes)):
+        raise TypeError("text is no array")
     view = memoryview(data)
-    dtype = None
-    for kind in DTYPES.values():
-        if kind.format and struct.calcsize(kind.format) == view.itemsize and (
-                view.format == kind.format or (view.format in "lL" and kind.bits == 64
-                                               and kind.format == {"l": "q", "L": "Q"}[view.format])):
-            dtype = kind
-            break
+    code = view.format.lstrip("@=<")
+    if code in ("l", "L"):
+        code = "q" if code == "l" else "Q"
+    kinds = [kind for kind in DTYPES.values()
+             if kind.format == code and kind.bits == 8 * view.itemsize]
+    dtype = kinds[0] if kinds else None
     if dtype is None or not view.c_contiguous:
         raise ArgumentError(f"a buffer of format {view.format!r} that is not taken")
     if view.nbytes == 0:
@@ -459,12 +460,12 @@ class Tensor:
             raise ArgumentError(f'Python knows no {now.dtype.name}; take view("u8") of it')
         held = (ctypes.c_char * self.nbytes).from_address(now.pointer)
         held.owner = self  # type: ignore[attr-defined]
-        flat = memoryview(held).cast("B")
+        flat: Any = memoryview(held).cast("B")
         if now.readonly:
             flat = flat.toreadonly()
         if now.count == 0 or not now.shape:
-            return flat.cast(now.dtype.format)  # type: ignore[call-overload,no-any-return]
-        return flat.cast(now.dtype.format, list(now.shape))  # type: ignore[call-overload,no-any-return]
+            return flat.cast(now.dtype.format)  # type: ignore[no-any-return]
+        return flat.cast(now.dtype.format, list(now.shape))  # type: ignore[no-any-return]
 
     def tolist(self) -> Any:
         """The elements as nested lists of numbers."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import operator
 from typing import Any, List, Optional, Sequence, Tuple
 
 from . import _arrays, _structs
@@ -43,7 +44,11 @@ class Rows:
 
     def numbers(self, data: Any, what: str) -> int:
         """A number for each row. Their address."""
-        found = _arrays.ids([data] if isinstance(data, int) else data, what)
+        try:
+            data = [operator.index(data)]
+        except TypeError:
+            pass  # no single number
+        found = _arrays.ids(data, what)
         if found.count != self.count:
             raise ArgumentError(f"{what} are {found.count}, the rows {self.count}")
         self.keep.append(found)
@@ -141,7 +146,7 @@ def _take_apart(rows: Rows, tokens: Any, start: Any, mask: Any) -> Tuple[_arrays
         rows.count, rows.width = len(tokens), lengths.pop()
         return _mask(rows, found, mask)
     found = _arrays.ids(tokens, "tokens")
-    if len(found.shape) > 2:
+    if len(found.shape) not in (1, 2):
         raise ArgumentError(f"tokens have {len(found.shape)} axes; 1 or 2 are taken")
     if len(found.shape) == 2:
         rows.count, rows.width = found.shape

@@ -26,7 +26,8 @@ class Encoder:
     device, dtype, threads, mmap, verify
         As in `eet.load`; for a model that is opened here.
     max_batch_tokens : int
-        Computed at once, larger calls are split inside; 0: 512, or the longest sequence.
+        Computed at once: larger calls are split inside, between rows; 0: 512, or the model's
+        positions (2048 without a bound, 8192 at most).
     """
 
     def __init__(self, model: Union[Model, str, "os.PathLike[str]", bytes], *,
@@ -37,8 +38,9 @@ class Encoder:
         self.model = model if isinstance(model, Model) else Model(
             model, device=device, dtype=dtype, threads=threads, mmap=mmap, verify=verify)
         try:
+            longest = min(self.model.max_positions or 2048, 8192)  # a row goes through in one
             self.session = Session(self.model, threads=threads,
-                                   max_batch_tokens=max_batch_tokens)
+                                   max_batch_tokens=max_batch_tokens or max(512, longest))
         except BaseException:
             if self._own:
                 self.model.close()

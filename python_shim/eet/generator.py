@@ -80,9 +80,10 @@ class Generator:
         self.model = model if isinstance(model, Model) else Model(
             model, device=device, dtype=dtype, threads=threads, mmap=mmap, verify=verify)
         self.max_batch_size = max_batch_size
+        self._sequences = max_batch_size * max(num_beams, 1)
         try:
             self.session = Session(
-                self.model, threads=threads, max_sequences=max_batch_size * max(num_beams, 1),
+                self.model, threads=threads, max_sequences=self._sequences,
                 max_tokens=max_seq_len, max_batch_tokens=max_batch_tokens,
                 cache_tokens=cache_tokens, max_sources=max_batch_size if self.model.has_cross
                 else 0, source_tokens=source_tokens, cache_dtype=cache_dtype)
@@ -176,8 +177,7 @@ class Generator:
     def _start(self, input_ids: Any, mask: Any, source_ids: Any, source_mask: Any, copies: int,
                how: Dict[str, Any]) -> Any:
         sources = None
-        for sequence in range(self.max_batch_size):
-            self.session.trim(sequence, 0)
+        self._forget()
         if source_ids is not None:
             packed = _rows.pack(source_ids, None, source_mask)
             sources = packed.count
@@ -198,6 +198,10 @@ class Generator:
         if repeat > 1 or sources is not None:
             rows = _repeated(rows, repeat, sources is not None)
         return start(self.session, rows, **how), input_ids, repeat
+
+    def _forget(self) -> None:
+        for sequence in range(self._sequences if self.model.has_decoder else 0):
+            self.session.trim(sequence, 0)
 
     def _array(self, prompts: Any, found: List[Generation], copies: int,
                pad: Optional[int]) -> Any:
@@ -229,21 +233,25 @@ class Generator:
         """The scores of every word after every token; nothing is kept. Shapes are those of
         `Session.encode`."""
         with self._taking_turns():
-            return self.session.encode(input_ids, attention_mask=attention_mask, types=types,
-                                       positions=positions,
-                                       outputs=Output(head, "every", None, dtype))
+            run = self.session.step if self.model.has_decoder and not self.model.has_encoder \
+                else self.session.encode
+            self._forget()
+            found = run(input_ids, attention_mask=attention_mask, types=types,
+                        positions=positions, outputs=Output(head, "every", None, dtype))
+            self._forget()
+            return found
 
     def score(self, input_ids: Any, targets: Any = None, *, attention_mask: Any = None,
               head: Union[int, str] = 0, top: int = 0) -> Scores:
         """Log-probabilities of given texts; see `Session.score`."""
         with self._taking_turns():
-            for sequence in range(self.max_batch_size):
-                self.session.trim(sequence, 0)
+            self._forget()
             return self.session.score(input_ids, targets, attention_mask=attention_mask,
                                       head=head, top=top)
 
     def cancel(self) -> None:
-        """Ends what runs: rows end with ``"cancelled"``. Any thread."""
+        """Ends what runs, from any thread: open rows end with ``"cancelled"``; where the prompts
+        are not through yet, the call raises CancelledError."""
         self.session.cancel()
 
     def close(self) -> None:

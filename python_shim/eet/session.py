@@ -72,7 +72,9 @@ class _Wanted:
         lines = rows.count
         self.every = take == "every"
         if take == "given":
-            at = _arrays.ids([] if wanted.at is None else wanted.at, "at")
+            if wanted.at is None:
+                raise ArgumentError('take is "given", and at is not')
+            at = _arrays.ids(wanted.at, "at")
             keep.append(at)
             into.count, into.at, lines = at.count, at.pointer, at.count
         elif self.every:
