@@ -144,6 +144,9 @@ STATUSES: Dict[int, Type[Error]] = {
 }
 BY_CODE: Dict[str, Type[Error]] = {kind.code: kind for kind in STATUSES.values()}
 
+for _kind in (Error, ClosedError, ConversionError, *STATUSES.values()):
+    _kind.__module__ = "eet"  # where callers find them, and what a traceback says
+
 
 def error_of(status: int, error: _structs.Error, path: Optional[str] = None) -> Error:
     """The exception for a status and the words that came with it."""
