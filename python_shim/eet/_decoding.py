@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
 from ._errors import ArgumentError, LimitError, StateError
-from ._padded import Packed, as_indexes, as_mask, pack
+from ._padded import Array, Packed, as_indexes, as_mask, pack
 
 if TYPE_CHECKING:
-    import numpy
-
     from .session import Session
 
 __all__ = ["Rows"]
@@ -44,7 +42,7 @@ class Rows:
         self.slots: list[int] = []
         self.sources: list[int] = []
         self.columns = 0
-        self.keep: Optional["numpy.ndarray[Any, Any]"] = None  # (rows, columns); None: all
+        self.keep: Optional[Array] = None  # (rows, columns); None: all
 
     def reset(self) -> None:
         """Forgets every row."""
@@ -153,7 +151,7 @@ class Rows:
 
     def pack(
         self,
-        ids: "numpy.ndarray[Any, Any]",
+        ids: Array,
         mask: object = None,
         types: object = None,
         positions: object = None,
@@ -198,7 +196,7 @@ class Rows:
         self._next = keep
         return packed
 
-    def _columns(self, ids: "numpy.ndarray[Any, Any]") -> "numpy.ndarray[Any, Any]":
+    def _columns(self, ids: Array) -> Array:
         """The positions that Transformers gives new columns when it is given none."""
         import numpy
 

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Optional
-
-if TYPE_CHECKING:
-    import numpy
+from typing import Any, Optional
 
 __all__ = ["Frame", "Packed", "as_indexes", "as_mask", "as_table", "pack"]
 
+Array = Any  # of NumPy, which is imported when a call needs it
 INT32 = (-(2**31), 2**31 - 1)
 
 
@@ -73,7 +71,7 @@ class Frame:
         names = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
         return getattr(self.torch, names[self.dtype])
 
-    def index(self, values: "numpy.ndarray[Any, Any]") -> Any:
+    def index(self, values: Array) -> Any:
         """Indexes as this library wants them.
 
         Parameters
@@ -88,7 +86,7 @@ class Frame:
             return values
         return self.torch.from_numpy(values).to(self.device)
 
-    def ids(self, values: "numpy.ndarray[Any, Any]") -> Any:
+    def ids(self, values: Array) -> Any:
         """Token ids, int64 as in both libraries.
 
         Parameters
@@ -104,7 +102,7 @@ class Frame:
         return self.index(numpy.ascontiguousarray(values, dtype=numpy.int64))
 
 
-def _host(value: object) -> "numpy.ndarray[Any, Any]":
+def _host(value: object) -> Array:
     """Whatever the caller has, as a NumPy array on the host."""
     import numpy
 
@@ -123,7 +121,7 @@ def _host(value: object) -> "numpy.ndarray[Any, Any]":
         raise ValueError("rows of different lengths: pad them and give an attention_mask") from None
 
 
-def as_table(value: object, name: str, ndim: int = 2) -> "numpy.ndarray[Any, Any]":
+def as_table(value: object, name: str, ndim: int = 2) -> Array:
     """An argument of whole numbers, e.g. token ids.
 
     Parameters
@@ -162,7 +160,7 @@ def as_table(value: object, name: str, ndim: int = 2) -> "numpy.ndarray[Any, Any
 
 def as_mask(
     value: object, rows: int, widths: Sequence[int], name: str = "attention_mask"
-) -> "numpy.ndarray[Any, Any]":
+) -> Array:
     """A mask with Transformers' polarity: 1 keeps a position, 0 leaves it out.
 
     Parameters
@@ -237,7 +235,7 @@ class Packed:
         Flat index of every token in the padded array; None where nothing is left out.
     """
 
-    def __init__(self, ids: "numpy.ndarray[Any, Any]", keep: Any) -> None:
+    def __init__(self, ids: Array, keep: Any) -> None:
         import numpy
 
         self.rows, self.width = ids.shape
@@ -258,7 +256,7 @@ class Packed:
         self.start = numpy.zeros(len(self.live) + 1, dtype=numpy.int32)
         numpy.cumsum(counts[self.live], out=self.start[1:])
 
-    def choose(self, table: "numpy.ndarray[Any, Any]") -> "numpy.ndarray[Any, Any]":
+    def choose(self, table: Array) -> Array:
         """The kept elements of another padded array.
 
         Parameters
@@ -366,7 +364,7 @@ def _broadcast(value: object, name: str, packed: Packed) -> Any:
 
 
 def pack(
-    ids: "numpy.ndarray[Any, Any]",
+    ids: Array,
     keep: Any = None,
     types: object = None,
     positions: object = None,

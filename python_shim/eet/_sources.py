@@ -199,7 +199,10 @@ def open_pretrained(
         return model, None
     options = {**convert, "dtype": dtype or "keep"}
     config = read_config(path)
-    for attempt in ({}, {"arch": arch}) if arch and "arch" not in options else ({},):
+    attempts: list[dict[str, Any]] = [{}]
+    if arch and "arch" not in options:
+        attempts.append({"arch": arch})
+    for attempt in attempts:
         with cache.opened(path, **options, **attempt) as file:
             model = load(file, device=device)
         missing = _missing(model, heads)
@@ -330,7 +333,7 @@ def open_state(
     missing = _missing(model, heads)
     if missing is not None:
         raise _refuse(model, missing, type(module).__name__)
-    generation = getattr(module, "generation_config", None)
+    generation: Any = getattr(module, "generation_config", None)
     said = generation.to_dict() if hasattr(generation, "to_dict") else {}
     return model, SimpleNamespace(**{**known, "generation": said})
 
@@ -376,7 +379,7 @@ def open_fairseq(
 
     from .model import load
 
-    torch = sys.modules.get("torch")
+    torch: Any = sys.modules.get("torch")
     if torch is None or not hasattr(module, "state_dict"):
         raise ArgumentError("from_torch: a torch module is wanted")
     known = dict(args) if isinstance(args, Mapping) else dict(vars(args))
