@@ -4,64 +4,19 @@ from __future__ import annotations
 
 import array
 import ctypes
-import struct
 import sys
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from . import _dlpack, _structs
+from ._dtypes import BY_CODE as BY_CODE
+from ._dtypes import BY_DLPACK, BY_INTERFACE, TORCH, unpack
+from ._dtypes import DTYPES as DTYPES
+from ._dtypes import DType as DType
+from ._dtypes import dtype_of as dtype_of
 from ._errors import ArgumentError, UnsupportedError, error_of
 from ._library import lib
 
 Shape = Tuple[int, ...]
-
-
-class DType(NamedTuple):
-    """What is known of a data type."""
-
-    name: str
-    code: int  # eet_dtype
-    bits: int
-    interface: str  # of __array_interface__; "" where it has no code
-    format: str  # of struct; "" where it has none
-    dlpack: int  # DLDataTypeCode; -1: none
-
-
-DTYPES: Dict[str, DType] = {row[0]: DType(*row) for row in (
-    ("f32", 1, 32, "<f4", "f", 2), ("f16", 2, 16, "<f2", "e", 2), ("bf16", 3, 16, "", "", 4),
-    ("f64", 4, 64, "<f8", "d", 2), ("i8", 5, 8, "|i1", "b", 0), ("u8", 6, 8, "|u1", "B", 1),
-    ("i32", 7, 32, "<i4", "i", 0), ("i64", 8, 64, "<i8", "q", 0), ("u16", 9, 16, "<u2", "H", 1),
-    ("f8_e4m3", 16, 8, "", "", 10), ("f8_e5m2", 17, 8, "", "", 12), ("f8_e8m0", 18, 8, "", "", 14),
-    ("i4", 32, 4, "", "", -1), ("u4", 33, 4, "", "", -1), ("u2", 34, 2, "", "", -1),
-    # What callers have and files do not.
-    ("i16", -1, 16, "<i2", "h", 0), ("u32", -1, 32, "<u4", "I", 1), ("u64", -1, 64, "<u8", "Q", 1),
-    ("bool", -1, 8, "|b1", "?", 6),
-)}
-BY_CODE: Dict[int, DType] = {kind.code: kind for kind in DTYPES.values() if kind.code > 0}
-_BY_INTERFACE: Dict[str, DType] = {k.interface: k for k in DTYPES.values() if k.interface}
-_BY_DLPACK: Dict[Tuple[int, int], DType] = {
-    (k.dlpack, k.bits): k for k in DTYPES.values() if k.dlpack >= 0}
-_LONG: Dict[str, str] = {
-    "float32": "f32", "float": "f32", "float16": "f16", "half": "f16", "bfloat16": "bf16",
-    "float64": "f64", "double": "f64", "int8": "i8", "uint8": "u8", "int16": "i16",
-    "int32": "i32", "int64": "i64", "uint16": "u16", "uint32": "u32", "uint64": "u64",
-    "bool_": "bool", "float8_e4m3fn": "f8_e4m3", "float8_e5m2": "f8_e5m2",
-    "float8_e8m0fnu": "f8_e8m0",
-}
-_TORCH: Dict[str, str] = {short: name for name, short in reversed(list(_LONG.items()))}
-
-
-def dtype_of(what: Any) -> DType:
-    """A data type by any of its names: "f16", "float16", numpy.float16, torch.float16."""
-    if isinstance(what, DType):
-        return what
-    name = what if isinstance(what, str) else getattr(what, "name", None)
-    if not isinstance(name, str):
-        name = getattr(what, "__name__", None) or str(what)
-    name = name.rsplit(".", 1)[-1]
-    kind = DTYPES.get(_LONG.get(name, name))
-    if kind is None:
-        raise ArgumentError(f"{what!r} is no data type; there are {', '.join(DTYPES)}")
-    return kind
 
 
 class View:
@@ -129,18 +84,6 @@ def _elements(of: View) -> Sequence[Any]:
     return unpack(of.dtype, raw)
 
 
-def unpack(dtype: DType, raw: bytes) -> Sequence[Any]:
-    """Bytes as numbers."""
-    count = len(raw) * 8 // dtype.bits
-    if dtype.format:
-        return struct.unpack(f"<{count}{dtype.format}", raw)
-    if dtype.name == "bf16":
-        wide = b"".join(b"\0\0" + raw[i:i + 2] for i in range(0, len(raw), 2))
-        return struct.unpack(f"<{count}f", wide)
-    raise UnsupportedError(f"Python has no numbers of the kind {dtype.name}; "
-                           'take the bytes with view("u8")')
-
-
 def _module(name: str) -> Any:
     return sys.modules.get(name)
 
@@ -160,19 +103,34 @@ def _numpy_view(data: Any) -> View:
     return _interface_view(data, data.__array_interface__, "cpu")
 
 
+def torch_device(data: Any) -> str:
+    """"cpu", or "cuda:0" of a torch tensor."""
+    kind, index = data.device.type, data.device.index
+    if kind == "cpu":
+        return "cpu"
+    if kind != "cuda":
+        raise UnsupportedError(f"the tensor lies on {data.device}; the CPU and CUDA are known")
+    return f"cuda:{index or 0}"
+
+
+def wait_for_torch(device: str) -> None:
+    """Waits for what torch has begun on its current stream: it may use the memory still."""
+    torch = _module("torch")
+    if torch is not None:
+        torch.cuda.current_stream(device).synchronize()
+
+
 def _torch_view(data: Any) -> View:
     if data.is_sparse or data.layout is not _module("torch").strided:
         raise ArgumentError(f"a tensor of layout {data.layout}; dense ones are taken")
-    device = "cpu" if data.device.type == "cpu" else str(data.device)
-    if device != "cpu":
-        return _dlpack.view(data, View, _BY_DLPACK)  # type: ignore[no-any-return]
+    device = torch_device(data)
     strides = None if data.is_contiguous() else tuple(data.stride())
     return View(data.data_ptr(), tuple(data.shape), strides, dtype_of(str(data.dtype)), device,
                 False, data)
 
 
 def _interface_view(data: Any, interface: Dict[str, Any], device: str) -> View:
-    dtype = _BY_INTERFACE.get(interface["typestr"])
+    dtype = BY_INTERFACE.get(interface["typestr"])
     if dtype is None:
         raise ArgumentError(f"arrays of type {interface['typestr']!r} are not taken")
     strides = interface.get("strides")
@@ -245,7 +203,7 @@ def view(data: Any) -> View:
     if kind == "torch":
         return _torch_view(data)
     if hasattr(data, "__dlpack__"):
-        return _dlpack.view(data, View, _BY_DLPACK)  # type: ignore[no-any-return]
+        return _dlpack.view(data, View, BY_DLPACK)  # type: ignore[no-any-return]
     if hasattr(data, "__cuda_array_interface__"):
         return _interface_view(data, data.__cuda_array_interface__, "cuda")
     if hasattr(data, "__array_interface__"):
@@ -301,6 +259,8 @@ def ids(data: Any, what: str) -> Ids:
     """
     if isinstance(data, (list, tuple, range)):
         return _of_list(data, (len(data),), what)
+    if kind_of(data) == "torch" and data.device.type != "cpu":
+        data = data.cpu()  # which waits for torch's stream
     found = view(data)
     if found.device != "cpu":
         raise UnsupportedError(f"{what} lie on {found.device}; the library reads them from the "
@@ -352,15 +312,15 @@ def fill(pointer: int, values: Sequence[Any], code: str = "i") -> None:
     ctypes.memmove(pointer, packed.buffer_info()[0], len(packed) * packed.itemsize)
 
 
-def empty(kind: str, shape: Shape, dtype: DType) -> Tuple[Any, int]:
+def empty(kind: str, shape: Shape, dtype: DType, device: str = "cpu") -> Tuple[Any, int]:
     """A new array of a framework ("numpy", "torch", "eet") and where its elements lie. A data type
-    that the framework lacks gives an `eet.Tensor`."""
+    that the framework lacks gives an `eet.Tensor`. Only torch has other devices."""
     if kind == "numpy" and dtype.interface:
         made = _module("numpy").empty(shape, dtype.interface)
         return made, int(made.__array_interface__["data"][0])
     if kind == "torch":
         torch = _module("torch")
-        made = torch.empty(shape, dtype=getattr(torch, _TORCH[dtype.name]))
+        made = torch.empty(shape, dtype=getattr(torch, TORCH[dtype.name]), device=device)
         return made, int(made.data_ptr())
     count = 1
     for length in shape:

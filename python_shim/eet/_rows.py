@@ -13,10 +13,11 @@ from ._errors import ArgumentError
 class Rows:
     """A batch: packed ids, where rows begin, and how a padded caller wants results back."""
 
-    __slots__ = ("kind", "count", "total", "width", "runs", "kept", "batch", "keep")
+    __slots__ = ("kind", "device", "count", "total", "width", "runs", "kept", "batch", "keep")
 
     def __init__(self) -> None:
         self.kind = "eet"
+        self.device = "cpu"  # where results go: that of the tokens
         self.count = 0
         self.total = 0
         self.width: Optional[int] = None  # columns, where rows were given as one 2-D array
@@ -165,6 +166,9 @@ def pack(tokens: Any, start: Any = None, mask: Any = None, types: Any = None,
     """A batch of what a caller gives; the arguments are those of `Session.step`."""
     rows = Rows()
     rows.kind = _arrays.kind_of(tokens)
+    first = tokens[0] if isinstance(tokens, (list, tuple)) and tokens else tokens
+    if _arrays.kind_of(first) == "torch":
+        rows.device = _arrays.torch_device(first)
     found, starts = _take_apart(rows, tokens, start, mask)
     begins = _arrays.ids(starts, "start")
     rows.count = begins.count - 1

@@ -223,8 +223,8 @@ class Generator:
                                           _arrays.DTYPES["i32"])
             _arrays.fill(pointer, [value for row in rows for value in row])
             return made
-        framework = sys.modules[kind]
-        return framework.asarray(rows, dtype=prompts.dtype)
+        made = sys.modules[kind].asarray(rows, dtype=prompts.dtype)
+        return made.to(prompts.device) if kind == "torch" else made
 
     # ---- without a cache ----------------------------------------------------
 

@@ -7,7 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from . import _arrays, _fork, _rows, _structs, _wait
-from ._errors import ArgumentError, CancelledError, ClosedError, error_of
+from ._errors import ArgumentError, ClosedError, UnsupportedError, error_of
 from ._library import lib
 from .model import TAKES, Head, Model, head_among
 
@@ -52,7 +52,7 @@ class Scores(NamedTuple):
 class _Wanted:
     """An Output, resolved against a model and a batch."""
 
-    __slots__ = ("result", "pointer", "row_bytes", "every")
+    __slots__ = ("result", "pointer", "row_bytes", "every", "device", "padded")
 
     def __init__(self, heads: Tuple[Head, ...], hidden: int, wanted: Output, rows: _rows.Rows,
                  into: Any, keep: List[Any]) -> None:
@@ -85,16 +85,37 @@ class _Wanted:
             shape = (rows.count, rows.width, width)
             room = rows.count * rows.width
         self.row_bytes = width * dtype.bits // 8
-        if wanted.out is None:
-            self.result, self.pointer = _arrays.empty(rows.kind, shape, dtype)
+        self.device = rows.device
+        self.padded = rows if self.every and rows.runs is not None else None
+        if wanted.out is not None:
+            self.result = wanted.out
+            self.pointer, self.device = _writable(wanted.out, shape, dtype)
+            if self.padded is not None and self.device != "cpu":
+                raise UnsupportedError("out on a device takes no attention_mask; leave it out")
         else:
-            self.result, self.pointer = wanted.out, _writable(wanted.out, shape, dtype, into)
+            made = shape if self.padded is None or self.device == "cpu" else (lines, width)
+            self.result, self.pointer = _arrays.empty(rows.kind, made, dtype, self.device)
+        into.memory = 0 if self.device == "cpu" else 1
         into.data = self.pointer
         into.bytes = room * self.row_bytes
 
+    def finish(self) -> Any:
+        """The result, rows in their padded places."""
+        rows = self.padded
+        if rows is not None and self.device == "cpu":
+            rows.spread(self.pointer, self.row_bytes)
+        elif rows is not None and rows.width is not None:  # torch moves what lies on a device
+            whole = self.result.new_zeros((rows.count * rows.width, self.result.shape[-1]))
+            whole[rows.kept] = self.result
+            self.result = whole.view(rows.count, rows.width, -1)
+        return self.result
 
-def _writable(out: Any, shape: Tuple[int, ...], dtype: _arrays.DType, into: Any) -> int:
+
+def _writable(out: Any, shape: Tuple[int, ...], dtype: _arrays.DType) -> Tuple[int, str]:
     found = _arrays.view(out)
+    if found.device != "cpu" and _arrays.kind_of(out) != "torch":
+        raise UnsupportedError(f"out lies on {found.device} and is no torch tensor; of other "
+                               "frameworks the CPU's memory is written to")
     count = 1
     for length in shape:
         count *= length
@@ -106,8 +127,7 @@ def _writable(out: Any, shape: Tuple[int, ...], dtype: _arrays.DType, into: Any)
     if found.count != count or not found.contiguous:
         raise ArgumentError(f"out has the shape {found.shape}; the output has {shape}, "
                             "row-major without gaps")
-    into.memory = 0 if found.device == "cpu" else 1
-    return found.pointer
+    return found.pointer, found.device
 
 
 _Spec = Union[None, str, int, Output, Tuple[Any, ...], List[Any]]
@@ -206,6 +226,16 @@ class Session:
         if status != 0:
             raise error_of(status, self._error, self.model.path)
 
+    def _settle(self, made: List[_Wanted]) -> None:
+        """Results on a device: the model's, and free of what torch still does with them."""
+        for device in {one.device for one in made}:
+            if device == "cpu":
+                continue
+            if device != self.model.device:
+                raise ArgumentError(f"the array lies on {device}, the model on "
+                                    f"{self.model.device}")
+            _arrays.wait_for_torch(device)
+
     def _run(self, function: Any, rows: _rows.Rows, outputs: _Spec) -> Any:
         wanted, several = _outputs_of(self._heads, outputs)
         keep: List[Any] = [rows]
@@ -214,12 +244,10 @@ class Session:
         hidden = self._encoded if alone else self._hidden
         made = [_Wanted(self._heads, hidden, one, rows, structs[i], keep)
                 for i, one in enumerate(wanted)]
+        self._settle(made)
         with self._lock:
             self._call(function, rows.total, ctypes.byref(rows.batch), structs, len(wanted))
-        for one in made:
-            if one.every and rows.runs is not None:
-                rows.spread(one.pointer, one.row_bytes)
-        results = [one.result for one in made]
+        results = [one.finish() for one in made]
         return results if several else results[0]
 
     def step(self, tokens: Any, *, start: Any = None, attention_mask: Any = None,
@@ -363,6 +391,9 @@ class Session:
         with self._lock:
             self._call(lib.eet_score, rows.total, ctypes.byref(rows.batch), aims,
                        ctypes.byref(wanted))
+        if rows.device != "cpu":
+            return Scores(*(one if one is None else one.to(rows.device)
+                            for one in (log_prob, top_token, top_log_prob)))
         return Scores(log_prob, top_token, top_log_prob)
 
     def generate(self, tokens: Any, *, start: Any = None, attention_mask: Any = None,
