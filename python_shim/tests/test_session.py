@@ -105,6 +105,38 @@ class Numbers(unittest.TestCase):
                 self.assertLess(distance, 4e-2)
 
 
+class Bound(unittest.TestCase):
+    def test_steps_are_those_of_step(self):
+        gold = support.golden("gpt2_tiny")
+        ids = support.rows(gold)[0]
+        with eet.load(support.model("gpt2_tiny")) as model, model.session() as session:
+            token = numpy.zeros(1, "i4")
+            bound = session.bind(token, outputs=[("lm", "last"), "hidden"])
+            for i, value in enumerate(ids):
+                token[0] = value
+                lm, hidden = bound()
+                self.assertIs(lm, bound.results[0])
+                self.assertTrue(near(lm, gold["lm"][i:i + 1]))
+                self.assertTrue(near(hidden, gold["hidden"][i:i + 1]))
+            self.assertEqual(session.length(0), len(ids))
+            token[0] = 999
+            with self.assertRaises(eet.ArgumentError):
+                bound()
+            with self.assertRaises(eet.LimitError):
+                token[0] = 1
+                for _ in range(100):
+                    bound()
+            session.close()
+            with self.assertRaises(eet.ClosedError):
+                bound()
+
+    def test_arrays_are_read_where_they_lie(self):
+        with eet.load(support.model("gpt2_tiny")) as model, model.session() as session:
+            for bad in ([1], numpy.zeros(1, "i8"), numpy.zeros((2, 4), "i4")[:, ::2]):
+                with self.assertRaises(eet.ArgumentError):
+                    session.bind(bad)
+
+
 class Limits(unittest.TestCase):
     def test_leave_the_session_as_it_was(self):
         with eet.load(support.model("gpt2_tiny")) as model:
