@@ -245,7 +245,7 @@ static eet_status take(eet_op_job *job, work *w) {
     const eet_op_switch how = {&a->x, &a->y, &a->norm, a->pre_norm, a->add_residual};
     eet_status status = check_numbers(job, a, w->which);
 
-    w->inner = a->heads * a->head_dim;
+    w->inner = status == EET_OK ? a->heads * a->head_dim : 0;
     status = status == EET_OK ? eet_op_take_frame(job, &how, &w->frame) : status;
     if (status == EET_OK) {
         status = eet_op_take_rows(job, &w->frame.x, 1, a->rows, a->start, &w->rows);
