@@ -171,8 +171,10 @@ static void bind_matrix(binder *b, int slot, eet_matrix *out) {
         b->status = model->api->place(model->backend, &host, &placed.matrix);
         if (b->status != EET_OK) {
             (void)eet_fail(b->err, b->status, EET_NOWHERE,
-                           "%s (%llu bytes) cannot be placed on the device", tensor.name,
-                           (unsigned long long)tensor.bytes);
+                           "%s (%llu bytes) cannot be placed on %s:%d; %llu bytes are free there",
+                           tensor.name, (unsigned long long)tensor.bytes, model->api->name,
+                           (int)model->device_index,
+                           (unsigned long long)model->api->unused(model->backend));
         }
     }
     if (b->status != EET_OK || model->device != EET_HOST) { /* a device has a copy of its own */

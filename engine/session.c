@@ -74,6 +74,25 @@ static eet_status open_backend(eet_session *session, eet_error *err) {
     return EET_OK;
 }
 
+static eet_status fail_for_memory(const eet_session *session, const eet_arenas *need,
+                                  eet_error *err) {
+    const uint64_t unused = session->api->unused(session->backend);
+    eet_model_info model = {.size = sizeof model};
+
+    if (unused == 0) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE,
+                        "no memory for a session: %llu bytes of cache and %llu of workspace",
+                        (unsigned long long)need->cache.peak, (unsigned long long)need->work.peak);
+    }
+    eet_model_info_get(session->model, &model);
+    return eet_fail(err, EET_E_MEMORY, EET_NOWHERE,
+                    "no memory on %s:%d for a session: %llu bytes of cache and %llu of workspace, "
+                    "beside %llu of weights; %llu are free",
+                    session->api->name, (int)session->model->device_index,
+                    (unsigned long long)need->cache.peak, (unsigned long long)need->work.peak,
+                    (unsigned long long)model.weight_bytes, (unsigned long long)unused);
+}
+
 /* What the layout measured, in one piece a kind of memory. */
 static eet_status allocate(eet_session *session, const eet_arenas *need, eet_error *err) {
     const eet_stack *decoder = &session->model->stack[EET_DEC]; /* zeros where there is none */
@@ -84,9 +103,7 @@ static eet_status allocate(eet_session *session, const eet_arenas *need, eet_err
     session->work_memory = session->api->alloc(session->backend, need->work.peak + 1);
     if (session->host_memory == NULL || session->cache_memory == NULL ||
         session->work_memory == NULL) {
-        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE,
-                        "no memory for a session: %llu bytes of cache and %llu of workspace",
-                        (unsigned long long)need->cache.peak, (unsigned long long)need->work.peak);
+        return fail_for_memory(session, need, err);
     }
     arenas.host.base = session->host_memory;
     arenas.cache.base = session->cache_memory;

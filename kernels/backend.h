@@ -29,6 +29,8 @@ typedef struct eet_backend_api {
     /* Memory of the device, 256-byte aligned and zeroed; NULL when there is none. */
     void *(*alloc)(eet_backend *, uint64_t bytes);
     void (*free)(eet_backend *, void *);
+    /* Bytes of the device that nobody has; 0: unknown. */
+    uint64_t (*unused)(eet_backend *);
     eet_status (*upload)(eet_backend *, void *device, const void *host, uint64_t bytes);
     eet_status (*download)(eet_backend *, void *host, const void *device, uint64_t bytes);
     /* A download whose bytes are there after the next sync. */

@@ -124,6 +124,11 @@ static void unplace(eet_backend *backend, eet_matrix *matrix) {
     *matrix = (eet_matrix){0};
 }
 
+static uint64_t unused_of(eet_backend *backend) {
+    (void)backend;
+    return 0; /* the system gives what it has, and more */
+}
+
 static int32_t inner_of(const eet_backend *backend, int32_t weights) {
     (void)backend;
     (void)weights;
@@ -155,6 +160,7 @@ const eet_backend_api *eet_backend_cpu(void) {
         .close = close_cpu,
         .alloc = alloc_zeroed,
         .free = free_block,
+        .unused = unused_of,
         .upload = copy_bytes,
         .download = copy_bytes,
         .download_later = copy_bytes,

@@ -163,6 +163,18 @@ static void free_block(eet_backend *backend, void *block) {
     eet_device_leave(scope);
 }
 
+static uint64_t unused_of(eet_backend *backend) {
+    const eet_device_scope scope = eet_device_enter(backend);
+    size_t unused = 0;
+    size_t all = 0;
+
+    if (scope.code != cudaSuccess || cudaMemGetInfo(&unused, &all) != cudaSuccess) {
+        unused = 0;
+    }
+    eet_device_leave(scope);
+    return unused;
+}
+
 static eet_status upload(eet_backend *backend, void *device, const void *host, uint64_t bytes) {
     const eet_device_scope scope = eet_device_enter(backend);
     cudaError_t code = scope.code;
@@ -273,6 +285,7 @@ EET_API const eet_backend_api *eet_backend_entry(void) {
         .close = close_cuda,
         .alloc = alloc_zeroed,
         .free = free_block,
+        .unused = unused_of,
         .upload = upload,
         .download = download,
         .download_later = download_later,

@@ -1,8 +1,9 @@
 /* project_plain.cu - a linear layer of any dtypes, without tensor cores: one block makes a tile of
  * ROWS rows and COLS columns, whose operands pass through shared memory DEPTH of k at a time,
- * widened to f32. An output is one thread's: sums of DEPTH products, added up in the order of k,
- * whatever else is in the call. Bound by the multiply-adds of f32, far above memory's bound for few
- * rows. */
+ * widened to f32. An output is one thread's: sums of CHAIN products, added up in the order of k and
+ * without loss (what an addition rounds away is kept beside the sum), whatever else is in the call.
+ * So f32 is as near to the truth as the processor's libraries, which add up in 8 or 16 lanes. Bound
+ * by the multiply-adds of f32, far above memory's bound for few rows. */
 #include "kernels/cuda/epilogue.cuh"
 
 namespace {
@@ -10,6 +11,7 @@ namespace {
 constexpr int ROWS = 32;
 constexpr int COLS = 64;
 constexpr int DEPTH = 32;
+constexpr int CHAIN = 8;   /* products that are added up one after the other */
 constexpr int MY_ROWS = 2; /* of a thread: 16 x 16 threads, 2 x 4 outputs each */
 constexpr int MY_COLS = 4;
 constexpr int ACROSS = COLS / MY_COLS;
@@ -37,25 +39,41 @@ __device__ void load(const eet_project_args &a, int32_t row0, int32_t col0, int3
     }
 }
 
-__device__ void multiply(const float (*x)[DEPTH + 1], const float (*w)[DEPTH + 1], int top,
-                         int left, float (*sum)[MY_COLS]) {
-    float part[MY_ROWS][MY_COLS] = {};
+/* A sum, and what its additions have rounded away (Knuth's two-sum). */
+struct long_sum {
+    float sum, lost;
 
-#pragma unroll 8
-    for (int k = 0; k < DEPTH; ++k) {
+    __device__ void add(float x) {
+        const float now = sum + x;
+        const float taken = now - sum;
+
+        lost += (sum - (now - taken)) + (x - taken);
+        sum = now;
+    }
+};
+
+__device__ void multiply(const float (*x)[DEPTH + 1], const float (*w)[DEPTH + 1], int top,
+                         int left, long_sum (*sum)[MY_COLS]) {
+#pragma unroll 1
+    for (int from = 0; from < DEPTH; from += CHAIN) {
+        float part[MY_ROWS][MY_COLS] = {};
+
+#pragma unroll
+        for (int k = from; k < from + CHAIN; ++k) {
+#pragma unroll
+            for (int r = 0; r < MY_ROWS; ++r) {
+#pragma unroll
+                for (int c = 0; c < MY_COLS; ++c) {
+                    part[r][c] += x[top + r][k] * w[left + c * ACROSS][k];
+                }
+            }
+        }
 #pragma unroll
         for (int r = 0; r < MY_ROWS; ++r) {
 #pragma unroll
             for (int c = 0; c < MY_COLS; ++c) {
-                part[r][c] += x[top + r][k] * w[left + c * ACROSS][k];
+                sum[r][c].add(part[r][c]);
             }
-        }
-    }
-#pragma unroll
-    for (int r = 0; r < MY_ROWS; ++r) {
-#pragma unroll
-        for (int c = 0; c < MY_COLS; ++c) {
-            sum[r][c] += part[r][c];
         }
     }
 }
@@ -69,7 +87,7 @@ __global__ void __launch_bounds__(BLOCK) project_tiles(eet_finish f, int32_t til
     const int32_t col0 = (int32_t)(blockIdx.x % tiles) * COLS;
     const int top = (int)threadIdx.x / ACROSS * MY_ROWS;
     const int left = (int)threadIdx.x % ACROSS;
-    float sum[MY_ROWS][MY_COLS] = {};
+    long_sum sum[MY_ROWS][MY_COLS] = {};
 
     for (int32_t from = 0; from < a.w.k; from += DEPTH) {
         __syncthreads();
@@ -85,7 +103,7 @@ __global__ void __launch_bounds__(BLOCK) project_tiles(eet_finish f, int32_t til
             const int32_t col = col0 + left + c * ACROSS;
 
             if (row < a.rows && col < a.w.n) {
-                finish_one(f, row, col, sum[r][c]);
+                finish_one(f, row, col, sum[r][c].sum + sum[r][c].lost);
             }
         }
     }
