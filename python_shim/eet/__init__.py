@@ -26,13 +26,19 @@ __all__ = ["Encoder", "Generation", "Generator", "Head", "Model", "Output", "Sco
 
 # Looked up when they are first used: what they need takes longer to import than all the rest.
 _LATER = {"convert": "._convert", "inspect": "._convert", "backends": ".info"}
+_MODULES = ("cache", "fairseq", "ops", "transformers")  # likewise
+_TABLES = (".transformers", ".fairseq")  # eet.EETGPT2Model, as the original has it
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    found = getattr(import_module(_LATER[name], __name__), name)
-    globals()[name] = found
-    return found
+    if name in _MODULES:
+        return import_module("." + name, __name__)
+    places = [_LATER[name]] if name in _LATER else _TABLES if name.startswith("EET") else []
+    for place in places:
+        module = import_module(place, __name__)
+        if name in getattr(module, "__all__", ()):
+            found = globals()[name] = getattr(module, name)
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,9 @@
 """The class tables against the float64 outputs of the real libraries (fixtures/golden). Numbers in
 names are those of docs/compat.md's list of behaviours."""
 
+import re
+import subprocess
+import sys
 import unittest
 
 import numpy
@@ -9,6 +12,7 @@ import torch
 from tables_support import CHECKPOINTS, Golden, share
 
 import eet
+from eet import fairseq as fairseq_table
 from eet.fairseq import EETTransformerDecoder, EETTransformerModel
 from eet import transformers as table
 
@@ -421,6 +425,24 @@ class Fairseq(unittest.TestCase):
                     steps.append(decoder(ids, first_pass=False).logits)
                 self.assertLess(share(numpy.concatenate(steps, 1), out[:, :4]), 1)
 
+    def test_the_parts_of_an_encoder_decoder_are_those_of_the_model(self):
+        for name in ("fs062_nmt", "fs012_nmt"):
+            golden = Golden(name, side="right", pad=1)
+            source = self.source(golden)
+            model = EETTransformerModel.from_pretrained(
+                CHECKPOINTS / name, golden.rows, device="cpu"
+            )
+            memory = model.encoder(source)
+            hidden = memory["encoder_out"][0].swapaxes(0, 1)
+            mask = 1 - memory["encoder_padding_mask"][0]
+            x = model.embedding(golden.ids)
+            for layer in model.layers:
+                x = layer(x, golden.mask, encoder_out=hidden, encoder_attention_mask=mask)
+            if model.model.fact("dec.final_norm"):
+                x = model.layer_norm(x)
+            with self.subTest(name):
+                self.assertLess(golden.error("hidden", x), 1)
+
     def test_26_padding_is_left_out_without_a_mask(self):
         model = EETTransformerDecoder.from_pretrained(CHECKPOINTS / "fs012_lm", 2, device="cpu")
         ids = numpy.array([[1, 1, 5, 6], [4, 5, 6, 7]])
@@ -433,6 +455,45 @@ class Fairseq(unittest.TestCase):
             EETTransformerDecoder.from_pretrained(
                 CHECKPOINTS / "fs012_nmt", 1, no_encoder_attn=True, device="cpu"
             )
+
+
+class Names(unittest.TestCase):
+    def test_50_the_tables_are_reached_from_the_package_alone(self):
+        code = (
+            "import eet, sys; assert 'numpy' not in sys.modules\n"
+            "assert eet.EETGPT2Model is eet.transformers.modeling_gpt2.EETGPT2Model\n"
+            "assert eet.EETTransformerDecoder is eet.fairseq.transformer.EETTransformerDecoder\n"
+            "assert eet.transformers.AutoModel and eet.cache.folder()\n"
+            "assert not hasattr(eet, 'EETLlamaModel') and not hasattr(eet, 'nothing')\n"
+            "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
+        )
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Compatibility(unittest.TestCase):
+    """docs/compat.md lists what there is."""
+
+    def test_every_test_that_it_names_is_there_and_every_behaviour_has_a_line(self):
+        text = (support.ROOT / "docs" / "compat.md").read_text()
+        sources = "".join(
+            path.read_text()
+            for folder in ("python_shim/tests", "tests/engine", "tests/kernels")
+            for path in (support.ROOT / folder).iterdir()
+            if path.suffix in (".py", ".c")
+        )
+        for name in re.findall(r"`([a-z0-9_]+)`", text.partition("## The behaviours")[2]):
+            if name.startswith("test_") or name.count("_") > 2:
+                self.assertTrue(re.search(rf"(def |START_TEST\(){name}\b", sources), name)
+        for name in re.findall(r"tests/[a-z_]+/test_[a-z_]+\.[a-z]+", text):
+            self.assertTrue((support.ROOT / name).is_file(), name)
+        lines = re.findall(r"^\| (\d+)(?:–(\d+))? \|", text, re.M)
+        numbers = [n for a, b in lines for n in range(int(a), int(b or a) + 1)]
+        self.assertEqual(numbers, list(range(1, 61)))
+
+    def test_every_class_that_it_names_is_there(self):
+        text = (support.ROOT / "docs" / "compat.md").read_text()
+        for name in re.findall(r"`(EET[A-Z][a-z]\w+|EETGPT2\w+|AutoModel\w*)`", text):
+            self.assertTrue(hasattr(table, name) or hasattr(fairseq_table, name), name)
 
 
 if __name__ == "__main__":

@@ -265,5 +265,77 @@ class FromTorch(unittest.TestCase):
         self.assertEqual(model.model.tensors["dec.emb.tok"].dtype, "f16")
 
 
+class Layers(unittest.TestCase):
+    """Parts of a model against the library's submodules."""
+
+    def test_gpt2_parts_are_those_of_transformers(self):
+        theirs = gpt2(scale_attn_by_inverse_layer_idx=True)
+        model = ours.EETGPT2Model.from_torch(theirs, 3, device="cpu")
+        body, ids, x = theirs.transformer, draw(2, 5), torch.randn(2, 5, 48)
+        self.assertLess(share(model.embedding(ids), body.wte(ids) + body.wpe(torch.arange(5))), 1)
+        self.assertLess(share(model.layer_norm(x), body.ln_f(x)), 1)
+        for index, block in enumerate(body.h):
+            layer = model.decoder.layers[index]
+            self.assertLess(share(layer(x), block(x)[0]), 1)
+            bare = {"pre_layernorm": False, "add_residual": False}
+            self.assertLess(share(layer.attention(x, **bare), block.attn(x)[0]), 1)
+            self.assertLess(share(layer.feedforward(x, **bare), block.mlp(x)), 1)
+            alone = ours.EETGPT2Attention(model, index)(x, add_residual=False)
+            self.assertLess(share(alone, block.attn(block.ln_1(x))[0]), 1)
+
+    def test_a_decoder_of_parts_steps_and_reorders_like_the_model(self):
+        model = ours.EETGPT2Model.from_torch(gpt2(), 3, device="cpu")
+        ids = draw(3, 6)
+        mask = torch.tensor([[1] * 6, [0, 0, 1, 1, 1, 1], [1, 1, 0, 1, 1, 1]])
+
+        def parts(ids, positions, mask=None, **options):
+            return model.layer_norm(model.decoder(model.embedding(ids, positions), mask, **options))
+
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        keep = mask == 1
+        whole = model(ids, attention_mask=mask)
+        self.assertLess(share(parts(ids, positions, mask)[keep], whole[keep]), 1)
+        order = torch.tensor([1, 1, 0])
+        at = keep.sum(1)[order][:, None]
+        for step in range(70):  # past the room that a cache has at first
+            new = draw(3, 1)
+            found = parts(new, at + step, first_pass=False, reorder_state=order)
+            wanted = model(new, first_pass=False, reorder_state=order)
+            self.assertLess(share(found, wanted), 1)
+            order = torch.tensor([0, 1, 2])
+        with self.assertRaises(eet.ArgumentError):
+            parts(new, at, first_pass=False, reorder_state=[0, 1, 3])
+
+    def test_bert_parts_are_those_of_transformers(self):
+        config = transformers.BertConfig(
+            vocab_size=99, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+            intermediate_size=40, max_position_embeddings=40, initializer_range=0.2,
+            hidden_act="gelu_new",
+        )  # fmt: skip
+        theirs = transformers.BertModel(config).eval()
+        model = ours.EETBertModel.from_torch(theirs, 2, device="cpu")
+        ids, types = draw(2, 7, 99), draw(2, 7, 2, 0)
+        mask = torch.tensor([[1] * 7, [1, 1, 0, 1, 1, 0, 0]])
+        keep, wide = mask == 1, theirs.get_extended_attention_mask(mask, mask.shape)
+        x = model.embedding(ids, token_type_ids=types)
+        self.assertLess(share(x, theirs.embeddings(ids, types)), 1)
+        for index, block in enumerate(theirs.encoder.layer):
+            layer = model.encoder.layers[index]
+            self.assertLess(share(layer(x, mask)[keep], block(x, wide)[0][keep]), 1)
+            found, wanted = layer.attention(x, mask), block.attention(x, wide)[0]
+            self.assertLess(share(found[keep], wanted[keep]), 1)
+            self.assertTrue((found[~keep] == 0).all())
+            self.assertLess(share(layer.feedforward(x), block.output(block.intermediate(x), x)), 1)
+        found = model.encoder(x, mask)
+        self.assertLess(share(found[keep], theirs(ids, mask, types)[0][keep]), 1)
+
+    def test_half_precision_parts_take_half_precision(self):
+        model = ours.EETGPT2Model.from_torch(gpt2(), 1, data_type=torch.float16, device="cpu")
+        x = torch.randn(1, 4, 48).half()
+        found = model.decoder(x)
+        self.assertEqual(found.dtype, torch.float16)
+        self.assertLess(abs(found.float() - model.decoder(x.float())).max(), 0.05)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from .transformer import (
+    EETTransformerAttention,
     EETTransformerDecoder,
+    EETTransformerDecoderLayer,
+    EETTransformerEmbedding,
+    EETTransformerFeedforward,
+    EETTransformerLayerNorm,
     EETTransformerModel,
 )
 
 __all__ = [
+    "EETTransformerAttention",
     "EETTransformerDecoder",
+    "EETTransformerDecoderLayer",
+    "EETTransformerEmbedding",
+    "EETTransformerFeedforward",
+    "EETTransformerLayerNorm",
     "EETTransformerModel",
 ]

@@ -14,6 +14,7 @@ from typing import Any, Optional, Union
 
 from .._decoding import Rows
 from .._errors import ArgumentError, UnsupportedError
+from .._layers import Attention, Embedding, Feedforward, Layer, LayerNorm, Views
 from .._outputs import ModelOutput
 from .._padded import Frame, as_table, pack
 from .._pretrained import Pretrained, fact, refuse_unknown
@@ -24,7 +25,12 @@ from ..transformers._classes import pick_device
 from .._tables import Output, Task
 
 __all__ = [
+    "EETTransformerAttention",
     "EETTransformerDecoder",
+    "EETTransformerDecoderLayer",
+    "EETTransformerEmbedding",
+    "EETTransformerFeedforward",
+    "EETTransformerLayerNorm",
     "EETTransformerModel",
 ]
 
@@ -35,7 +41,7 @@ LOGITS = Task((Output("logits", ("lm",), "tokens"),))
 FEATURES = Task((Output("last_hidden_state", ("",), "tokens"),))
 
 
-class EETTransformerDecoder(Pretrained, Generates):
+class EETTransformerDecoder(Pretrained, Generates, Views):
     """A decoder of Fairseq that keeps its rows between calls.
 
     The padding id (1, unless the dictionary says otherwise) is left out wherever it stands:
@@ -358,3 +364,23 @@ class EETTransformerModel(EETTransformerDecoder):
             raise
 
     forward = __call__  # type: ignore[assignment]
+
+
+class EETTransformerAttention(Attention):
+    """Self attention with the norm and the residual of its block: a view on a loaded model (`Attention`)."""
+
+
+class EETTransformerFeedforward(Feedforward):
+    """The feed-forward part with the norm and the residual of its block: a view on a loaded model (`Feedforward`)."""
+
+
+class EETTransformerEmbedding(Embedding):
+    """Embeds ids: a view on a loaded model (`Embedding`)."""
+
+
+class EETTransformerDecoderLayer(Layer):
+    """A block: a view on a loaded model (`Layer`)."""
+
+
+class EETTransformerLayerNorm(LayerNorm):
+    """A norm: a view on a loaded model (`LayerNorm`)."""

@@ -7,6 +7,7 @@ from typing import Any, Optional, Union
 
 from .._decoding import Rows
 from .._errors import ArgumentError
+from .._layers import Stack, Views
 from .._outputs import ModelOutput
 from .._padded import Frame, Packed, as_mask, as_table, pack
 from .._pretrained import Pretrained, heads_wanted, refuse_unknown
@@ -77,7 +78,7 @@ def encoder_rows(
     return packed
 
 
-class Decoder(Pretrained, Generates):
+class Decoder(Pretrained, Generates, Views):
     """A decoder that keeps its rows between calls, as the original's classes do."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -273,8 +274,14 @@ class Decoder(Pretrained, Generates):
 
     forward = __call__
 
+    @property
+    def decoder(self) -> Stack:
+        """The blocks, as one part."""
+        found: Stack = self._part("stack", Stack)
+        return found
 
-class Encoder(Pretrained):
+
+class Encoder(Pretrained, Views):
     """An encoder: every call is whole."""
 
     @classmethod
@@ -394,3 +401,9 @@ class Encoder(Pretrained):
         return ModelOutput(**found)
 
     forward = __call__
+
+    @property
+    def encoder(self) -> Stack:
+        """The blocks, as one part."""
+        found: Stack = self._part("stack", Stack)
+        return found

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from .._layers import Attention, Embedding, Feedforward, Layer, Stack
 from ._classes import Encoder
 from .._tables import TASKS
 
 __all__ = [
+    "EETBertAttention",
+    "EETBertEmbedding",
+    "EETBertEncoder",
+    "EETBertEncoderLayer",
+    "EETBertFeedforward",
     "EETBertForMaskedLM",
     "EETBertForMultipleChoice",
     "EETBertForNextSentencePrediction",
@@ -70,3 +76,23 @@ class EETBertForQuestionAnswering(Encoder):
     """``start_logits`` and ``end_logits`` (batch, columns)."""
 
     families, task = TASKS["EETBertForQuestionAnswering"]
+
+
+class EETBertAttention(Attention):
+    """Self attention with the norm and the residual of its block: a view on a loaded model (`Attention`)."""
+
+
+class EETBertFeedforward(Feedforward):
+    """The feed-forward part with the norm and the residual of its block: a view on a loaded model (`Feedforward`)."""
+
+
+class EETBertEmbedding(Embedding):
+    """Embeds ids: a view on a loaded model (`Embedding`)."""
+
+
+class EETBertEncoderLayer(Layer):
+    """A block: a view on a loaded model (`Layer`)."""
+
+
+class EETBertEncoder(Stack):
+    """All blocks: a view on a loaded model (`Stack`)."""
