@@ -51,7 +51,10 @@ template <class TILE> __device__ turn turn_of(int64_t at) {
     return {(int)(at % TILE::STAGES), (uint32_t)(at / TILE::STAGES & 1)};
 }
 
-template <class TILE> struct barriers { uint64_t full[TILE::STAGES], empty[TILE::STAGES]; };
+template <class TILE> struct barriers {
+    uint64_t full[TILE::STAGES], empty[TILE::STAGES];
+    uint64_t next[2]; /* of groups that take turns: it may go on to its next tile */
+};
 
 template <class TILE>
 __device__ void bring_tiles(const CUtensorMap *x, const CUtensorMap *w, int32_t across,
@@ -108,6 +111,9 @@ __device__ void multiply_tile(int64_t first, int32_t steps, int group, const cha
         now.stage = now.stage + 1 < TILE::STAGES ? now.stage + 1 : 0;
         now.parity ^= now.stage == 0 ? 1U : 0U;
     }
+    if (!TILE::TOGETHER && threadIdx.x % WARP == 0) {
+        barrier_arrive(&b->next[1 - group]);
+    }
     wait_for_products<0>();
     if (threadIdx.x % WARP == 0) {
         barrier_arrive(&b->empty[before]);
@@ -159,6 +165,9 @@ __device__ void multiply_tiles_of_group(const eet_finish &f, int32_t across, int
         }
         const tile_place at = place_of_tile((int32_t)tile, across, down);
 
+        if (!TILE::TOGETHER) { /* a phase of a stage is only seen by who saw the one before */
+            barrier_wait(&b->next[group], (uint32_t)(number / 2 + 1 - group) & 1);
+        }
         multiply_tile<BF16, TILE>((int64_t)number * steps, steps, group, stages, b, sum);
         finish_tile<TILE>(f, at, group, sum);
         number += apart;
@@ -177,6 +186,7 @@ __global__ void __launch_bounds__(THREADS, 1)
     char *stages = shared + (1024 - shared_at(shared) % 1024) % 1024;
     const int32_t steps = (f.a.w.k + DEPTH - 1) / DEPTH;
 
+    let_next_begin();
     if (threadIdx.x == 0) {
         map_is_needed(&x);
         map_is_needed(&w);
@@ -184,9 +194,12 @@ __global__ void __launch_bounds__(THREADS, 1)
             barrier_init(&b.full[i], 1);
             barrier_init(&b.empty[i], TILE::READERS);
         }
+        barrier_init(&b.next[0], WARPS);
+        barrier_init(&b.next[1], WARPS);
         barriers_are_made();
     }
     __syncthreads();
+    wait_for_previous();
     if (threadIdx.x < WARP_GROUP) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
         if (threadIdx.x == 0) {
@@ -249,10 +262,10 @@ eet_status launch_of(const eet_backend *backend, const eet_finish &f) {
         !make_map(encode, &w, a.w.data, a.w.dtype, a.w.n, a.w.k, a.w.ld, TILE::COLS)) {
         return EET_E_DEVICE;
     }
-    (void)cudaFuncSetAttribute((const void *)multiply_tiles<BF16, TILE>,
-                               cudaFuncAttributeMaxDynamicSharedMemorySize, (int)TILE::SHARED);
-    multiply_tiles<BF16, TILE><<<(unsigned)(tiles < backend->blocks ? tiles : backend->blocks),
-                                 THREADS, TILE::SHARED, backend->stream>>>(x, w, f, across, down);
+    launch_early(
+        backend, multiply_tiles<BF16, TILE>,
+        {(unsigned)(tiles < backend->blocks ? tiles : backend->blocks), THREADS, TILE::SHARED, 1},
+        x, w, f, across, down);
     return EET_OK;
 }
 

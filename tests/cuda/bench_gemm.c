@@ -187,7 +187,7 @@ int main(int argc, char **argv) {
     bench b = {.api = eet_backend_entry()};
     const int32_t first = argc > 1 ? atoi(argv[1]) : -2;
 
-    (void)setvbuf(stdout, NULL, _IOLBF, 1 << 12);
+    (void)setvbuf(stdout, NULL, _IONBF, 0);
     if (b.api->open(&(eet_backend_options){0}, &b.backend) != EET_OK) {
         (void)printf("skipped: no CUDA device\n");
         return 77;
