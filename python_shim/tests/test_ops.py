@@ -1,8 +1,10 @@
 """The operators against torch in float64, on the numbers that f32, f16 and bf16 leave of the
 operands: every switch, mask, layout, head size. The numbers in names are those of the project's
 list of behaviours."""
+import doctest
 import math
 import os
+import re
 import threading
 import unittest
 
@@ -10,6 +12,8 @@ import eet
 import numpy
 import torch
 from eet import ops
+
+import support
 
 DTYPES = {torch.float32: 1e-5, torch.float16: 1e-3, torch.bfloat16: 8e-3}  # relative L2
 SWITCHES = [(pre, add) for pre in (False, True) for add in (False, True)]
@@ -497,6 +501,18 @@ class Layernorm(Case):
                 call()
         with self.assertRaisesRegex(eet.UnsupportedError, "not on CUDA"):
             ops.Context("cuda")
+
+
+class Page(unittest.TestCase):
+    def test_docs_ops_prints_what_it_shows(self):
+        path = os.path.join(support.ROOT, "docs", "ops.md")
+        with open(path, encoding="utf-8") as file:
+            text = re.sub(r"^```.*$", "", file.read(), flags=re.M)
+        test = doctest.DocTestParser().get_doctest(text, {}, "docs/ops.md", path, 0)
+        self.assertGreater(len(test.examples), 12)
+        said = []
+        failed, _ = doctest.DocTestRunner().run(test, out=said.append)
+        self.assertEqual(failed, 0, "".join(said))
 
 
 class Contexts(Case):
