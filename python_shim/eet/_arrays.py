@@ -18,6 +18,10 @@ from ._library import lib
 
 Shape = Tuple[int, ...]
 
+_FEW = 256  # values below which a loop of Python's own is faster than a framework's three calls
+_nothing = (ctypes.c_int64 * 1)()
+_SOMEWHERE = ctypes.addressof(_nothing)  # of arrays without elements
+
 
 class View:
     """Somebody's array: where it lies and how. `keep` keeps it there."""
@@ -269,6 +273,9 @@ def ids(data: Any, what: str) -> Ids:
         return Ids(found.pointer, found.shape, found.keep)
     if found.dtype.name[0] not in "iub":
         raise ArgumentError(f"{what} are whole numbers, not {found.dtype.name}")
+    if found.dtype.name == "i64" and found.count <= _FEW and found.contiguous:
+        few: Any = (ctypes.c_int64 * found.count).from_address(found.pointer or _SOMEWHERE)
+        return _of_list(few, found.shape, what)
     kind = kind_of(data)
     if kind == "numpy" and found.dtype.name != "bool":
         numpy = _module("numpy")

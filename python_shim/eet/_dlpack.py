@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+import sys
 from ctypes import c_char_p, c_int32, c_int64, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
 from typing import Any, Dict, Optional, Tuple
 
@@ -113,6 +114,13 @@ def _unused(capsule_address: int, names: Any = _NAMES, valid: Any = _valid,
 _unused_c = _DESTRUCTOR(_unused)
 
 
+def _asked_by_torch() -> bool:
+    """torch takes versioned capsules and forgets the read-only flag; a write would end the
+    process. Its from_dlpack is the frame above `Tensor.__dlpack__`."""
+    name = str(sys._getframe(3).f_globals.get("__name__", ""))
+    return name == "torch" or name.startswith("torch.")
+
+
 def capsule(tensor: Any, max_version: Optional[Tuple[int, int]],
             dl_device: Optional[Tuple[int, int]], copy: Optional[bool]) -> Any:
     """The capsule that `Tensor.__dlpack__` gives."""
@@ -124,10 +132,10 @@ def capsule(tensor: Any, max_version: Optional[Tuple[int, int]],
     if copy:
         tensor = tensor.copy()
         seen = tensor._view
-    elif seen.readonly and not versioned:
-        raise BufferError("the tensor is a weight, mapped read-only, and who asks takes no "
-                          "versioned DLPack, which alone can say so; copy it: "
-                          "__dlpack__(copy=True), .copy() or .torch(copy=True)")
+    elif seen.readonly and (not versioned or _asked_by_torch()):
+        raise BufferError("the tensor is a weight, mapped read-only, and who asks has no "
+                          "read-only tensors, or takes no versioned DLPack, which alone can say "
+                          "so; copy it: __dlpack__(copy=True), .copy() or .torch(copy=True)")
     owner = seen.owner()
     described = _structs.Array(ctypes.sizeof(_structs.Array), seen.dtype.code,
                                0 if seen.device == "cpu" else 1, len(seen.shape))

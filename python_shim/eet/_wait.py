@@ -16,27 +16,52 @@ def call(session: Any, work: int, function: Any, *arguments: Any) -> int:
     return elsewhere(session, function, *arguments)
 
 
+class _Errand:
+    """A call on its way in another thread, which is either not begun or waited for."""
+
+    def __init__(self, function: Any, arguments: Any) -> None:
+        self._gate = threading.Lock()
+        self._function, self._arguments = function, arguments
+        self.begun = False
+        self.left = False  # nobody waits for it
+        self.done = threading.Event()
+        self.answer: List[int] = []
+
+    def run(self) -> None:
+        """In the other thread."""
+        with self._gate:
+            if self.left:
+                return
+            self.begun = True
+        try:
+            self.answer.append(int(self._function(*self._arguments)))
+        finally:
+            self.done.set()
+
+    def leave(self, session: Any) -> None:
+        """Keeps it from beginning, or ends it. However often somebody presses Ctrl-C: the buffers
+        of the call are in use until then."""
+        while True:
+            try:
+                with self._gate:
+                    self.left = True
+                if not self.begun:
+                    return
+                session.cancel()
+                self.done.wait()
+                return
+            except BaseException:  # pressed again
+                continue
+
+
 def elsewhere(session: Any, function: Any, *arguments: Any) -> int:
     """`call` for what may take long."""
-    done = threading.Event()
-    answer: List[int] = []
-
-    def work() -> None:
-        try:
-            answer.append(int(function(*arguments)))
-        finally:
-            done.set()
-
-    threading.Thread(target=work, name="eet-call", daemon=True).start()
+    errand = _Errand(function, arguments)
     try:
-        done.wait()
+        threading.Thread(target=errand.run, name="eet-call", daemon=True).start()
+        errand.done.wait()
     except BaseException:
-        session.cancel()
-        while not done.is_set():
-            try:
-                done.wait()
-            except BaseException:  # the buffers of the call are in use until it ends
-                continue
-        session._stale = answer != [11]
+        errand.leave(session)
+        session._stale = errand.begun and errand.answer != [11]
         raise
-    return answer[0]
+    return errand.answer[0]

@@ -43,7 +43,7 @@ class Bound:
         session = self._session
         with session._lock:
             if self._settles:
-                session._settle(self._made)
+                session._settle(self._made, False)
             if self._work < _wait.LONG and not session._stale:
                 status = self._function(session._open(), *self._arguments)
                 if status != 0:

@@ -123,10 +123,16 @@ class Running(Iterator[List[Token]]):
         with session._lock:
             if session._running is not None:
                 raise StateError("another generation runs in the session; close it first")
-            session._call(lib.eet_generate_begin, rows.total, ctypes.byref(rows.batch),
-                          ctypes.byref(options), ctypes.byref(out))
-            self._handle = int(out.value or 0)
-            session._running = self
+            try:
+                session._call(lib.eet_generate_begin, rows.total, ctypes.byref(rows.batch),
+                              ctypes.byref(options), ctypes.byref(out))
+                self._handle = int(out.value or 0)
+                session._running = self
+            except BaseException:
+                if out.value:  # Ctrl-C, and it has begun nevertheless
+                    self._handle = int(out.value)
+                    self.close()
+                raise
 
     def __iter__(self) -> "Running":
         return self

@@ -227,15 +227,17 @@ class Session:
         if status != 0:
             raise error_of(status, self._error, self.model.path)
 
-    def _settle(self, made: List[_Wanted]) -> None:
-        """Results on a device: the model's, and free of what torch still does with them."""
+    def _settle(self, made: List[_Wanted], waited: bool) -> None:
+        """Results on a device: the model's, and free of what torch still does with them. Reading
+        tokens from the device (`waited`) has waited for that."""
         for device in {one.device for one in made}:
             if device == "cpu":
                 continue
             if device != self.model.device:
                 raise ArgumentError(f"the array lies on {device}, the model on "
                                     f"{self.model.device}")
-            _arrays.wait_for_torch(device)
+            if not waited:
+                _arrays.wait_for_torch(device)
 
     def _prepare(self, function: Any, rows: _rows.Rows, outputs: _Spec) -> Tuple[Any, ...]:
         """Structs for the outputs, the outputs, whether they were a list, what to keep."""
@@ -250,7 +252,7 @@ class Session:
 
     def _run(self, function: Any, rows: _rows.Rows, outputs: _Spec) -> Any:
         structs, made, several, keep = self._prepare(function, rows, outputs)
-        self._settle(made)
+        self._settle(made, rows.device != "cpu")
         with self._lock:
             self._call(function, rows.total, ctypes.byref(rows.batch), structs, len(made))
         del keep  # until here

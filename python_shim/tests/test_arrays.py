@@ -265,6 +265,17 @@ class DLPack(unittest.TestCase):
         numpy.testing.assert_array_equal(copied.numpy(), self.weight.numpy())
         self.assertNotEqual(copied.data_ptr(), self.weight.pointer)
 
+    def test_torch_that_takes_versions_gets_no_weights(self):
+        newer = {"__name__": "torch.utils.dlpack"}  # torch 2.9 and later asks like this
+        exec("def from_dlpack(x): return x.__dlpack__(dl_device=None, copy=None, "
+             "max_version=(1, 0))", newer)
+        with self.assertRaisesRegex(BufferError, "read-only"):
+            newer["from_dlpack"](self.weight)
+        newer["from_dlpack"](self.weight.copy())
+        other = {"__name__": "torchlike"}
+        exec("def from_dlpack(x): return x.__dlpack__(max_version=(1, 0))", other)
+        other["from_dlpack"](self.weight)
+
     def test_the_read_only_flag_is_read_too(self):
         class Versions:
             def __dlpack__(self, **how):
