@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """run.py MODULE - runs the tests of a module beside this file against the build that EET_LIB and
-EET_BIN name (CTest sets both)."""
+EET_BIN name (CTest sets both). 77: all
+was skipped."""
 import os
 import sys
 import unittest
@@ -21,6 +22,8 @@ def main() -> int:
         print("there are no tests")
         return 1
     result = unittest.TextTestRunner(verbosity=2).run(suite)
+    if result.skipped and result.testsRun == len(result.skipped) or not result.testsRun:
+        return 77 if result.wasSuccessful() else 1
     return 0 if result.wasSuccessful() else 1
 
 

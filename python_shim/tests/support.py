@@ -26,7 +26,9 @@ atexit.register(_clean)
 
 @functools.lru_cache(maxsize=None)
 def model(name):
-    """The .eet file of a fixture."""
+    """The .eet file of a fixture: from the folder EET_MODELS where that is set."""
+    if os.environ.get("EET_MODELS"):
+        return os.path.join(os.environ["EET_MODELS"], name + ".eet")
     path = os.path.join(FOLDER, name + ".eet")
     eet.convert(os.path.join(ROOT, "fixtures", "checkpoints", name), path)
     return path
