@@ -52,8 +52,7 @@ static void compare_encoder(const gpu_trial *t) {
 
 /* Every dataset that is the hidden states, or has a head's name. */
 static void run_whole(const gpu_case *one) {
-    const int32_t file = one->number != 0 ? one->number : one->dtype;
-    gpu_trial t = gpu_trial_begin_as(one->subject, file, one->dtype);
+    gpu_trial t = gpu_trial_begin_as(one->subject, one->number, one->dtype);
     int32_t compared = 0;
 
     if (t.source_tokens != NULL) {
@@ -320,7 +319,7 @@ static void add_case(gpu_table *table, const char *stage, const char *golden, in
                    golden);
     (void)snprintf(one.subject, sizeof one.subject, "%s", golden);
     (void)snprintf(file, sizeof file, "%.*s", (int)strcspn(golden, "."), golden);
-    if (gpu_model_there(file, dtype)) {
+    if (gpu_model_there(file, EET_F32)) {
         gpu_table_add(table, one);
     }
 }

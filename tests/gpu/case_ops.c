@@ -1,4 +1,4 @@
-/* case_ops.c - other programs as cases: the suites of the ops beside this program (test_cuda_*),
+/* case_ops.c - other programs as cases: the suites of the ops beside this program (test_*),
  * and this program under compute-sanitizer. */
 #include <dirent.h>
 #include <stdio.h>
@@ -125,7 +125,7 @@ static void run_suite(const gpu_case *one) {
 }
 
 static int is_suite(const struct dirent *entry) {
-    return strncmp(entry->d_name, "test_cuda_", 10) == 0;
+    return strncmp(entry->d_name, "test_", 5) == 0;
 }
 
 void gpu_cases_ops(gpu_table *table) {

@@ -124,12 +124,14 @@ bool gpu_model_there(const char *checkpoint, int32_t dtype) {
 }
 
 eet_model *gpu_model_open(const char *checkpoint, int32_t dtype) {
-    return gpu_model_open_as(checkpoint, dtype, 0);
+    return gpu_model_open_as(checkpoint, gpu_model_there(checkpoint, dtype) ? dtype : EET_F32,
+                             dtype);
 }
 
 eet_model *gpu_model_open_as(const char *checkpoint, int32_t dtype, int32_t compute) {
-    const eet_model_options options = {
-        .size = sizeof options, .device = gpu_here()->device, .dtype = compute};
+    const eet_model_options options = {.size = sizeof options,
+                                       .device = gpu_here()->device,
+                                       .dtype = compute != dtype ? compute : 0};
     char path[GPU_PATH];
     eet_model *model = NULL;
     eet_error gpu_error = {0};
@@ -182,7 +184,7 @@ void gpu_states_set(const gpu_golden *golden, eet_session *session, const int32_
 }
 
 gpu_trial gpu_trial_begin(const char *golden, int32_t dtype) {
-    return gpu_trial_begin_as(golden, dtype, dtype);
+    return gpu_trial_begin_as(golden, 0, dtype);
 }
 
 gpu_trial gpu_trial_begin_as(const char *golden, int32_t file, int32_t dtype) {
@@ -192,7 +194,8 @@ gpu_trial gpu_trial_begin_as(const char *golden, int32_t file, int32_t dtype) {
     eet_error gpu_error = {0};
 
     (void)snprintf(t.checkpoint, sizeof t.checkpoint, "%.*s", (int)strcspn(golden, "."), golden);
-    t.model = gpu_model_open_as(t.checkpoint, file, file != dtype ? dtype : 0);
+    t.model = file != 0 ? gpu_model_open_as(t.checkpoint, file, dtype)
+                        : gpu_model_open(t.checkpoint, dtype);
     t.info = (eet_model_info){.size = sizeof t.info};
     gpu_call(eet_model_describe(t.model, &t.info, &gpu_error), EET_OK);
     gpu_call(eet_session_create(t.model, &options, &t.session, &gpu_error), EET_OK);

@@ -36,11 +36,12 @@ const double *gpu_golden_reals(const gpu_golden *golden, const char *dataset, in
 /* The one value of a dataset, or `otherwise` where there is none. */
 double gpu_golden_real(const gpu_golden *golden, const char *dataset, double otherwise);
 
-/* The checkpoint's model in a dtype, on the device that is checked. */
+/* The checkpoint's model, which computes in a dtype, on the device that is checked: of a file in
+ * that dtype where the pack has one, else of the one in f32. */
 eet_model *gpu_model_open(const char *checkpoint, int32_t dtype);
-/* Another dtype to compute in than the file's. */
+/* The same of a file of the first dtype. */
 eet_model *gpu_model_open_as(const char *checkpoint, int32_t dtype, int32_t compute);
-/* Is it in the pack? */
+/* Is this file in the pack? */
 bool gpu_model_there(const char *checkpoint, int32_t dtype);
 
 /* A golden, its model and a session. */
