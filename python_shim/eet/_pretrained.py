@@ -176,11 +176,13 @@ class Pretrained:
         sequence: Optional[Sequence[int]] = None,
         source: Optional[Sequence[int]] = None,
         at: Any = None,
+        session: Optional["Session"] = None,
     ) -> dict[str, Any]:
         """Runs a call and gives its outputs in the padded shape, by name."""
+        session = self.session if session is None else session
         pairs = self._wanted(at)
         arrays = iter(
-            run(self.session, kind, packed, [w for _, w in pairs if w], frame, sequence, source)
+            run(session, kind, packed, [w for _, w in pairs if w], frame, sequence, source)
         )
         found: dict[str, Any] = {}
         for output, wanted in pairs:

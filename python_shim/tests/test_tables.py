@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 import tables_support as support
@@ -357,6 +358,26 @@ class Encoding(unittest.TestCase):
             self.assertIsNone(out.get("logits"))
             with self.assertRaises(AttributeError):
                 out.logits
+
+
+class Threads(unittest.TestCase):
+    def test_53_eight_threads_on_one_drop_in_model_give_the_serial_results(self):
+        random = numpy.random.default_rng(5)
+        prompts = [random.integers(1, 100, (1 + i % 3, 4 + i)) for i in range(8)]
+        with gpt2("gpt2_tiny", "AutoModelForCausalLM", threads=1) as model:
+
+            def work(ids):
+                out = model(ids)
+                new = out.logits[:, -1:].argmax(-1)
+                logits = model(new, past_key_values=out.past_key_values).logits
+                return logits, model.generate(ids, max_new_tokens=9)
+
+            wanted = [work(ids) for ids in prompts]
+            with ThreadPoolExecutor(8) as pool:
+                for _ in range(5):
+                    for found, (logits, tokens) in zip(pool.map(work, prompts), wanted):
+                        numpy.testing.assert_array_equal(found[0], logits)
+                        numpy.testing.assert_array_equal(found[1], tokens)
 
 
 class Arrays(unittest.TestCase):

@@ -258,13 +258,9 @@ class DropIn(Pretrained, Generates):
         if self.task.choices:
             table = None if columns is None else as_table(columns, "mc_token_ids", len(lead))
             at = packed.find([-1] * ids.shape[0] if table is None else table.reshape(-1).tolist())
-        session, self.session = self.session, rows.session
-        try:
-            found = self._outputs(
-                "step", packed, frame, rows.sequence(packed), rows.source(packed), at
-            )
-        finally:
-            self.session = session
+        found = self._outputs(
+            "step", packed, frame, rows.sequence(packed), rows.source(packed), at, rows.session
+        )
         rows.advance(ids.shape[1])
         found.update(more)
         found["past_key_values"] = None if use_cache is False else past
