@@ -46,6 +46,8 @@ def dtype_of(what: Any) -> DType:
     """A data type by any of its names: "f16", "float16", numpy.float16, torch.float16."""
     if isinstance(what, DType):
         return what
+    if isinstance(what, str) and what in DTYPES:
+        return DTYPES[what]
     name = what if isinstance(what, str) else getattr(what, "name", None)
     if not isinstance(name, str):
         name = getattr(what, "__name__", None) or str(what)

@@ -134,7 +134,7 @@ def _take_apart(rows: Rows, tokens: Any, start: Any, mask: Any) -> Tuple[_arrays
     if start is not None:
         if mask is not None:
             raise ArgumentError("start tells packed rows; attention_mask is for padded ones")
-        return _arrays.ids(tokens, "tokens"), start
+        return _arrays.ids(tokens, "tokens"), list(start) if isinstance(start, range) else start
     if isinstance(tokens, (list, tuple)) and tokens and not isinstance(tokens[0], int) and (
             not hasattr(tokens[0], "__index__") or _arrays.is_array(tokens[0])):
         found, starts, kind = _nested(tokens)
@@ -173,12 +173,13 @@ def pack(tokens: Any, start: Any = None, mask: Any = None, types: Any = None,
     begins = _arrays.ids(starts, "start")
     rows.count = begins.count - 1
     rows.total = found.count
-    ends = begins.tolist()
-    if rows.count < 1 or ends[0] != 0 or ends[-1] != found.count or any(
-            ends[i] >= ends[i + 1] for i in range(rows.count)):
-        raise ArgumentError("there are no tokens" if found.count == 0 else
-                            f"start is 0, then ascending strictly to {found.count}; "
-                            "a row has a token at least")
+    if rows.count < 1 or found.count == 0 or not isinstance(starts, range):  # ranges are ours
+        ends = begins.tolist()
+        if rows.count < 1 or ends[0] != 0 or ends[-1] != found.count or any(
+                ends[i] >= ends[i + 1] for i in range(rows.count)):
+            raise ArgumentError("there are no tokens" if found.count == 0 else
+                                f"start is 0, then ascending strictly to {found.count}; "
+                                "a row has a token at least")
     batch = rows.batch
     batch.size = ctypes.sizeof(_structs.Batch)
     batch.rows = rows.count
