@@ -81,6 +81,58 @@ START_TEST(a_descriptor_and_zip64_records_are_read_past)
 }
 END_TEST
 
+/* An entry of which the line says nothing but in a field behind it: another field of 3 bytes,
+ * and that of zip64, whose three numbers are 6, 6 and 0. */
+#define OTHER   "UT\x03\0abc"
+#define NUMBERS "\x06\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+#define LARGE   "\1\0\x18\0" NUMBERS
+#define BYTES(text) \
+    { (text), sizeof(text) - 1 }
+
+static const struct {
+    const char *extra;
+    uint16_t bytes;
+} large_fields[] = {
+    BYTES(LARGE), /* good, as the next two */
+    BYTES(OTHER LARGE),
+    BYTES(LARGE OTHER),
+    BYTES(""),          /* none */
+    BYTES(OTHER),       /* another alone */
+    BYTES(LARGE LARGE), /* twice */
+    BYTES("\1\0\0\0"),  /* without a number */
+    BYTES("\1\0\x10\0"  /* without the third */
+          "\x06\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0"),
+    BYTES("\1\0\x28\0" NUMBERS), /* longer than the line */
+    BYTES(LARGE "abc"),          /* and a rest */
+};
+enum { GOOD_FIELDS = 3, LARGE_FIELDS = sizeof large_fields / sizeof large_fields[0] };
+
+START_TEST(numbers_that_do_not_fit_stand_in_one_zip64_field)
+{
+    zip_part part = zip_stored("m/data.pkl", "pickle", 6);
+    eet_archive *archive = NULL;
+    size_t size = 0;
+    eet_error err;
+
+    part.central.packed = part.central.raw = part.shift = UINT32_MAX;
+    part.extra = large_fields[_i].extra;
+    part.extra_bytes = large_fields[_i].bytes;
+    const zip_part parts[] = {part, zip_stored("m/version", "3\n", 2)};
+
+    if (_i < GOOD_FIELDS) {
+        archive = open_good(parts, 2, NULL);
+        expect_entry(archive, "m/data.pkl", "pickle");
+        eet_archive_close(archive);
+        return;
+    }
+    uint8_t *bytes = zip_build(parts, 2, NULL, &size);
+
+    ck_assert_int_eq(open_bytes(bytes, size, &archive, &err), EET_E_CORRUPT);
+    ck_assert_msg(strstr(err.text, "has a malformed directory line") != NULL, "%s", err.text);
+    free(bytes);
+}
+END_TEST
+
 /* "deflate" holding `text` in one stored block. */
 static const char block[] = "\x01\x06\x00\xF9\xFFpickle";
 
@@ -428,6 +480,7 @@ int main(void) {
     const eet_claim claims[] = {
         {.test = stored_entries_are_found_and_read},
         {.test = a_descriptor_and_zip64_records_are_read_past},
+        {.test = numbers_that_do_not_fit_stand_in_one_zip64_field, .rows = LARGE_FIELDS},
         {.test = a_deflated_entry_is_inflated},
         {.test = a_deflated_entry_ends_where_its_sizes_say, .rows = 4},
         {.test = a_flipped_byte_is_told_by_name_or_reported},

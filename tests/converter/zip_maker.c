@@ -61,10 +61,15 @@ static uint8_t *put_central(uint8_t *at, const zip_part *part, uint32_t header) 
     at = zip_put(at, 20, 2);
     at = zip_put(at, 20, 2);
     at = put_fields(at, &part->central);
-    at = zip_put(at, 0, 12);
+    at = zip_put(at, part->extra_bytes, 2);
+    at = zip_put(at, 0, 10);
     at = zip_put(at, header + part->shift, 4);
     memcpy(at, part->central.name, part->central.name_bytes);
-    return at + part->central.name_bytes;
+    at += part->central.name_bytes;
+    if (part->extra_bytes > 0) {
+        memcpy(at, part->extra, part->extra_bytes);
+    }
+    return at + part->extra_bytes;
 }
 
 static uint8_t *put_end(uint8_t *at, const zip_ends *ends, uint64_t count, uint64_t bytes,
@@ -106,7 +111,8 @@ uint8_t *zip_build(const zip_part *parts, size_t count, const zip_ends *ends, si
     ends = ends == NULL ? &plain : ends;
     room += ends->head + ends->tail + ends->comment;
     for (size_t i = 0; i < count; i++) {
-        room += 96 + parts[i].bytes + parts[i].local.name_bytes + parts[i].central.name_bytes;
+        room += 96 + parts[i].bytes + parts[i].local.name_bytes + parts[i].central.name_bytes +
+                parts[i].extra_bytes;
     }
     uint8_t *made = calloc(1, room);
     uint32_t *header = malloc((count + 1) * sizeof *header);

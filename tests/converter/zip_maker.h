@@ -18,9 +18,11 @@ typedef struct zip_part {
     zip_fields local, central;
     const void *data;
     size_t bytes;
-    bool described; /* a data descriptor follows */
-    bool hidden;    /* no line in the central directory */
-    uint32_t shift; /* added to the header's offset in the central directory */
+    bool described;    /* a data descriptor follows */
+    bool hidden;       /* no line in the central directory */
+    uint32_t shift;    /* added to the header's offset in the central directory */
+    const void *extra; /* fields of the line there */
+    uint16_t extra_bytes;
 } zip_part;
 
 typedef struct zip_ends {

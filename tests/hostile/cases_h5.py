@@ -147,6 +147,41 @@ def weight_names(value):
     return attribute("transformer", "weight_names", value)
 
 
+def typed(path, kind):
+    """The dataset in another type of HDF5 itself."""
+
+    def change(file, folder):
+        data = file[path][()].astype("<f4")
+        del file[path]
+        made = h5py.h5d.create(file.id, path.encode(), kind, h5py.h5s.create_simple(data.shape))
+        made.write(h5py.h5s.ALL, h5py.h5s.ALL, data)
+
+    return change
+
+
+def brain():
+    """bfloat16, which is as long as half."""
+    kind = h5py.h5t.IEEE_F32LE.copy()
+    kind.set_fields(15, 7, 8, 0, 7)
+    kind.set_size(2)
+    kind.set_ebias(127)
+    return kind
+
+
+def padded(file, folder):
+    """The list of weights as Fortran would have it: blanks behind the names."""
+    group = file["transformer"]
+    names = [name if isinstance(name, bytes) else name.encode()
+             for name in group.attrs["weight_names"]]
+    width = max(map(len, names)) + 3
+    kind = h5py.h5t.C_S1.copy()
+    kind.set_size(width)
+    kind.set_strpad(h5py.h5t.STR_SPACEPAD)
+    del group.attrs["weight_names"]
+    made = h5py.h5a.create(group.id, b"weight_names", kind, h5py.h5s.create_simple((len(names),)))
+    made.write(numpy.array([name.ljust(width) for name in names], f"S{width}"), mtype=kind)
+
+
 def many_links(file, folder):
     """One dataset by 101,000 names."""
     many = file.create_group("many").id
@@ -193,6 +228,17 @@ CASES = [
     accept("... of one length", h5(pieces=3, fixed=True)),
     accept("a block of the user's in front", h5(userblock=1024)),
     accept("big-endian floats", h5(replace(WTE, dtype=">f4"))),
+    Case(70, "halves", h5(typed(WTE, h5py.h5t.IEEE_F16LE)), 0),
+    refuse("bfloat16, which HDF5 does not name", h5(typed(WTE, brain())), 3, "no IEEE"),
+    accept("blanks behind names", h5(padded)),
+    accept("2,000 groups", h5(lambda file, folder: [
+        file.create_group(f"more/{i}") for i in range(2000)])),
+    refuse("a name of a group of 1,100 bytes",
+           h5(lambda file, folder: file.create_group("g" * 1100)), 6, "more than 1024 bytes"),
+    refuse("100,001 names", h5(weight_names(numpy.full(100001, b"n", "S1")), libver="latest"), 6,
+           "more than 100000 names"),
+    refuse("17 MB of names", h5(weight_names(numpy.full(300, b"n", "S60000")), libver="latest"), 6,
+           "more than 16777216 bytes"),
     accept("a dataset that no layer lists",
            h5(lambda file, folder: file.create_dataset("optimizer/x", data=[1.0])), "skipped"),
     accept("a variable of two layers", h5(twice(False))),
