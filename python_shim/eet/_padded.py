@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Optional
 
+from ._errors import ArgumentError
+
 __all__ = ["Frame", "Packed", "as_indexes", "as_mask", "as_table", "pack"]
 
 Array = Any  # of NumPy, which is imported when a call needs it
@@ -118,7 +120,7 @@ def _host(value: object) -> Array:
     try:
         return numpy.asarray(value)
     except ValueError:
-        raise ValueError("rows of different lengths: pad them and give an attention_mask") from None
+        raise ArgumentError("rows of different lengths: pad them and give an attention_mask") from None
 
 
 def as_table(value: object, name: str, ndim: int = 2) -> Array:
@@ -141,7 +143,7 @@ def as_table(value: object, name: str, ndim: int = 2) -> Array:
     ------
     TypeError
         Not whole numbers.
-    ValueError
+    eet.ArgumentError
         Another number of dimensions, no elements, or a number beyond 32 bits.
     """
     import numpy
@@ -150,11 +152,11 @@ def as_table(value: object, name: str, ndim: int = 2) -> Array:
     if found.dtype.kind not in "iu" and not (found.size == 0 and isinstance(value, (list, tuple))):
         raise TypeError(f"{name}: {found.dtype} where whole numbers belong")
     if found.ndim != ndim or found.size == 0:
-        raise ValueError(f"{name}: shape {found.shape}; {ndim} dimensions with elements are wanted")
+        raise ArgumentError(f"{name}: shape {found.shape}; {ndim} dimensions with elements are wanted")
     if found.dtype.itemsize > 4 or found.dtype == numpy.uint32:
         low, high = int(found.min()), int(found.max())
         if low < INT32[0] or high > INT32[1]:
-            raise ValueError(f"{name}: {low if low < INT32[0] else high} is no 32-bit number")
+            raise ArgumentError(f"{name}: {low if low < INT32[0] else high} is no 32-bit number")
     return numpy.ascontiguousarray(found, dtype=numpy.int32)
 
 
@@ -180,23 +182,23 @@ def as_mask(
 
     Raises
     ------
-    ValueError
+    eet.ArgumentError
         Another shape, or values that are neither 0 nor 1.
     """
     found = _host(value)
     if found.ndim in (3, 4):
-        raise ValueError(
+        raise ArgumentError(
             f"{name}: {found.ndim} dimensions; masks of queries and keys are for eet.ops, "
             "here it is (batch, columns)"
         )
     if found.ndim != 2 or found.shape[0] != rows or found.shape[1] not in widths:
         wanted = " or ".join(f"({rows}, {width})" for width in sorted(set(widths)))
-        raise ValueError(f"{name}: shape {found.shape}; {wanted} is wanted")
+        raise ArgumentError(f"{name}: shape {found.shape}; {wanted} is wanted")
     if found.dtype.kind == "b":
         return found
     keep = found == 1
     if not (keep | (found == 0)).all():
-        raise ValueError(f"{name}: values beside 0 and 1; 1 keeps a position, 0 leaves it out")
+        raise ArgumentError(f"{name}: values beside 0 and 1; 1 keeps a position, 0 leaves it out")
     return keep
 
 
@@ -215,7 +217,7 @@ def as_indexes(value: object, name: str) -> list[int]:
     """
     found = _host(value)
     if found.dtype.kind not in "iu" or found.ndim != 1 or found.size == 0:
-        raise ValueError(f"{name}: shape {found.shape}; a list of whole numbers is wanted")
+        raise ArgumentError(f"{name}: shape {found.shape}; a list of whole numbers is wanted")
     return [int(i) for i in found]
 
 
@@ -290,22 +292,22 @@ class Packed:
 
         Raises
         ------
-        ValueError
+        eet.ArgumentError
             A column that the row has not, or that its mask leaves out.
         """
         import numpy
 
         if len(columns) != self.rows:
-            raise ValueError(f"{len(columns)} columns for {self.rows} rows")
+            raise ArgumentError(f"{len(columns)} columns for {self.rows} rows")
         found = []
         for row in self.live:
             column = columns[row] + (self.width if columns[row] < 0 else 0)
             if not 0 <= column < self.width:
-                raise ValueError(f"column {columns[row]} in row {row}; there are {self.width}")
+                raise ArgumentError(f"column {columns[row]} in row {row}; there are {self.width}")
             flat = row * self.width + column
             index = flat if self.at is None else int(numpy.searchsorted(self.at, flat))
             if self.at is not None and (index == len(self.at) or self.at[index] != flat):
-                raise ValueError(f"column {columns[row]} in row {row} is left out by the mask")
+                raise ArgumentError(f"column {columns[row]} in row {row} is left out by the mask")
             found.append(index)
         return numpy.array(found, dtype=numpy.int32)
 
@@ -356,7 +358,7 @@ class Packed:
 def _broadcast(value: object, name: str, packed: Packed) -> Any:
     table = as_table(value, name)
     if table.shape not in ((packed.rows, packed.width), (1, packed.width)):
-        raise ValueError(
+        raise ArgumentError(
             f"{name}: shape {table.shape}; ({packed.rows}, {packed.width}) or "
             f"(1, {packed.width}) is wanted"
         )
