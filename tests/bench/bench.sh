@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # bench.sh BUILD [WHAT] - speed and memory of this machine against their bounds (`make bench`).
-#   WHAT: ops | models | peers | convert; all of them without it
+#   WHAT: ops | models | peers | convert | python; all of them without it
 # Files go to EET_BENCH_FILES (default BUILD/bench-files: about 5 GB, removed at the end).
 set -euo pipefail
-build=$(cd "${1:?usage: bench.sh BUILD [ops|models|peers|convert]}" && pwd)
+build=$(cd "${1:?usage: bench.sh BUILD [ops|models|peers|convert|python]}" && pwd)
 what=${2:-all}
 here=$(cd "$(dirname "$0")" && pwd)
 files=${EET_BENCH_FILES:-$build/bench-files}
@@ -110,4 +110,8 @@ if [ "$what" = all ] || [ "$what" = peers ]; then
 fi
 if [ "$what" = all ] || [ "$what" = convert ]; then
     convert
+fi
+if [ "$what" = all ] || [ "$what" = python ]; then
+    section "What Python adds to a call, on the smallest model"
+    /usr/bin/python3 "$here/python_overhead.py" "$build" "$files"
 fi
