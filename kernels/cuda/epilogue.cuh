@@ -181,20 +181,73 @@ __device__ inline void finish_one(const eet_finish &f, int32_t row, int32_t j, f
     }
 }
 
-__device__ inline void finish_wide(const eet_finish &f, int32_t row, int32_t j, float (&y)[EIGHT]) {
+/* What a lane's part of a fragment needs besides its sums, loaded long before: 8 columns of bias,
+ * and of two rows' residual as they are in memory. */
+struct fragment_ahead {
+    float bias[EIGHT];
+    uint4 residual[2][2];
+};
+
+__device__ inline void look_ahead(const eet_finish &f, int32_t row, int32_t col,
+                                  fragment_ahead &ahead) {
     const eet_project_args &a = f.a;
-    float more[EIGHT];
+    const int32_t j = col + EIGHT * ((int)threadIdx.x % 4);
+
+    if (!f.wide || j >= a.w.n) {
+        return;
+    }
+    if (a.bias != nullptr) {
+        load_eight(a.bias, EET_F32, j, ahead.bias);
+    }
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+        if (a.residual != nullptr && row + 8 * half < a.rows) {
+            const int64_t at = (int64_t)(row + 8 * half) * a.w.n + j;
+
+            if (a.residual_dtype == EET_F32) {
+                const uint4 *p = (const uint4 *)((const float *)a.residual + at);
+
+                ahead.residual[half][0] = p[0];
+                ahead.residual[half][1] = p[1];
+            } else {
+                ahead.residual[half][0] = *(const uint4 *)((const uint16_t *)a.residual + at);
+            }
+        }
+    }
+}
+
+__device__ inline void unpack_eight(const uint4 (&from)[2], int32_t dtype, float (&x)[EIGHT]) {
+    const uint32_t word[] = {from[0].x, from[0].y, from[0].z, from[0].w,
+                             from[1].x, from[1].y, from[1].z, from[1].w};
+
+#pragma unroll
+    for (int i = 0; i < EIGHT; ++i) {
+        if (dtype == EET_F32) {
+            x[i] = eet_float_of(word[i]);
+        } else if (i % 2 == 0) {
+            const float2 two = unpack_two(dtype, word[i / 2]);
+
+            x[i] = two.x;
+            x[i + 1] = two.y;
+        }
+    }
+}
+
+__device__ inline void finish_wide(const eet_finish &f, int32_t row, int32_t j,
+                                   const fragment_ahead &ahead, int half, float (&y)[EIGHT]) {
+    const eet_project_args &a = f.a;
 
     if (a.bias != nullptr) {
-        load_eight(a.bias, EET_F32, j, more);
 #pragma unroll
         for (int i = 0; i < EIGHT; ++i) {
-            y[i] = __fadd_rn(y[i], more[i]);
+            y[i] = __fadd_rn(y[i], ahead.bias[i]);
         }
     }
     activate(a.act, y);
     if (a.residual != nullptr) {
-        load_eight(a.residual, a.residual_dtype, (int64_t)row * a.w.n + j, more);
+        float more[EIGHT];
+
+        unpack_eight(ahead.residual[half], a.residual_dtype, more);
 #pragma unroll
         for (int i = 0; i < EIGHT; ++i) {
             y[i] = __fadd_rn(y[i], more[i]);
@@ -208,12 +261,12 @@ __device__ inline void finish_wide(const eet_finish &f, int32_t row, int32_t j, 
 }
 
 __device__ inline void finish_eight(const eet_finish &f, int32_t row, int32_t j,
-                                    float (&y)[EIGHT]) {
+                                    const fragment_ahead &ahead, int half, float (&y)[EIGHT]) {
     if (row >= f.a.rows || j >= f.a.w.n) {
         return;
     }
     if (f.wide) {
-        finish_wide(f, row, j, y);
+        finish_wide(f, row, j, ahead, half, y);
         return;
     }
 #pragma unroll
@@ -227,7 +280,7 @@ __device__ inline void finish_eight(const eet_finish &f, int32_t row, int32_t j,
 /* Sums as mma and wgmma leave them: v[b] are columns 8 b + 2 (lane % 4) and the next, of row and of
  * row + 8. The four lanes with the same rows trade, so that each has 8 columns of one b. */
 __device__ inline void finish_fragment(const eet_finish &f, int32_t row, int32_t col,
-                                       const float (&v)[4][4]) {
+                                       const fragment_ahead &ahead, const float (&v)[4][4]) {
     const int lane = (int)threadIdx.x % WARP;
     const bool odd = (lane & 1) != 0;
     const bool late = (lane & 2) != 0;
@@ -257,7 +310,7 @@ __device__ inline void finish_fragment(const eet_finish &f, int32_t row, int32_t
                 y[2 * (b + 2) + i] = late ? t[b + 2] : got;
             }
         }
-        finish_eight(f, row + 8 * half, col + EIGHT * (lane % 4), y);
+        finish_eight(f, row + 8 * half, col + EIGHT * (lane % 4), ahead, half, y);
     }
 }
 

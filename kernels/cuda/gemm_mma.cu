@@ -152,7 +152,10 @@ __global__ void __launch_bounds__(BLOCK, 2)
 
 #pragma unroll
     for (int m = 0; m < BLOCKS16; ++m) {
-        finish_fragment(f, row + 16 * m, col, sum[m]);
+        fragment_ahead ahead;
+
+        look_ahead(f, row + 16 * m, col, ahead);
+        finish_fragment(f, row + 16 * m, col, ahead, sum[m]);
     }
 #endif
 }

@@ -120,32 +120,47 @@ __device__ void multiply_tile(int64_t first, int32_t steps, int group, const cha
     }
 }
 
-/* 32 columns at a time, in a loop: what follows the sums is long code. */
+/* Where chunk c of a lane's sums begins: 32 columns after another. */
+template <class TILE> __device__ tile_place chunk_at(tile_place at, int group, int c) {
+    const int lane = (int)threadIdx.x % WARP;
+    const int warp = (int)threadIdx.x / WARP % WARPS;
+    const int across = c * 32;
+
+    return {at.row * ROWS + (TILE::TOGETHER ? group : across / TILE::COLS) * 64 + warp * 16 +
+                lane / 4,
+            at.col * TILE::COLS + across % TILE::COLS};
+}
+
+/* In a loop, as what follows the sums is long code; what a chunk needs is on its way while the one
+ * before is finished. */
 template <class TILE>
 __device__ void finish_tile(const eet_finish &f, tile_place at, int group,
                             const float (&sum)[TILE::SUMS]) {
     constexpr int CHUNKS = TILE::SUMS / 16;
-    const int lane = (int)threadIdx.x % WARP;
-    const int warp = (int)threadIdx.x / WARP % WARPS;
-    const int32_t row = at.row * ROWS + (TILE::TOGETHER ? group * 64 : 0) + warp * 16 + lane / 4;
+    tile_place here = chunk_at<TILE>(at, group, 0);
+    fragment_ahead ahead;
 
+    look_ahead(f, here.row, here.col, ahead);
 #pragma unroll 1
     for (int c = 0; c < CHUNKS; ++c) {
+        const tile_place then = chunk_at<TILE>(at, group, c + 1);
+        const fragment_ahead now = ahead;
         float v[4][4];
 
+        if (c + 1 < CHUNKS) {
+            look_ahead(f, then.row, then.col, ahead);
+        }
 #pragma unroll
         for (int i = 0; i < CHUNKS; ++i) {
-            if (i == c) {
+            if (i == c) { /* moves that stay behind a branch: the others cost nothing */
 #pragma unroll
                 for (int n = 0; n < 16; ++n) {
-                    v[n / 4][n % 4] = sum[16 * i + n];
+                    asm volatile("mov.b32 %0, %1;" : "=f"(v[n / 4][n % 4]) : "f"(sum[16 * i + n]));
                 }
             }
         }
-        const int across = c * 32;
-
-        finish_fragment(f, row + across / TILE::COLS * 64,
-                        at.col * TILE::COLS + across % TILE::COLS, v);
+        finish_fragment(f, here.row, here.col, now, v);
+        here = then;
     }
 }
 
@@ -274,16 +289,17 @@ template <class TILE> eet_status launch(const eet_backend *backend, const eet_fi
                                    : launch_of<false, TILE>(backend, f);
 }
 
-/* Of the tiles below: columns, and the share of the tensor cores' rate that many of them reach. */
+/* Of the tiles below: columns, what a round of them on all multiprocessors takes, and what the
+ * first takes more, as an H200 was measured with k of 768 to 4096 (tests/cuda/bench_gemm.c); in
+ * units of the first tile's. */
 struct tile_speed {
     int32_t cols;
-    float share;
+    float round, first;
 };
 
 constexpr tile_speed speeds[EET_GEMM_TILES] = {
-    {64, 0.55F}, {128, 0.80F}, {128, 0.90F}, {192, 0.92F}, {256, 1.0F}};
+    {64, 1.0F, 0.0F}, {128, 1.6F, 0.0F}, {128, 1.42F, 0.75F}, {192, 2.4F, 0.0F}, {256, 3.1F, 0.0F}};
 
-/* The tile with the least time: as many rounds of tiles as there are, times a tile's own. */
 int32_t fastest_tile(const eet_backend *backend, const eet_finish &f) {
     int32_t best = 0;
     float least = 0.0F;
@@ -292,7 +308,7 @@ int32_t fastest_tile(const eet_backend *backend, const eet_finish &f) {
         const int64_t across = (f.a.w.n + speeds[i].cols - 1) / speeds[i].cols;
         const int64_t tiles = across * ((f.a.rows + ROWS - 1) / ROWS);
         const int64_t rounds = (tiles + backend->blocks - 1) / backend->blocks;
-        const float time = (float)rounds * (float)speeds[i].cols / speeds[i].share;
+        const float time = (float)rounds * speeds[i].round + speeds[i].first;
 
         if (i == 0 || time < least) {
             best = i;
