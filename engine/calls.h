@@ -18,6 +18,6 @@ eet_status eet_call_batch(const eet_session *session, const eet_batch *batch, ee
                           eet_error *err);
 
 /* The end of a call that ran on the device: gives `status` back. */
-eet_status eet_call_end(eet_session *session, eet_status status, const eet_error *err);
+eet_status eet_call_end(eet_session *session, eet_status status, eet_error *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include "eet.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -263,8 +264,14 @@ eet_status eet_call_check(const eet_session *s, bool generating, eet_error *err)
 }
 
 /* The end of a call that ran on the device. */
-eet_status eet_call_end(eet_session *s, eet_status status, const eet_error *err) {
-    if (s != NULL && status == EET_E_DEVICE) {
+eet_status eet_call_end(eet_session *s, eet_status status, eet_error *err) {
+    if (s != NULL && status == EET_E_DEVICE && !s->dead) {
+        const char *why = s->api->why(s->backend);
+        const size_t said = strlen(err->text);
+
+        if (*why != '\0') {
+            (void)snprintf(err->text + said, sizeof err->text - said, " (%s)", why);
+        }
         s->dead = true;
     }
     return finish(s != NULL ? s->log : EET_LOG_NONE, status, err);

@@ -1,6 +1,7 @@
 /* forward.c - the one place where the order of ops is written: embed, then blocks of
  * five ops each, eight with cross attention, steered by facts. */
 #include <stddef.h>
+#include <stdio.h>
 
 #include "engine/run.h"
 
@@ -285,6 +286,11 @@ static eet_status run_block(flow *f, int32_t layer) {
     if (eet_session_stopped(f->session)) {
         return eet_fail(f->err, EET_E_CANCELLED, EET_NOWHERE, "the session was cancelled");
     }
+    eet_session *s = f->session;
+    char name[32];
+
+    (void)snprintf(name, sizeof name, "layer %d", (int)layer);
+    s->api->range(s->backend, name);
     eet_status status = self_attention(f, layer);
 
     if (status == EET_OK) {
@@ -303,6 +309,7 @@ static eet_status run_block(flow *f, int32_t layer) {
         status =
             eet_finite_check(f->session, f->pass, f->stream, layer, "feed-forward part", f->err);
     }
+    s->api->range(s->backend, NULL);
     return status;
 }
 

@@ -117,7 +117,8 @@ static bool is_wanted(const eet_session *s, int32_t graph) {
 eet_status eet_graphs_make(eet_session *s, eet_error *err) {
     eet_status status = EET_OK;
 
-    if (!s->limits.families || s->check_finite || !s->model->facts->stack[EET_DEC].present) {
+    if (!s->limits.families || s->check_finite || s->one_by_one ||
+        !s->model->facts->stack[EET_DEC].present) {
         return EET_OK;
     }
     for (int32_t graph = 0; graph < EET_GRAPHS && status == EET_OK; ++graph) {

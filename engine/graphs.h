@@ -5,8 +5,8 @@
 
 #include "engine/run.h"
 
-/* Records all graphs of a session; none where the backend has none, EET_CHECK_FINITE looks
- * between ops, or the model has no decoder. E_DEVICE, E_MEMORY. */
+/* Records all graphs of a session; none where the backend has none, EET_CHECK_FINITE or
+ * EET_SYNC look between ops, or the model has no decoder. E_DEVICE, E_MEMORY. */
 eet_status eet_graphs_make(eet_session *session, eet_error *err);
 void eet_graphs_free(eet_session *session);
 

@@ -80,7 +80,8 @@ static eet_status check_room(const eet_session *s, const eet_output *output,
     }
     if (output->memory != EET_HOST && output->memory != s->model->device) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                        "an output's memory is neither the host's nor that of the model's device");
+                        "an output's memory is not the host's; the model is on %s",
+                        s->model->device == EET_HOST ? "the CPU" : s->api->name);
     }
     if (!eet_mul_u64((uint64_t)wanted->total, (uint64_t)wanted->width, &bytes) ||
         !eet_mul_u64(bytes, (uint64_t)dtype_bytes(wanted->dtype), &bytes) ||

@@ -7,6 +7,8 @@
 static eet_status run_pass(eet_session *s, eet_pass *pass, const eet_request *request,
                            eet_error *err) {
     eet_hidden hidden;
+
+    s->api->range(s->backend, "pass");
     eet_status status = eet_inputs_write(s, pass, err);
 
     eet_log(s->log, EET_LOG_TRACE, "pass: %d tokens in %d rows, %s", (int)pass->tokens,
@@ -15,7 +17,11 @@ static eet_status run_pass(eet_session *s, eet_pass *pass, const eet_request *re
         status = pass->graph >= 0 ? eet_graphs_run(s, pass, &hidden, err)
                                   : eet_forward(s, pass, &hidden, err);
     }
-    return status == EET_OK ? eet_outputs_write(s, pass, &hidden, request, err) : status;
+    if (status == EET_OK) {
+        status = eet_outputs_write(s, pass, &hidden, request, err);
+    }
+    s->api->range(s->backend, NULL);
+    return status;
 }
 
 int32_t eet_batch_rows_end(const eet_session *s, const eet_batch *batch, int32_t row) {

@@ -11,6 +11,7 @@ static eet_status prepare(const eet_model *model, const eet_session_options *opt
 
     out->log = eet_log_wanted();
     out->check_finite = eet_log_switch("EET_CHECK_FINITE");
+    out->one_by_one = eet_log_switch("EET_SYNC");
     return status;
 }
 
@@ -50,6 +51,7 @@ static eet_status open_backend(eet_session *session, eet_error *err) {
     const eet_backend_options options = {
         .threads = session->limits.threads,
         .device = session->model->device_index,
+        .one_by_one = session->one_by_one,
         .error = err,
         .reference = wanted != NULL && wanted[0] == 'r' && wanted[1] == 'e' && wanted[2] == 'f' &&
                      wanted[3] == '\0',

@@ -94,7 +94,7 @@ struct eet_session {
     eet_limits limits;
     pid_t process;
     _Atomic int32_t cancelled;
-    bool dead, check_finite;
+    bool dead, check_finite, one_by_one; /* EET_CHECK_FINITE, EET_SYNC */
     eet_log_level log;
     eet_cache cache;
     eet_inputs in;        /* on the host */

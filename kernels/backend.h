@@ -16,6 +16,7 @@ typedef struct eet_backend_options {
     int32_t threads;  /* CPU; 0 = CPUs in the affinity mask */
     bool reference;   /* the plain-C ops only (EET_BACKEND=ref) */
     int32_t device;   /* CUDA: its number */
+    bool one_by_one;  /* CUDA: an op is finished before the next begins (EET_SYNC) */
     eet_error *error; /* a plugin says here why it does not open; NULL: nobody asks */
 } eet_backend_options;
 
@@ -56,6 +57,11 @@ typedef struct eet_backend_api {
     /* Has it two families of ops? Then the composer applies a block's norms with `norm` in
      * EET_MANY, and they are prologues in EET_FEW alone. */
     bool (*families)(const eet_backend *);
+
+    /* What failed first on the device, "" where nothing did. */
+    const char *(*why)(const eet_backend *);
+    /* Opens a range that a profiler shows; NULL closes the last one. */
+    void (*range)(eet_backend *, const char *name);
 
     const eet_ops *(*ops)(const eet_backend *);
     int32_t (*threads)(const eet_backend *);

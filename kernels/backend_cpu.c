@@ -129,6 +129,16 @@ static uint64_t unused_of(eet_backend *backend) {
     return 0; /* the system gives what it has, and more */
 }
 
+static const char *why(const eet_backend *backend) {
+    (void)backend;
+    return "";
+}
+
+static void mark_range(eet_backend *backend, const char *name) {
+    (void)backend;
+    (void)name;
+}
+
 static int32_t inner_of(const eet_backend *backend, int32_t weights) {
     (void)backend;
     (void)weights;
@@ -169,6 +179,8 @@ const eet_backend_api *eet_backend_cpu(void) {
         .unplace = unplace,
         .inner = inner_of,
         .families = has_families,
+        .why = why,
+        .range = mark_range,
         .ops = ops_of,
         .threads = threads_of,
     };

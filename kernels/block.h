@@ -20,7 +20,7 @@ typedef struct eet_stack {
     double attn_scale, emb_scale;
     int32_t emb_dim, pos_rows, types, type_default, vocab_size, vocab_rows;
     int32_t tok_pad;
-    int32_t stream, inner; /* dtypes of activations between blocks and within; 0 = f32 */
+    int32_t stream, inner;            /* dtypes of activations between blocks and within; 0 = f32 */
     eet_matrix token, position, type; /* tables: n rows of k */
     eet_linear proj_in;
     eet_norm_weights emb_norm, final_norm; /* weight NULL: none */

@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/transfer.h"
+#include "kernels/cuda/watch.h"
 #include "kernels/refuse.h"
 
 enum { OLDEST_CAPABILITY = 75, THOUSAND = 1000 };
@@ -107,6 +108,7 @@ static eet_status open_cuda(const eet_backend_options *options, eet_backend **ou
         return EET_E_MEMORY;
     }
     backend->device = options->device;
+    backend->one_by_one = options->one_by_one;
     status = start(backend, options->error);
     if (status != EET_OK) {
         free(backend);
@@ -203,6 +205,9 @@ static eet_status wait_for_all(eet_backend *backend) {
     const cudaError_t code = scope.code == cudaSuccess ? eet_transfer_settle(backend) : scope.code;
 
     eet_device_leave(scope);
+    if (code != cudaSuccess) {
+        eet_watch_failure(backend, "the device's work", code);
+    }
     return status_of(code);
 }
 
@@ -259,15 +264,8 @@ static bool has_families(const eet_backend *backend) {
     return true;
 }
 
-static const eet_ops *ops_of(const eet_backend *backend) {
-    static const eet_ops ops = {
-#define X(op) .op = eet_##op##_cuda,
-        EET_OP_MAP(X)
-#undef X
-    };
-
-    (void)backend;
-    return &ops;
+static const char *why_of(const eet_backend *backend) {
+    return backend->why;
 }
 
 /* Of the host, and it works alone. */
@@ -298,7 +296,9 @@ EET_API const eet_backend_api *eet_backend_entry(void) {
         .unplace = unplace,
         .inner = inner_of,
         .families = has_families,
-        .ops = ops_of,
+        .why = why_of,
+        .range = eet_watch_range,
+        .ops = eet_watched_ops,
         .threads = threads_of,
     };
 

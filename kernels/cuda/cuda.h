@@ -21,6 +21,8 @@ struct eet_backend {
     int blocks;          /* multiprocessors: how wide a grid is that strides over its work */
     cudaStream_t stream; /* all work is in its order */
     bool in_turn;        /* no kernel begins before the one before it has ended (launch.cuh) */
+    bool one_by_one;     /* see eet_backend_options */
+    char why[200];       /* the first failure */
     void *ring;          /* pinned memory for what is small (transfer.c) */
     size_t ring_used;
     eet_arrival arrival[EET_MOST_ARRIVALS];

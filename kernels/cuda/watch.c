@@ -1,0 +1,59 @@
+/* watch.c - every op under its name: as a range for a profiler (NVTX), and, for who asked for it
+ * (EET_SYNC), finished before the next one begins, so that the one that fails is known. */
+#include "kernels/cuda/watch.h"
+
+#include <nvtx3/nvToolsExt.h>
+#include <stdio.h>
+
+#include "kernels/cuda/transfer.h"
+
+void eet_watch_failure(eet_backend *backend, const char *what, cudaError_t code) {
+    if (backend->why[0] == '\0') { /* the first one is the cause of the others */
+        (void)snprintf(backend->why, sizeof backend->why, "%s: %s", what, cudaGetErrorString(code));
+    }
+}
+
+static eet_status finish(eet_backend *backend, const char *op) {
+    const eet_device_scope scope = eet_device_enter(backend);
+    const cudaError_t code = scope.code == cudaSuccess ? eet_transfer_settle(backend) : scope.code;
+
+    eet_device_leave(scope);
+    if (code != cudaSuccess) {
+        eet_watch_failure(backend, op, code);
+    }
+    return code == cudaSuccess ? EET_OK : EET_E_DEVICE;
+}
+
+#define X(op)                                                                           \
+    static eet_status op##_watched(eet_backend *backend, const eet_##op##_args *args) { \
+        (void)nvtxRangePushA(#op);                                                      \
+        eet_status status = eet_##op##_cuda(backend, args);                             \
+                                                                                        \
+        if (status == EET_OK && backend->one_by_one) {                                  \
+            status = finish(backend, #op);                                              \
+        }                                                                               \
+        (void)nvtxRangePop();                                                           \
+        return status;                                                                  \
+    }
+EET_OP_MAP(X)
+#undef X
+
+const eet_ops *eet_watched_ops(const eet_backend *backend) {
+    static const eet_ops ops = {
+#define X(op) .op = op##_watched,
+        EET_OP_MAP(X)
+#undef X
+    };
+
+    (void)backend;
+    return &ops;
+}
+
+void eet_watch_range(eet_backend *backend, const char *name) {
+    (void)backend;
+    if (name != NULL) {
+        (void)nvtxRangePushA(name);
+    } else {
+        (void)nvtxRangePop();
+    }
+}

@@ -1,0 +1,15 @@
+/* watch.h - the ops under their names, and what went wrong first. */
+#ifndef EET_KERNELS_CUDA_WATCH_H
+#define EET_KERNELS_CUDA_WATCH_H
+
+#include "kernels/cuda/cuda.h"
+
+const eet_ops *eet_watched_ops(const eet_backend *backend);
+
+/* Opens a range of a profiler; NULL closes the last one. */
+void eet_watch_range(eet_backend *backend, const char *name);
+
+/* Keeps the sentence of the first failure for eet_backend_api.why. */
+void eet_watch_failure(eet_backend *backend, const char *what, cudaError_t code);
+
+#endif
