@@ -52,10 +52,11 @@ bench: ## speed and memory of this machine against their bounds
 	$(call build,demo)
 	@bash tests/bench/bench.sh build/demo
 
+# CARDS="80-real;86-real" packs for other cards than H100 and H200.
 gpu-pack: ## build/gpu-pack, a folder that checks CUDA on a machine with a card
 	@.ci/install gpu
-	@cmake --preset cuda --log-level=WARNING
-	@cmake --build --preset cuda -j $(JOBS) --target gpu_pack -- --quiet
+	@cmake --preset gpu --log-level=WARNING $(if $(CARDS),-DEET_GPU_ARCHITECTURES="$(CARDS)")
+	@cmake --build --preset gpu -j $(JOBS) -- --quiet
 
 # These two need what make gpu-pack made, and nothing else of this tree (docs/gpu-check.md).
 packed = test -x build/gpu-pack/gpu_check || { echo "run make gpu-pack first" >&2; exit 2; }

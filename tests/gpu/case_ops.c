@@ -152,7 +152,8 @@ static const char few[] = "models.gpt2_tiny.f16,models.bert_tiny.f32,greedy.gpt2
 static const char many[] =
     "identity.limits,models.gpt2_tiny.f32,models.gpt2_head26.f16,models.bert_tiny.bf16,"
     "models.bert_head72.f16,models.fs012_nmt.f16,steps.gpt2_tiny.f16,steps.fs012_nmt.f32,"
-    "greedy.gpt2_tiny.f16";
+    "greedy.gpt2_tiny.f16,heads.size72.f16,heads.size128.bf16,schedules.encode.f16,"
+    "beams.gpt2_tiny,draws.gpt2_tiny";
 
 static const char *find_sanitizer(void) {
     static const char *const places[] = {"/usr/local/cuda/bin/compute-sanitizer",
@@ -256,14 +257,71 @@ static void run_sanitizer(const gpu_case *one) {
     gpu_note("%d cases", passed);
 }
 
+/* A suite of ops under a tool: subject is "TOOL PROGRAM". Whether its tests pass is the case of the
+ * suite alone to say; here they have to run. */
+static void run_sanitized_suite(const gpu_case *one) {
+    const char *sanitizer = find_sanitizer();
+    const char *program = strchr(one->subject, ' ') + 1;
+    char tool[32];
+    char path[GPU_PATH];
+    char tap[GPU_PATH];
+    char output[GPU_PATH];
+    char text[GPU_TEXT];
+    claim *claims = gpu_alloc(MAX_CLAIMS, sizeof *claims);
+    int32_t tests = 0;
+
+    if (sanitizer == NULL) {
+        gpu_skip("there is no compute-sanitizer");
+    }
+    (void)snprintf(tool, sizeof tool, "%.*s", (int)strcspn(one->subject, " "), one->subject);
+    (void)snprintf(path, sizeof path, "%.900s/%.90s", gpu_here()->folder, program);
+    name_file(tap, "tap");
+    name_file(output, "out");
+    (void)setenv("CK_TAP_LOG_FILE_NAME", tap, 1);
+    const int code = gpu_program_run(
+        (const char *const[]){sanitizer, "--tool", tool, "--error-exitcode", "99", path, NULL},
+        output);
+    const int32_t count = read_tap(tap, claims);
+    const bool clean = is_clean(output, text);
+
+    for (int32_t i = 0; i < count; ++i) {
+        tests += claims[i].passed + claims[i].failed;
+    }
+    (void)unlink(tap);
+    (void)unlink(output);
+    free(claims);
+    gpu_expect(clean && code != 99 && tests > 0, "exit %d after %d tests; it says:%s", code, tests,
+               text);
+    gpu_note("%d tests", tests);
+}
+
 void gpu_cases_sanitize(gpu_table *table) {
     static const char *const tools[] = {"memcheck", "racecheck", "initcheck", "synccheck"};
+    struct dirent **entries = NULL;
 
-    for (size_t i = 0; i < sizeof tools / sizeof *tools && gpu_here()->device == EET_CUDA; ++i) {
+    if (gpu_here()->device != EET_CUDA) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof tools / sizeof *tools; ++i) {
         gpu_case one = {.limit = 100, .run = run_sanitizer};
 
         (void)snprintf(one.name, sizeof one.name, "sanitize.%s", tools[i]);
         (void)snprintf(one.subject, sizeof one.subject, "%s", tools[i]);
         gpu_table_add(table, one);
     }
+    const int count = scandir(gpu_here()->folder, &entries, is_suite, alphasort);
+
+    for (int i = 0; i < 2 * count; ++i) { /* the first and the last of the tools */
+        const char *tool = tools[i % 2 * 3];
+        const char *suite = entries[i / 2]->d_name;
+        gpu_case one = {.limit = 60, .run = run_sanitized_suite};
+
+        (void)snprintf(one.name, sizeof one.name, "sanitize.%s_%.60s", tool, suite + 5);
+        (void)snprintf(one.subject, sizeof one.subject, "%s %.60s", tool, suite);
+        gpu_table_add(table, one);
+    }
+    for (int i = 0; i < count; ++i) {
+        free(entries[i]);
+    }
+    free(entries);
 }
