@@ -12,6 +12,10 @@
 
 enum { ALIGNMENT = 64 };
 
+static eet_status missing(const char *what, eet_error *err) {
+    return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no %s", what);
+}
+
 /* ---- contexts -------------------------------------------------------------- */
 
 /* Which backend runs operators on a device. CUDA's has the same ops over its own memory; what is
@@ -58,10 +62,10 @@ static eet_status open_context(const eet_op_options *options, eet_op_context *co
 eet_status eet_op_context_create(const eet_op_options *options, eet_op_context **out,
                                  eet_error *err) {
     eet_error own;
-    eet_op_options o;
+    eet_op_options o = {0};
     eet_error *e = eet_call_error(err, &own);
-    eet_status status = out == NULL ? eet_call_missing("out", e)
-                                    : eet_abi_read(&o, sizeof o, options, "eet_op_options", e);
+    eet_status status =
+        out == NULL ? missing("out", e) : eet_abi_read(&o, sizeof o, options, "eet_op_options", e);
 
     if (status == EET_OK && o.threads < 0) {
         status = eet_fail(e, EET_E_ARGUMENT, EET_NOWHERE, "threads is %d", (int)o.threads);
@@ -132,7 +136,7 @@ static eet_status prepare(const eet_op_context *context, int32_t op, const void 
     eet_op_job job = {.context = context, .measures = true, .err = err};
 
     if (context == NULL || args == NULL) {
-        return eet_call_missing(context == NULL ? "context" : "args", err);
+        return missing(context == NULL ? "context" : "args", err);
     }
     if (kind == NULL) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no operator %d", (int)op);
@@ -198,7 +202,7 @@ eet_status eet_op_workspace(eet_op_context *context, int32_t op, const void *arg
     uint64_t need = 0;
     eet_error *e = eet_call_error(err, &own);
     const eet_status status =
-        bytes == NULL ? eet_call_missing("bytes", e) : prepare(context, op, args, &read, &need, e);
+        bytes == NULL ? missing("bytes", e) : prepare(context, op, args, &read, &need, e);
 
     if (status == EET_OK) {
         *bytes = need;

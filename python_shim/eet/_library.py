@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 import os
 from ctypes import POINTER, c_char_p, c_int32, c_uint32, c_uint64, c_void_p
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple, Type
 
 from . import _structs
 
@@ -111,12 +111,13 @@ def _declare(library: ctypes.CDLL, place: str) -> None:
         function.argtypes = list(arguments)
 
 
-def _check_layouts(library: ctypes.CDLL, place: str) -> None:
-    """Compares every struct with the library's own. One that begins with `size` may be longer
+def check_layouts(library: ctypes.CDLL, place: str,
+                  structs: Mapping[str, Type[ctypes.Structure]]) -> None:
+    """Compares structs, by their names in C, with the library's own. One that begins with `size` may be longer
     there: what it has more, this package leaves zero."""
     offset = c_int32()
     where = ctypes.byref(offset)
-    for name, kind in _structs.STRUCTS.items():
+    for name, kind in structs.items():
         wrong = None
         size = library.eet_layout(name.encode(), None)
         grows = kind._fields_[0][0] == "size"
@@ -137,7 +138,7 @@ def _load() -> Tuple[ctypes.CDLL, str]:
     library, place = _open()
     _check_abi(library, place)
     _declare(library, place)
-    _check_layouts(library, place)
+    check_layouts(library, place, _structs.STRUCTS)
     return library, place
 
 

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 from . import _arrays, _structs
 from ._arrays import DType, View
 from ._errors import ArgumentError, UnsupportedError, error_of
-from ._library import lib
+from ._library import check_layouts, lib, path
 
 __all__ = ["ACTIVATIONS", "Context", "Linear", "Norm", "cross_multi_head_attention", "embedding",
            "ffn", "layernorm", "masked_multi_head_attention", "multi_head_attention"]
@@ -100,6 +100,12 @@ class _Layernorm(ctypes.Structure):
     _fields_ = [("size", c_uint32), ("reserved", c_int32), ("workspace", c_void_p),
                 ("workspace_bytes", c_uint64), ("x", _Array), ("y", _Array), ("norm", _Norm)]
 
+
+check_layouts(lib, path, {
+    "eet_op_options": _Options, "eet_op_linear": _Linear, "eet_op_norm": _Norm,
+    "eet_op_mask": _Mask, "eet_attention_op": _Attention, "eet_ffn_op": _Ffn,
+    "eet_embedding_op": _Embedding, "eet_layernorm_op": _Layernorm,
+})
 
 _ERROR = POINTER(_structs.Error)
 _NAMES = ("eet_op_masked_multi_head_attention", "eet_op_cross_multi_head_attention",
