@@ -113,8 +113,8 @@ def _declare(library: ctypes.CDLL, place: str) -> None:
 
 def check_layouts(library: ctypes.CDLL, place: str,
                   structs: Mapping[str, Type[ctypes.Structure]]) -> None:
-    """Compares structs, by their names in C, with the library's own. One that begins with `size` may be longer
-    there: what it has more, this package leaves zero."""
+    """Compares structs, by their names in C, with the library's own. One that begins with `size`
+    may be longer there: what it has more, this package leaves zero."""
     offset = c_int32()
     where = ctypes.byref(offset)
     for name, kind in structs.items():
