@@ -1,35 +1,50 @@
-/* graphs.c - records the decoder's pass over 1, 2, 4 ... 64 tokens, and finds the one for a step.
+/* graphs.c - records passes by their size, and finds the one that a pass fits in.
  *
- * What a graph has more than a pass are tokens of no row: their keys and values go to a page that
- * no sequence has, their rows have no queries, and nobody asks for what comes of them. Each token's
- * bits are those of the pass without a graph. */
+ * A graph is of a number of tokens and of rows that a pass is rounded up to. What it has more than
+ * the pass are tokens of no row: their keys and values go to a page that no sequence has, their
+ * rows have no queries, and nobody asks for what comes of them. Each token's bits are those of the
+ * pass without a graph. */
 #include "engine/graphs.h"
 
 #include <stddef.h>
 
-static int32_t graph_tokens(int32_t graph) {
-    return 1 << (graph / 2);
+enum {
+    MANY_TOKENS = 512, /* of a pass in EET_MANY that is recorded: a longer one hides its launches */
+    MANY_ROWS = 64,
+    STEP = 16,      /* tokens are rounded up to a multiple of these, */
+    LONG = 256,     /* and beyond so many of */
+    LONG_STEP = 32, /* these: 16 tokens or an eighth at most */
+};
+
+static int32_t power_from(int32_t count) {
+    int32_t power = 1;
+
+    while (power < count) {
+        power *= 2;
+    }
+    return power;
 }
 
-/* Two for each number of tokens: with and without cross attention. */
-static int32_t graph_of(int32_t tokens, bool cross) {
-    int32_t graph = 0;
+static int32_t rounded_tokens(const eet_pass *pass) {
+    const int32_t step = pass->tokens > LONG ? LONG_STEP : STEP;
 
-    while (graph_tokens(graph) < tokens) {
-        graph += 2;
-    }
-    return graph + (cross ? 1 : 0);
+    return pass->few ? power_from(pass->tokens) : (pass->tokens + step - 1) / step * step;
+}
+
+/* A step's rows are no more than its tokens. */
+static int32_t rounded_rows(const eet_pass *pass) {
+    return pass->few ? rounded_tokens(pass) : power_from(pass->rows);
 }
 
 /* Tokens and rows of nobody, from those of the pass on. */
-static void write_nobody(eet_session *s, const eet_pass *pass, int32_t end) {
-    for (int32_t i = pass->tokens; i < end; ++i) {
+static void write_nobody(eet_session *s, const eet_pass *pass, int32_t tokens, int32_t rows) {
+    for (int32_t i = pass->tokens; i < tokens; ++i) {
         s->in.ids[i] = 0;
         s->in.positions[i] = 0;
         s->in.types[i] = -1;
         s->in.slot[i] = (int64_t)s->limits.pages * EET_PAGE_TOKENS;
     }
-    for (int32_t i = pass->rows; i < end; ++i) {
+    for (int32_t i = pass->rows; i < rows; ++i) {
         s->in.q_start[i + 1] = pass->tokens;
         s->in.kv_length[i] = 0;
         if (pass->cross) {
@@ -38,93 +53,118 @@ static void write_nobody(eet_session *s, const eet_pass *pass, int32_t end) {
     }
 }
 
-void eet_graphs_round(eet_session *s, eet_pass *pass) {
-    const int32_t graph = pass->few ? graph_of(pass->tokens, pass->cross) : EET_GRAPHS;
+static bool fits(const eet_session *s, const eet_pass *pass, int32_t tokens, int32_t rows) {
+    return tokens <= s->limits.batch_tokens &&
+           tokens <= (pass->few ? EET_FEW_TOKENS : MANY_TOKENS) && rows <= tokens &&
+           (pass->few || rows <= MANY_ROWS) && (!pass->cross || rows <= s->limits.source_rows);
+}
 
-    pass->graph = -1;
-    if (graph < EET_GRAPHS && s->graph[graph] != NULL) {
-        pass->graph = graph;
-        write_nobody(s, pass, graph_tokens(graph));
+/* The graph of this size, a new one where there is room; -1: none. */
+static int32_t find(eet_session *s, const eet_pass *pass, int32_t tokens, int32_t rows) {
+    for (int32_t i = 0; i < s->graphs; ++i) {
+        const eet_graph *g = &s->graph[i];
+
+        if (g->tokens == tokens && g->rows == rows && g->stack == pass->stack &&
+            g->paged == pass->paged && g->cross == pass->cross && g->few == pass->few) {
+            return g->failed ? -1 : i;
+        }
+    }
+    if (s->graphs == EET_GRAPHS) {
+        return -1;
+    }
+    s->graph[s->graphs] = (eet_graph){.stack = pass->stack,
+                                      .paged = pass->paged,
+                                      .cross = pass->cross,
+                                      .few = pass->few,
+                                      .tokens = tokens,
+                                      .rows = rows};
+    return s->graphs++;
+}
+
+void eet_graphs_round(eet_session *s, eet_pass *pass) {
+    const int32_t tokens = rounded_tokens(pass);
+    const int32_t rows = rounded_rows(pass);
+
+    pass->graph = s->records && fits(s, pass, tokens, rows) ? find(s, pass, tokens, rows) : -1;
+    if (pass->graph >= 0) {
+        write_nobody(s, pass, tokens, rows);
     }
 }
 
-/* The pass that a graph is recorded from: as many rows as tokens, as long as can be. */
-static eet_pass widest_pass(const eet_session *s, int32_t graph) {
+/* The pass that a graph is recorded from, as long as it can be. */
+static eet_pass widest_pass(const eet_session *s, const eet_graph *g) {
     return (eet_pass){
-        .stack = &s->model->stack[EET_DEC],
-        .paged = true,
-        .cross = graph % 2 == 1,
-        .few = true,
+        .stack = g->stack,
+        .paged = g->paged,
+        .cross = g->cross,
+        .few = g->few,
         .graph = -1,
-        .tokens = graph_tokens(graph),
-        .rows = graph_tokens(graph),
-        .longest_q = graph_tokens(graph) < EET_FEW_IN_ROW ? graph_tokens(graph) : EET_FEW_IN_ROW,
-        .longest_kv = s->limits.tokens,
+        .tokens = g->tokens,
+        .rows = g->rows,
+        .longest_q = g->few && g->tokens > EET_FEW_IN_ROW ? EET_FEW_IN_ROW : g->tokens,
+        .longest_kv = g->paged ? s->limits.tokens : g->tokens,
         .longest_source = s->limits.source_tokens,
     };
 }
 
-/* Inputs of no row at all, for a run that loads every kernel before it is recorded. */
-static eet_status upload_nobody(eet_session *s, int32_t graph) {
-    const eet_pass nobody = {.cross = graph % 2 == 1};
+/* Does the pass whose inputs are there, and records it for the next of its size: what was run once
+ * has its kernels loaded. A graph that there is no memory for is done without. */
+static eet_status run_and_record(eet_session *s, eet_graph *g, eet_error *err) {
+    const eet_pass pass = widest_pass(s, g);
+    eet_hidden again;
+    eet_status status = eet_forward(s, &pass, &g->hidden, err);
 
-    s->in.q_start[0] = 0;
-    write_nobody(s, &nobody, graph_tokens(graph));
-    return s->api->upload(s->backend, s->work.in.slot, s->in.slot, s->input_bytes);
-}
-
-static eet_status record(eet_session *s, int32_t graph, eet_error *err) {
-    const eet_pass pass = widest_pass(s, graph);
-    eet_hidden hidden;
-    void *recorded = NULL;
-    eet_status status = upload_nobody(s, graph);
-
-    if (status == EET_OK) {
-        status = eet_forward(s, &pass, &hidden, err);
-    }
-    if (status == EET_OK) {
-        status = s->api->sync(s->backend);
-    }
     if (status == EET_OK) {
         status = s->api->graph_begin(s->backend);
     }
     if (status != EET_OK) {
         return status;
     }
-    status = eet_forward(s, &pass, &hidden, err);
-    const eet_status ended = s->api->graph_end(s->backend, &recorded);
+    status = eet_forward(s, &pass, &again, err);
+    const eet_status ended = s->api->graph_end(s->backend, &g->recorded);
 
-    if (status == EET_OK && ended == EET_OK) {
-        s->graph[graph] = recorded;
-        s->recorded = hidden;
-        return EET_OK;
-    }
-    s->api->graph_free(s->backend, recorded);
-    return status != EET_OK ? status : ended;
+    g->failed = status != EET_OK || ended != EET_OK;
+    return status == EET_OK && ended == EET_E_MEMORY ? EET_OK : status != EET_OK ? status : ended;
 }
 
-/* Can a step of these many tokens be? */
-static bool is_wanted(const eet_session *s, int32_t graph) {
-    const eet_limits *l = &s->limits;
-    const bool cross = graph % 2 == 1;
+/* All steps of few tokens, with inputs of no row at all. */
+static eet_status record_steps(eet_session *s, bool cross, eet_error *err) {
+    const int32_t most = s->limits.sequences < EET_FEW_TOKENS ? s->limits.sequences * EET_FEW_IN_ROW
+                                                              : EET_FEW_TOKENS;
+    eet_status status = EET_OK;
 
-    return graph_tokens(graph) <= l->batch_tokens &&
-           graph_tokens(graph) / 2 < (int64_t)l->sequences * EET_FEW_IN_ROW &&
-           (!cross || (l->sources > 0 && graph_tokens(graph) <= l->source_rows)) &&
-           (cross || l->sources == 0 || !s->model->facts->stack[EET_ENC].present);
+    for (int32_t tokens = 1; tokens < 2 * most && status == EET_OK; tokens *= 2) {
+        eet_pass nobody = {
+            .stack = &s->model->stack[EET_DEC], .paged = true, .cross = cross, .few = true};
+
+        s->in.q_start[0] = 0;
+        if (!fits(s, &nobody, tokens, tokens)) {
+            return EET_OK;
+        }
+        nobody.graph = find(s, &nobody, tokens, tokens);
+        write_nobody(s, &nobody, tokens, tokens);
+        status = s->api->upload(s->backend, s->work.in.slot, s->in.slot, s->input_bytes);
+        if (status == EET_OK && nobody.graph >= 0) {
+            status = run_and_record(s, &s->graph[nobody.graph], err);
+        }
+    }
+    return status;
 }
 
 eet_status eet_graphs_make(eet_session *s, eet_error *err) {
+    const eet_facts *facts = s->model->facts;
+    const bool cross = s->limits.sources > 0;
     eet_status status = EET_OK;
 
-    if (!s->limits.families || s->check_finite || s->one_by_one ||
-        !s->model->facts->stack[EET_DEC].present) {
+    s->records = s->limits.families && !s->check_finite && !s->one_by_one;
+    if (!s->records || !facts->stack[EET_DEC].present) {
         return EET_OK;
     }
-    for (int32_t graph = 0; graph < EET_GRAPHS && status == EET_OK; ++graph) {
-        if (is_wanted(s, graph)) {
-            status = record(s, graph, err);
-        }
+    if (!cross || !facts->stack[EET_ENC].present) {
+        status = record_steps(s, false, err);
+    }
+    if (status == EET_OK && cross) {
+        status = record_steps(s, true, err);
     }
     if (status != EET_OK) {
         return eet_fail(err, status, EET_NOWHERE, "a step cannot be recorded on the %s backend",
@@ -134,24 +174,27 @@ eet_status eet_graphs_make(eet_session *s, eet_error *err) {
 }
 
 void eet_graphs_free(eet_session *s) {
-    for (int32_t graph = 0; graph < EET_GRAPHS; ++graph) {
-        if (s->graph[graph] != NULL) {
-            s->api->graph_free(s->backend, s->graph[graph]);
-            s->graph[graph] = NULL;
+    for (int32_t i = 0; i < s->graphs; ++i) {
+        if (s->graph[i].recorded != NULL) {
+            s->api->graph_free(s->backend, s->graph[i].recorded);
         }
     }
+    s->graphs = 0;
 }
 
 eet_status eet_graphs_run(eet_session *s, const eet_pass *pass, eet_hidden *out, eet_error *err) {
+    eet_graph *g = &s->graph[pass->graph];
+    eet_status status = EET_OK;
+
     if (eet_session_stopped(s)) {
         return eet_fail(err, EET_E_CANCELLED, EET_NOWHERE, "the session was cancelled");
     }
-    const eet_status status = s->api->graph_launch(s->backend, s->graph[pass->graph]);
-
+    status = g->recorded != NULL ? s->api->graph_launch(s->backend, g->recorded)
+                                 : run_and_record(s, g, err);
     if (status != EET_OK) {
-        return eet_fail(err, status, EET_NOWHERE, "a recorded step failed on the %s backend",
+        return eet_fail(err, status, EET_NOWHERE, "a recorded pass failed on the %s backend",
                         s->api->name);
     }
-    *out = s->recorded;
+    *out = g->hidden;
     return EET_OK;
 }

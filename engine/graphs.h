@@ -1,12 +1,13 @@
-/* graphs.h - steps of few tokens, recorded once for each number of tokens that they are rounded
- * up to, where a backend can. */
+/* graphs.h - passes that are recorded once for each size that they are rounded up to, where a
+ * backend can: a step of few tokens when the session is made, a short prompt or text when the
+ * first of its size comes. A pass of more than 512 tokens is not. */
 #ifndef EET_ENGINE_GRAPHS_H
 #define EET_ENGINE_GRAPHS_H
 
 #include "engine/run.h"
 
-/* Records all graphs of a session; none where the backend has none, EET_CHECK_FINITE or
- * EET_SYNC look between ops, or the model has no decoder. E_DEVICE, E_MEMORY. */
+/* Records the steps; none where the backend has no graphs, EET_CHECK_FINITE or EET_SYNC look
+ * between ops, or the model has no decoder. E_DEVICE, E_MEMORY. */
 eet_status eet_graphs_make(eet_session *session, eet_error *err);
 void eet_graphs_free(eet_session *session);
 

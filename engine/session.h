@@ -84,7 +84,17 @@ typedef struct eet_hidden {
     eet_norm_weights norm;
 } eet_hidden;
 
-enum { EET_GRAPHS = 14 }; /* for 1, 2, 4 ... 64 tokens, each without and with cross attention */
+enum { EET_GRAPHS = 192 };
+
+/* A recorded pass (graphs.c). */
+typedef struct eet_graph {
+    void *recorded; /* the backend's; NULL: not yet */
+    bool failed;    /* there is no memory for it */
+    bool paged, cross, few;
+    const eet_stack *stack;
+    int32_t tokens, rows;
+    eet_hidden hidden; /* what it leaves */
+} eet_graph;
 
 struct eet_session {
     eet_model *model;
@@ -109,8 +119,9 @@ struct eet_session {
     float *given;         /* (batch_tokens, cross_dim) of a source that a caller gives */
     uint64_t input_bytes; /* of `in` */
     eet_generation generation;
-    void *graph[EET_GRAPHS]; /* of the backend (graphs.c); NULL: none */
-    eet_hidden recorded;     /* what each of them leaves */
+    bool records; /* passes, as graphs */
+    int32_t graphs;
+    eet_graph graph[EET_GRAPHS];
     void *host_memory, *cache_memory, *work_memory;
 };
 
