@@ -23,7 +23,7 @@ template <typename T, int LANES_, int CHUNKS_> struct lanes_of {
     static constexpr int CHUNKS = CHUNKS_;
     static constexpr int COUNT = WIDE / (int)sizeof(T);
     static constexpr int GROUPS = WARP / LANES; /* keys of one read of a warp */
-    static constexpr int READS = WARP_KEYS / GROUPS < 8 / CHUNKS ? WARP_KEYS / GROUPS : 8 / CHUNKS;
+    static constexpr int READS = 4 / CHUNKS;
 };
 
 /* A query and how many keys it sees; -1: it is no row's. */
@@ -250,12 +250,14 @@ template <typename Soft, typename Value>
 __device__ soft add_parts(int32_t count, Soft soft_of, Value value_of, float &y) {
     soft all = {-INFINITY, 0.0F};
 
+#pragma unroll 4
     for (int32_t p = 0; p < count; ++p) {
         all.top = fmaxf(all.top, soft_of(p).top);
     }
     const float base = all.top == -INFINITY ? 0.0F : all.top;
 
     y = 0.0F;
+#pragma unroll 4
     for (int32_t p = 0; p < count; ++p) {
         const soft s = soft_of(p);
         const float weight = power_of_two(s.top - base);
@@ -277,11 +279,11 @@ __device__ float *scratch_of(const eet_attention_args &a, int64_t item) {
 __device__ bool is_last(const eet_attention_args &a, int64_t item, int32_t parts) {
     __shared__ bool last;
 
-    __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
         int32_t *counter = (int32_t *)a.scratch + item;
 
+        __threadfence(); /* of what the block has written, which the barrier brought together */
         last = atomicAdd(counter, 1) == parts - 1;
         if (last) {
             *counter = 0;
@@ -336,7 +338,7 @@ __device__ void finish(const eet_attention_args &a, const shared_parts &shared, 
 }
 
 template <typename L>
-__global__ void __launch_bounds__(BLOCK, 2) attend_few(eet_attention_args a, int32_t most_parts) {
+__global__ void __launch_bounds__(BLOCK, 3) attend_few(eet_attention_args a, int32_t most_parts) {
     __shared__ shared_parts shared;
     const int64_t blocks = (int64_t)most_parts * a.heads * a.tokens;
 

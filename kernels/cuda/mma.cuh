@@ -5,8 +5,6 @@
 
 #include "kernels/cuda/attention.cuh"
 
-constexpr int CHUNK = 8; /* numbers of 16 bytes */
-
 __device__ inline uint32_t shared_at(const void *pointer) {
     return (uint32_t)__cvta_generic_to_shared(pointer);
 }
@@ -25,38 +23,6 @@ __device__ inline void end_of_copies() {
 /* For all of this thread's. */
 __device__ inline void wait_for_copies() {
     asm volatile("cp.async.wait_group 0;" ::: "memory");
-}
-
-/* ROWS rows of DIMS numbers into shared memory, a CHUNK further apart; zeros where there are
- * none. Only what is wide goes on behind the work. */
-template <int THREADS, int ROWS, int DIMS, typename T>
-__device__ inline void copy_rows(T *to, const T *from, int64_t stride, int32_t rows, int32_t dims,
-                                 bool wide) {
-    constexpr int STRIDE = DIMS + CHUNK;
-
-    if (wide) {
-        constexpr int CHUNKS = DIMS / CHUNK;
-        const uint32_t at = shared_at(to);
-
-#pragma unroll
-        for (int i = (int)threadIdx.x; i < ROWS * CHUNKS; i += THREADS) {
-            const int row = i / CHUNKS;
-            const int column = i % CHUNKS * CHUNK;
-            const bool there = row < rows && column < dims;
-
-            copy_wide(at + (uint32_t)(row * STRIDE + column) * 2,
-                      there ? from + row * stride + column : from, there);
-        }
-    } else {
-#pragma unroll 1
-        for (int i = (int)threadIdx.x; i < ROWS * DIMS; i += THREADS) {
-            const int row = i / DIMS;
-            const int column = i % DIMS;
-
-            to[row * STRIDE + column] =
-                row < rows && column < dims ? from[row * stride + column] : T{0};
-        }
-    }
 }
 
 /* Four matrices of 8 x 8 numbers of 16 bits; lane i says where row i % 8 of matrix i / 8 is. */
