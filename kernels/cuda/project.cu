@@ -3,9 +3,10 @@
  *
  * The tensor cores' kernels take x in the weights' dtype: another x is rounded into the scratch,
  * after its norm. A normed residual's moments are behind that. What is chosen depends on the
- * weights and the device alone, and so do a row's bits. */
+ * weights and the device alone, and so do a row's bits. EET_FEW is project_few.cu. */
 #include "kernels/cuda/launch.cuh"
 extern "C" {
+#include "kernels/cuda/few.h"
 #include "kernels/cuda/project.h"
 }
 
@@ -75,6 +76,9 @@ extern "C" eet_status eet_project_cuda(eet_backend *backend, const eet_project_a
     }
     if (a->rows < 1 || a->w.n < 1) {
         return EET_OK;
+    }
+    if (eet_few_takes(backend, a)) {
+        return eet_project_few(backend, a, nullptr);
     }
     const on_device scope(backend);
     eet_finish f = {*a, nullptr, eet_project_y_columns(a), false};

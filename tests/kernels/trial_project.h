@@ -18,6 +18,9 @@ typedef struct trial {
     const float *residual; /* as it was: an aliased one is overwritten */
     int64_t y_count, page_count;
     double steps; /* roundings of a sum, at most (cases.h) */
+    /* Of an op that rounds: x relatively, before the product, and y to a dtype (0 = f32). */
+    double rounding;
+    int32_t y_dtype;
 } trial;
 
 static inline int64_t *slots_of(int32_t rows) {
@@ -106,7 +109,7 @@ static inline double bound_of(const trial *t, const project_case *c, int32_t row
 
         sum += size_of_normed(x, i, &a->norm, moments) * fabs(w);
     }
-    double bound = (t->steps + 8 + (c->norm != NO_NORM ? 16 : 0)) * U * sum;
+    double bound = (t->steps + 8 + (c->norm != NO_NORM ? 16 : 0)) * U * sum + t->rounding * sum;
 
     bound *= c->act == EET_ACT_RELU2 ? 2 * sum : 1.2; /* the steepest slope */
     if (t->residual != NULL) {
@@ -119,7 +122,7 @@ static inline double bound_of(const trial *t, const project_case *c, int32_t row
 }
 
 static inline double unit_of(int32_t dtype, double y) {
-    if (dtype == EET_F32) {
+    if (dtype == 0 || dtype == EET_F32) {
         return 0.0;
     }
     return dtype == EET_F16 ? fabs(y) * 0x1p-10 + 0x1p-24 : fabs(y) * 0x1p-7;
@@ -144,7 +147,10 @@ static inline void compare(const trial *t, const project_case *c) {
             const int64_t at = (int64_t)row * y_columns + j;
 
             if (j < y_columns) {
-                expect_near(lab_f32(a[1].y, at), lab_f32(a[0].y, at), bound, "y", row * n + j);
+                const double y = lab_f32(a[0].y, at);
+
+                expect_near((double)eet_float_at(a[1].y, t->y_dtype, at), y,
+                            bound + unit_of(t->y_dtype, y), "y", row * n + j);
                 continue;
             }
             const int32_t head = (j - y_columns) % hidden / c->head_dim;

@@ -1,0 +1,207 @@
+/* project_few.cu - which kernels make a linear layer of EET_FEW, its rows made ready for them, and
+ * the products of f32.
+ *
+ * Ready rows are normed and have the weights' dtype. One row of 16 bits every block makes for
+ * itself (project_few_mma.cu); else one small kernel makes them, in the scratch, while the next
+ * one already reads its weights. */
+#include "kernels/cuda/project_few.cuh"
+
+namespace {
+
+constexpr int OLDEST = 8;   /* major capability */
+constexpr int LEAST_K = 32; /* from here on the scratch has room for padded rows and moments */
+
+/* Elements j .. j + 3 of a ready row, as far as there are columns. */
+template <int DTYPE> __device__ void put_four(const few_args &a, int64_t row, int32_t j, float4 v) {
+    const int64_t at = row * a.ready_stride + j;
+
+    if constexpr (DTYPE == EET_F32) {
+        const float each[] = {v.x, v.y, v.z, v.w};
+
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            if (j + i < a.ready_cols) {
+                ((float *)a.ready)[at + i] = each[i];
+            }
+        }
+    } else {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+        constexpr bool BF16 = DTYPE == EET_BF16;
+
+        *(uint2 *)((uint16_t *)a.ready + at) = {halves_of<BF16>(v.x, v.y),
+                                                halves_of<BF16>(v.z, v.w)};
+#endif
+    }
+}
+
+/* One row of x, and the moments of its residual. */
+template <int DTYPE> __global__ void __launch_bounds__(FEW_THREADS) make_ready(few_args a) {
+    __shared__ float parts[FEW_WARPS];
+    __shared__ float about[4];
+    const eet_project_args &p = a.f.a;
+    const int64_t row = blockIdx.x;
+
+    let_next_begin();
+    fetch_ahead(p.norm.weight, p.w.k);
+    fetch_ahead(p.norm.bias, p.w.k);
+    wait_for_previous();
+    const int64_t from = (a.index != nullptr ? a.index[row] : row) * (int64_t)p.w.k;
+    const int32_t bytes = p.x_dtype == EET_F32 ? 4 : 2;
+
+    if (a.ready != p.x) {
+        if (p.norm.weight != nullptr) {
+            find_moments_of({(const char *)p.x + from * bytes, nullptr, p.x_dtype, 1, p.w.k,
+                             p.norm.eps, parts, about});
+        }
+        for (int32_t j = 4 * (int32_t)threadIdx.x; j < a.ready_cols; j += 4 * FEW_THREADS) {
+            put_four<DTYPE>(a, row, j, ready_four(p, from, j, p.norm, about));
+        }
+    }
+    if (a.f.moment != nullptr) {
+        const int32_t each = p.residual_dtype == EET_F32 ? 4 : 2;
+
+        find_moments_of({(const char *)p.residual + row * p.w.n * each, nullptr, p.residual_dtype,
+                         1, p.w.n, p.residual_norm.eps, parts, (float *)a.f.moment + 4 * row});
+    }
+}
+
+/* Four neighbours of k a lane, one after another, then the lanes: an output's order. */
+template <int ROWS> __device__ void multiply_rows(const few_args &a, int32_t col, int32_t row0) {
+    const eet_project_args &p = a.f.a;
+    const int lane = (int)threadIdx.x % WARP;
+    float sum[ROWS] = {};
+    float mine = 0.0F;
+
+#pragma unroll 4
+    for (int32_t j = 4 * lane; j < p.w.k; j += 4 * WARP) {
+        const float4 w = four_at(p.w.data, EET_F32, (int64_t)col * p.w.ld + j, p.w.k - j);
+
+#pragma unroll
+        for (int r = 0; r < ROWS; ++r) {
+            if (row0 + r < p.rows) {
+                const float4 x =
+                    four_at(a.ready, EET_F32, (int64_t)(row0 + r) * a.ready_stride + j, p.w.k - j);
+
+                sum[r] = fmaf(x.w, w.w, fmaf(x.z, w.z, fmaf(x.y, w.y, fmaf(x.x, w.x, sum[r]))));
+            }
+        }
+    }
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) {
+        const float all = warp_sum(sum[r]);
+
+        mine = lane == r ? all : mine;
+    }
+    if (lane < ROWS && row0 + lane < p.rows) {
+        finish_few(a.f, row0 + lane, col, mine,
+                   {bias_of(p, col), residual_at(p, a.f.moment, row0 + lane, col)});
+    }
+}
+
+/* A warp has a row of weights. */
+template <int ROWS>
+__global__ void __launch_bounds__(FEW_THREADS, 2) multiply_f32(const __grid_constant__ few_args a) {
+    constexpr int LINE = 32;
+    const eet_project_args &p = a.f.a;
+    const int32_t col = ((int32_t)blockIdx.x * FEW_THREADS + (int32_t)threadIdx.x) / WARP;
+
+    let_next_begin();
+    if (col < p.w.n) {
+        const float *row = (const float *)p.w.data + (int64_t)col * p.w.ld;
+
+        for (int32_t j = (int32_t)threadIdx.x % WARP * LINE; j < p.w.k; j += WARP * LINE) {
+            asm volatile("prefetch.global.L2 [%0];" ::"l"(row + j));
+        }
+    }
+    wait_for_previous();
+    for (int32_t row = 0; row < p.rows && col < p.w.n; row += ROWS) {
+        multiply_rows<ROWS>(a, col, row);
+    }
+}
+
+void launch_ready(const eet_backend *backend, const few_args &a) {
+    const launch_shape shape = {dim3((unsigned)a.f.a.rows), FEW_THREADS, 0, 1};
+
+    if (a.f.a.w.dtype == EET_F32) {
+        launch_early(backend, make_ready<EET_F32>, shape, a);
+    } else if (a.f.a.w.dtype == EET_F16) {
+        launch_early(backend, make_ready<EET_F16>, shape, a);
+    } else {
+        launch_early(backend, make_ready<EET_BF16>, shape, a);
+    }
+}
+
+void launch_f32(const eet_backend *backend, const few_args &a) {
+    const unsigned blocks = (unsigned)((a.f.a.w.n + FEW_WARPS - 1) / FEW_WARPS);
+    const launch_shape shape = {dim3(blocks), FEW_THREADS, 0, 1};
+
+    if (a.f.a.rows == 1) {
+        launch_early(backend, multiply_f32<1>, shape, a);
+    } else if (a.f.a.rows <= 4) {
+        launch_early(backend, multiply_f32<4>, shape, a);
+    } else {
+        launch_early(backend, multiply_f32<8>, shape, a);
+    }
+}
+
+/* Can the products read x where it is? */
+bool is_ready(const few_args &a) {
+    const eet_project_args &p = a.f.a;
+    const bool whole = p.w.dtype == EET_F32 || (p.w.k % 8 == 0 && (uintptr_t)p.x % 16 == 0);
+
+    return p.norm.weight == nullptr && a.index == nullptr && p.x_dtype == p.w.dtype && whole;
+}
+
+/* Where ready rows are, and behind them the moments of normed residuals. */
+void place_ready(few_args *a) {
+    const eet_project_args &p = a->f.a;
+    const bool f32 = p.w.dtype == EET_F32;
+
+    if (is_ready(*a)) {
+        a->ready = p.x;
+        a->ready_stride = a->ready_cols = p.w.k;
+    } else {
+        a->ready = p.scratch;
+        a->ready_stride = a->ready_cols = f32 ? p.w.k : (p.w.k + STEP - 1) / STEP * STEP;
+    }
+    if (p.residual != nullptr && p.residual_norm.weight != nullptr) {
+        const int64_t floats = (int64_t)p.rows * (f32 ? p.w.k : (p.w.k + STEP - 1) / STEP * STEP);
+
+        a->f.moment = p.scratch + (f32 ? floats : floats / 2);
+    }
+}
+
+} // namespace
+
+extern "C" bool eet_few_takes(const eet_backend *backend, const eet_project_args *a) {
+    return a->family == EET_FEW && a->rows <= EET_FEW_TOKENS && a->w.k >= LEAST_K &&
+           capability_of(backend) >= OLDEST;
+}
+
+extern "C" eet_status eet_project_few(const eet_backend *backend, const eet_project_args *a,
+                                      const int32_t *index) {
+    const on_device scope(backend);
+    few_args few = {};
+
+    few.f.a = *a;
+    few.f.a.x_dtype = activation(a->x_dtype);
+    few.f.a.y_dtype = activation(a->y_dtype);
+    few.f.a.residual_dtype = activation(a->residual_dtype);
+    few.f.y_columns = eet_project_y_columns(a);
+    few.index = index;
+    if (a->w.dtype != EET_F32 && eet_few_stages(backend, a) &&
+        (!is_ready(few) || a->residual_norm.weight != nullptr)) {
+        eet_few_multiply(backend, &few);
+        return scope.launched();
+    }
+    place_ready(&few);
+    if (few.ready != a->x || few.f.moment != nullptr) {
+        launch_ready(backend, few);
+    }
+    if (a->w.dtype == EET_F32) {
+        launch_f32(backend, few);
+    } else {
+        eet_few_multiply(backend, &few);
+    }
+    return scope.launched();
+}
