@@ -111,15 +111,20 @@ static bool find_folder(void) {
 int main(int argc, char **argv) {
     gpu_wanted wanted = {.only = NULL};
     inner child = {.run = NULL};
-    gpu_table table = {.cases = calloc(GPU_MAX_CASES, sizeof *table.cases)};
 
     here.device = EET_CUDA;
-    if (!find_folder() || table.cases == NULL || !take_options(argc, argv, &wanted, &child)) {
+    if (!find_folder() || !take_options(argc, argv, &wanted, &child)) {
         (void)fputs(usage, stderr);
         return 2;
     }
     if (child.probe) {
         return gpu_child_probe(child.report);
+    }
+    gpu_table table = {.cases = calloc(GPU_MAX_CASES, sizeof *table.cases)};
+
+    if (table.cases == NULL) {
+        perror("gpu_check");
+        return EXIT_FAILURE;
     }
     gpu_cases_identity(&table);
     gpu_cases_ops(&table);
