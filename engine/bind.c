@@ -255,7 +255,8 @@ static int32_t dtype_of_layers(const eet_stack *stack) {
 /* As the backend wants activations beside these weights. */
 static void choose_dtypes(const eet_model *model, eet_stack *stack) {
     stack->inner = model->api->inner(model->backend, dtype_of_layers(stack));
-    stack->stream = stack->pre_norm ? 0 : stack->inner;
+    /* Of bf16's 8 bits a sum over many layers would lose too many. */
+    stack->stream = stack->pre_norm || stack->inner == EET_BF16 ? 0 : stack->inner;
 }
 
 static void bind_stack(binder *b, int32_t which) {
