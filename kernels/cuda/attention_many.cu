@@ -168,6 +168,7 @@ template <typename G>
 __global__ void __launch_bounds__(G::THREADS, G::BLOCKS)
     attend_many(const __grid_constant__ eet_attention_args a, int32_t tiles, bool wide_q,
                 bool wide_keys) {
+    static_assert(G::HOLDS_Q || G::DIMS > 80, "a use of it where nothing else is made");
 #if __CUDA_ARCH__ >= 800
     using T = typename G::number;
     extern __shared__ uint4 dynamic[];
