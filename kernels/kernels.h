@@ -226,7 +226,7 @@ typedef struct eet_sample_args {
     const int32_t *bar; /* ids; those outside the vocabulary do not matter */
     int32_t *token;     /* (rows) */
     float *log_prob;    /* (rows) or NULL */
-    void *scratch;      /* with samplers: eet_sample_scratch(rows, vocab) bytes */
+    void *scratch;      /* eet_sample_scratch(rows, vocab) bytes; without samplers it may be NULL */
 } eet_sample_args;
 
 EET_BOTH static inline int64_t eet_sample_scratch(int64_t rows, int64_t vocab) {

@@ -1,9 +1,9 @@
 /* project_few.cu - which kernels make a linear layer of EET_FEW, its rows made ready for them, and
  * the products of f32.
  *
- * Ready rows are normed and have the weights' dtype. One row of 16 bits every block makes for
- * itself (project_few_mma.cu); else one small kernel makes them, in the scratch, while the next
- * one already reads its weights. */
+ * Ready rows are normed and have the weights' dtype. One small kernel makes them, in the scratch,
+ * while the next one already reads its weights; but for the wide products of project_few_mma.cu,
+ * whose blocks make up to STAGED rows for themselves. */
 #include "kernels/cuda/project_few.cuh"
 
 namespace {

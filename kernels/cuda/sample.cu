@@ -1,4 +1,6 @@
-/* sample.cu - the choice of a token and its log-probability: one block a row.
+/* sample.cu - the choice of a token and its log-probability. The largest score and the sum of all
+ * e^score come from PARTS blocks a row, which a last block puts together in their order; where
+ * there is more to choose than the largest, that block does it.
  *
  * Nothing is sorted. The ids in order of choice are numbers in order (the score's bits turned
  * round, then the id), so that the last id of top_k and that of top_p are found bit by bit: how
@@ -144,6 +146,103 @@ __device__ int32_t choose(const eet_sample_args &a, int64_t row) {
     return draw(r, last);
 }
 
+/* What a part of a row's scores comes to. */
+struct part_of_row {
+    choice<float> best;    /* as the scores are; id -1: all are NaN */
+    choice<float> bounded; /* as they are chosen from */
+    double sum;            /* of e^(score - best) */
+};
+
+constexpr int PARTS = 64;
+constexpr int LARGE_VOCAB = 1024; /* the parts find room where there is one number an id */
+
+static_assert(LARGE_VOCAB * sizeof(float) >= (PARTS + 1) * sizeof(part_of_row), "room for parts");
+
+/* Behind the scores of a row that are chosen from. */
+__device__ part_of_row *parts_of(const eet_sample_args &a, int64_t row) {
+    const uintptr_t end = (uintptr_t)((float *)a.scratch + row * 2 * a.vocab + a.vocab);
+
+    return (part_of_row *)((end + alignof(part_of_row) - 1) / alignof(part_of_row) *
+                           alignof(part_of_row));
+}
+
+__device__ float part_sum_of(float score, float best) {
+    return best == -INFINITY && score == -INFINITY ? 0.0F : expf(score - best);
+}
+
+__global__ void __launch_bounds__(BLOCK) find_parts(eet_sample_args a) {
+    const int64_t row = blockIdx.y;
+    const float *logits = a.logits + row * a.stride;
+    const int32_t each = (a.vocab + PARTS - 1) / PARTS;
+    const int32_t begin = (int32_t)blockIdx.x * each;
+    const int32_t end = begin + each < a.vocab ? begin + each : a.vocab;
+    choice<float> best = {0.0F, -1};
+    choice<float> chosen = {0.0F, -1};
+    double sum = 0.0;
+
+    for (int32_t i = begin + (int32_t)threadIdx.x; i < end; i += BLOCK) {
+        const choice<float> raw = {logits[i], isnan(logits[i]) ? -1 : i};
+        const choice<float> one = {bounded(logits[i]), i};
+
+        best = comes_before(raw, best) ? raw : best;
+        chosen = comes_before(one, chosen) ? one : chosen;
+    }
+    best = block_first(best);
+    chosen = block_first(chosen);
+    for (int32_t i = begin + (int32_t)threadIdx.x; i < end; i += BLOCK) {
+        sum += (double)part_sum_of(logits[i], best.value);
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        parts_of(a, row)[blockIdx.x] = {best, chosen, sum};
+    }
+}
+
+/* The parts of a row as one, in every thread. */
+__device__ part_of_row all_of_row(const eet_sample_args &a, int64_t row) {
+    const part_of_row *parts = parts_of(a, row);
+    part_of_row all = {{0.0F, -1}, {0.0F, -1}, 0.0};
+
+    for (int i = 0; i < PARTS; ++i) {
+        all.best = comes_before(parts[i].best, all.best) ? parts[i].best : all.best;
+        all.bounded = comes_before(parts[i].bounded, all.bounded) ? parts[i].bounded : all.bounded;
+    }
+    const int i = (int)threadIdx.x;
+    double mine = 0.0;
+
+    if (i < PARTS && parts[i].sum != 0.0) { /* a NaN is no 0 */
+        mine = parts[i].sum * exp((double)parts[i].best.value - (double)all.best.value);
+    }
+    all.sum = block_sum(mine);
+    return all;
+}
+
+/* Is the largest bounded score all there is to choose? */
+__device__ bool takes_largest(const eet_sampler &s) {
+    return s.temperature == 0.0 && s.barred == 0 && (s.penalty == 0.0F || s.penalty == 1.0F);
+}
+
+__global__ void __launch_bounds__(BLOCK) sample_from_parts(eet_sample_args a) {
+    const int64_t row = blockIdx.x;
+    const float *logits = a.logits + row * a.stride;
+    const part_of_row all = all_of_row(a, row);
+
+    __syncthreads(); /* the parts are read: what is chosen from may lie there now */
+    int32_t token = all.best.id < 0 ? 0 : all.best.id;
+
+    if (a.sampler != nullptr) {
+        token = takes_largest(a.sampler[row]) ? all.bounded.id : choose(a, row);
+    }
+
+    if (threadIdx.x == 0) {
+        a.token[row] = token;
+        if (a.log_prob != nullptr) {
+            a.log_prob[row] =
+                (float)((double)logits[token] - (double)all.best.value - log(all.sum));
+        }
+    }
+}
+
 __global__ void __launch_bounds__(BLOCK) sample_rows(eet_sample_args a) {
     const int64_t row = blockIdx.x;
     const float *logits = a.logits + row * a.stride;
@@ -171,6 +270,11 @@ extern "C" eet_status eet_sample_cuda(eet_backend *backend, const eet_sample_arg
     }
     const on_device scope(backend);
 
-    sample_rows<<<(unsigned)a->rows, BLOCK, 0, backend->stream>>>(*a);
+    if (a->scratch != nullptr && a->vocab >= LARGE_VOCAB) {
+        find_parts<<<dim3(PARTS, (unsigned)a->rows), BLOCK, 0, backend->stream>>>(*a);
+        sample_from_parts<<<(unsigned)a->rows, BLOCK, 0, backend->stream>>>(*a);
+    } else {
+        sample_rows<<<(unsigned)a->rows, BLOCK, 0, backend->stream>>>(*a);
+    }
     return scope.launched();
 }
