@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "kernels/cuda/graph.h"
+#include "kernels/cuda/lt.h"
 #include "kernels/cuda/transfer.h"
 #include "kernels/cuda/watch.h"
 #include "kernels/refuse.h"
@@ -127,6 +128,7 @@ static void close_cuda(eet_backend *backend) {
     if (scope.code == cudaSuccess) {
         (void)cudaStreamSynchronize(backend->stream);
         (void)cudaStreamDestroy(backend->stream);
+        eet_lt_end(backend);
         eet_transfer_end(backend);
     }
     eet_device_leave(scope);

@@ -16,6 +16,8 @@ typedef struct eet_arrival {
 
 enum { EET_MOST_ARRIVALS = 64 };
 
+typedef struct eet_lt eet_lt; /* lt.c */
+
 struct eet_backend {
     int device;          /* CUDA's number */
     int blocks;          /* multiprocessors: how wide a grid is that strides over its work */
@@ -27,6 +29,8 @@ struct eet_backend {
     size_t ring_used;
     eet_arrival arrival[EET_MOST_ARRIVALS];
     int arrivals;
+    eet_lt *lt; /* NULL without cuBLASLt */
+    bool lt_asked;
 };
 
 /* The backend's device becomes the thread's; the scope knows what it was before. */

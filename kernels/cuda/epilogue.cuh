@@ -164,14 +164,22 @@ __device__ inline float residual_of(const eet_finish &f, int32_t row, int32_t j)
     return normed(x, j, a.residual_norm.weight, a.residual_norm.bias, {m[0], m[1], m[2]});
 }
 
+/* With no activation between them the residual is added before the bias, as cuBLASLt does. */
+__device__ inline bool residual_first(const eet_project_args &a) {
+    return a.residual != nullptr && a.act == EET_ACT_LINEAR;
+}
+
 /* One output: sum is that of its products. Every step rounds, as in finish_wide. */
 __device__ inline void finish_one(const eet_finish &f, int32_t row, int32_t j, float sum) {
     const eet_project_args &a = f.a;
-    float y[1] = {a.bias != nullptr ? __fadd_rn(sum, a.bias[j]) : sum};
+    const bool first = residual_first(a);
+    const float more = a.residual != nullptr ? residual_of(f, row, j) : 0.0F;
+    float y[1] = {first ? __fadd_rn(sum, more) : sum};
 
+    y[0] = a.bias != nullptr ? __fadd_rn(y[0], a.bias[j]) : y[0];
     activate(a.act, y);
-    if (a.residual != nullptr) {
-        y[0] = __fadd_rn(y[0], residual_of(f, row, j));
+    if (a.residual != nullptr && !first) {
+        y[0] = __fadd_rn(y[0], more);
     }
     if (j < f.y_columns) {
         eet_float_put(a.y, a.y_dtype, (int64_t)row * f.y_columns + j, y[0]);
@@ -233,10 +241,25 @@ __device__ inline void unpack_eight(const uint4 (&from)[2], int32_t dtype, float
     }
 }
 
+__device__ inline void add_residual(const eet_project_args &a, const uint4 (&from)[2],
+                                    float (&y)[EIGHT]) {
+    float more[EIGHT];
+
+    unpack_eight(from, a.residual_dtype, more);
+#pragma unroll
+    for (int i = 0; i < EIGHT; ++i) {
+        y[i] = __fadd_rn(y[i], more[i]);
+    }
+}
+
 __device__ inline void finish_wide(const eet_finish &f, int32_t row, int32_t j,
                                    const fragment_ahead &ahead, int half, float (&y)[EIGHT]) {
     const eet_project_args &a = f.a;
+    const bool first = residual_first(a);
 
+    if (first) {
+        add_residual(a, ahead.residual[half], y);
+    }
     if (a.bias != nullptr) {
 #pragma unroll
         for (int i = 0; i < EIGHT; ++i) {
@@ -244,14 +267,8 @@ __device__ inline void finish_wide(const eet_finish &f, int32_t row, int32_t j,
         }
     }
     activate(a.act, y);
-    if (a.residual != nullptr) {
-        float more[EIGHT];
-
-        unpack_eight(ahead.residual[half], a.residual_dtype, more);
-#pragma unroll
-        for (int i = 0; i < EIGHT; ++i) {
-            y[i] = __fadd_rn(y[i], more[i]);
-        }
+    if (a.residual != nullptr && !first) {
+        add_residual(a, ahead.residual[half], y);
     }
     if (j < f.y_columns) {
         store_eight(a.y, a.y_dtype, (int64_t)row * f.y_columns + j, y);

@@ -7,6 +7,7 @@
 #include "kernels/cuda/launch.cuh"
 extern "C" {
 #include "kernels/cuda/few.h"
+#include "kernels/cuda/lt.h"
 #include "kernels/cuda/project.h"
 }
 
@@ -103,7 +104,7 @@ extern "C" eet_status eet_project_cuda(eet_backend *backend, const eet_project_a
     }
     f.wide = is_wide(f.a, f.y_columns);
     if (fast && eet_gemm_sm90_takes(backend, &a->w)) {
-        status = eet_gemm_sm90(backend, &f, -1);
+        status = eet_lt_multiply(backend, &f) ? EET_OK : eet_gemm_sm90(backend, &f, -1);
     } else if (fast) {
         status = eet_gemm_mma(backend, &f);
     } else {

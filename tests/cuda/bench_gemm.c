@@ -64,9 +64,12 @@ static void *filled(bench *b, int64_t count, int32_t dtype, float scale) {
 
     must(host != NULL && block != NULL, "memory");
     for (int64_t i = 0; i < count; ++i) {
-        eet_float_put(host, dtype, i,
-                      i < 1 << 22 ? drawn(&state) * scale
-                                  : eet_float_at(host, dtype, i - (1 << 22)));
+        const float x =
+            i < 1 << 22 ? drawn(&state) * scale : eet_float_at(host, dtype, i - (1 << 22));
+        float half = 0; /* as a model of 16 bits has biases */
+
+        eet_float_put(&half, EET_F16, 0, x);
+        eet_float_put(host, dtype, i, eet_float_at(&half, EET_F16, 0));
     }
     must(b->api->upload(b->backend, block, host, (uint64_t)bytes) == EET_OK, "upload");
     free(host);

@@ -5,6 +5,7 @@
  * The backend is linked, for what it exports no symbol of. */
 #include <stdlib.h>
 
+#include "kernels/cuda/lt.h"
 #include "kernels/cuda/project.h"
 #include "tests/cuda/device.h"
 #include "tests/kernels/trial_project.h"
@@ -236,6 +237,60 @@ START_TEST(every_tile_gives_the_same_bits)
 }
 END_TEST
 
+/* With biases that y's dtype has and that it has not; the first number
+ * of rows opens the library, where there is one. */
+START_TEST(a_library_gives_our_bits_or_nothing)
+{
+    static const int32_t rows[] = {1500, 1, 33, 64, 65, 128, 200, 257, 512, 700, 1024, 1100, 3000};
+    enum { COUNT = sizeof rows / sizeof *rows, MOST_ROWS = 3000 };
+    const bool exact = _i / 8 % 2 == 0;
+    const project_case c = {.rows = MOST_ROWS,
+                            .n = 776,
+                            .k = 1032,
+                            .dtype = _i % 2 == 0 ? EET_F16 : EET_BF16,
+                            .bias = _i / 16 == 0,
+                            .residual = _i / 4 % 2 == 0 ? RAW : NO_RESIDUAL};
+    const int32_t dtype = _i / 2 % 2 == 0 ? (int32_t)EET_F32 : c.dtype;
+    const trial t = rounded_trial(&c);
+    eet_finish f = {.a = all_up(&t, &c), .y_columns = c.n, .wide = true};
+    const int64_t bytes = t.y_count * eet_float_bytes(dtype);
+    void *ours = lab_block(bytes);
+    void *y = lab_block(bytes);
+    int32_t taken = 0;
+
+    if (exact && c.bias) {
+        float *bias = lab_block(c.n * (int64_t)4);
+
+        device_down(bias, f.a.bias, c.n * (int64_t)4);
+        round_all(bias, c.n, c.dtype);
+        f.a.bias = device_up(bias, c.n * (int64_t)4);
+    }
+    f.a.x = device_up(in_16_bits(t.args[0].x, (int64_t)c.rows * c.k, c.dtype),
+                      (int64_t)c.rows * c.k * 2);
+    f.a.x_dtype = c.dtype;
+    f.a.y_dtype = f.a.residual_dtype = dtype;
+    if (t.residual != NULL && dtype != EET_F32) {
+        f.a.residual = device_up(in_16_bits(t.residual, t.y_count, dtype), bytes);
+    }
+    f.a.y = device_up(y, bytes);
+    for (int32_t i = 0; i < COUNT && eet_gemm_sm90_takes(device_backend(), &f.a.w); ++i) {
+        const size_t some = (size_t)(bytes / MOST_ROWS * rows[i]);
+
+        f.a.rows = rows[i];
+        ck_assert_int_eq(eet_gemm_sm90(device_backend(), &f, -1), EET_OK);
+        device_down(ours, f.a.y, bytes);
+        if (eet_lt_multiply(device_backend(), &f)) {
+            ++taken;
+            device_down(y, f.a.y, bytes);
+            ck_assert_mem_eq(y, ours, some);
+        }
+    }
+    ck_assert_msg(taken == 0 || taken == COUNT - 1, "%d", taken); /* a row alone is ours */
+    ck_assert(exact || !c.bias || dtype == EET_F32 || taken == 0);
+    device_free();
+}
+END_TEST
+
 /* Every pair of dtypes, in widths of a warp, of a block, of several and of none; with and without
  * an index, and copies. */
 START_TEST(norms_in_any_dtypes_agree_with_the_reference)
@@ -289,6 +344,7 @@ int main(void) {
         {.test = operands_of_16_bits_give_the_same_bits, .rows = 2 * CASES},
         {.test = a_row_of_a_product_is_the_same_alone, .rows = 6},
         {.test = every_tile_gives_the_same_bits, .rows = 4},
+        {.test = a_library_gives_our_bits_or_nothing, .rows = 24},
         {.test = norms_in_any_dtypes_agree_with_the_reference, .rows = 22},
     };
 
