@@ -163,6 +163,7 @@ static void free_block(eet_backend *backend, void *block) {
 
     if (block != NULL && scope.code == cudaSuccess) {
         (void)cudaFree(block);
+        eet_lt_forget(backend);
     }
     eet_device_leave(scope);
 }

@@ -9,7 +9,6 @@
 
 #include <cublasLt.h>
 #include <dlfcn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +23,7 @@ enum {
     TRIED_ROWS = 192,
     CANDIDATES = 8,
     ALIGNED = 16,
-    MOST_N = 65536,
-    PATH_BYTES = 4096
+    MOST_N = 65536
 };
 
 #define FUNCTIONS(X)                        \
@@ -75,52 +73,6 @@ struct eet_lt {
     known_bias known[BIASES];
 };
 
-/* Beside the backend, or where a wheel of NVIDIA's is when the backend is in a package. */
-static void *open_beside(const char *name) {
-    static const char *const places[] = {"", "../nvidia/cu13/lib/", "../nvidia/cublas/lib/"};
-    void (*const us)(eet_backend *) = eet_lt_end;
-    void *here = NULL;
-    void *library = NULL;
-    Dl_info info;
-
-    memcpy(&here, &us, sizeof here);
-    if (dladdr(here, &info) == 0 || info.dli_fname == NULL) {
-        return NULL;
-    }
-    const char *slash = strrchr(info.dli_fname, '/');
-    const int folder = slash != NULL ? (int)(slash - info.dli_fname) : 0;
-
-    for (size_t i = 0; slash != NULL && library == NULL && i < sizeof places / sizeof *places;
-         ++i) {
-        char path[PATH_BYTES];
-        const int length =
-            snprintf(path, sizeof path, "%.*s/%s%s", folder, info.dli_fname, places[i], name);
-
-        if (length > 0 && length < PATH_BYTES) {
-            library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        }
-    }
-    return library;
-}
-
-/* It stays for as long as the process lives. */
-static void *open_library(void) {
-    static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
-    const char *named = getenv("EET_CUBLASLT");
-    void *library = NULL;
-
-    if (named != NULL && *named != '\0') {
-        return strcmp(named, "off") == 0 ? NULL : dlopen(named, RTLD_NOW | RTLD_LOCAL);
-    }
-    for (int i = 0; i < 2 && library == NULL; ++i) {
-        library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
-    }
-    if (library == NULL) {
-        library = open_beside(names[0]);
-    }
-    return library != NULL ? library : dlopen(names[0], RTLD_NOW | RTLD_LOCAL);
-}
-
 static bool find_functions(eet_lt *lt, void *library) {
     void *symbol = NULL;
     bool all = true;
@@ -135,7 +87,7 @@ static bool find_functions(eet_lt *lt, void *library) {
 }
 
 static eet_lt *begin(void) {
-    void *library = open_library();
+    void *library = eet_lt_find();
     eet_lt *lt = library != NULL ? calloc(1, sizeof *lt) : NULL;
 
     if (lt == NULL) {
@@ -180,6 +132,12 @@ void eet_lt_end(eet_backend *backend) {
     (void)cudaFree(lt->bias);
     free(lt);
     backend->lt = NULL;
+}
+
+void eet_lt_forget(eet_backend *backend) {
+    if (backend->lt != NULL) {
+        backend->lt->biases = 0;
+    }
 }
 
 static cudaDataType_t type_of(int32_t dtype) {

@@ -9,4 +9,10 @@
 bool eet_lt_multiply(eet_backend *backend, const eet_finish *f);
 void eet_lt_end(eet_backend *backend);
 
+/* What is known of biases by their addresses no longer holds. */
+void eet_lt_forget(eet_backend *backend);
+
+/* The library (lt_find.c), which stays for as long as the process lives; NULL: there is none. */
+void *eet_lt_find(void);
+
 #endif
