@@ -64,36 +64,43 @@ remove_outputs() {
 
 # The promise is about data that is the process' own (RLIMIT_DATA), so it runs under that limit;
 # what time calls the peak counts the pages of mapped files too.
-convert_one() { # --dtype
+convert_one() { # FILE --dtype
     local took memory bytes
     read -r took memory < <(
         ulimit -d $((bound / 1024))
-        fastest "$build/bin/eet-convert" "$files/gpt2" --dtype "$1" -q -o "$files/out.eet"
+        fastest "$build/bin/eet-convert" "$files/gpt2/$1" --config "$files/gpt2/config.json" --dtype "$2" \
+            -q -o "$files/out.eet"
     )
-    bytes=$(stat -c %s "$files/gpt2/model.safetensors")
-    awk -v t="$took" -v m="$memory" -v c="$copy" -v b="$bytes" -v d="$1" -v l="$bound" 'BEGIN {
-        printf "eet-convert --dtype %-4s  %.2f s, %.0f MB/s read: %.0f %% of the speed of the copy\n", d,
+    bytes=$(stat -c %s "$files/gpt2/$1")
+    awk -v t="$took" -v m="$memory" -v c="$copy" -v b="$bytes" -v f="$1" -v d="$2" -v l="$bound" 'BEGIN {
+        printf "%-18s --dtype %-4s  %.2f s, %.0f MB/s read: %.0f %% of the speed of the copy\n", f, d,
             t, b / t / 1e6, 100 * c / t
         printf "    under RLIMIT_DATA %.0f MiB (2 x largest tensor + 64 MiB); resident with mapped " \
             "files %.0f MiB\n", l / 1048576, m / 1024 }'
 }
 
-convert() {
-    local copy bytes
-    local bound=$((2 * 50257 * 1024 * 4 + (64 << 20))) # the largest tensor: the table of tokens
-    section "eet-convert: GPT-2 medium, f32, safetensors"
-    python3 "$here/make_checkpoint.py" "$files/gpt2"
-    sync "$files"
-    cat "$files/gpt2/model.safetensors" >/dev/null # warm
-    reset=remove_outputs
+copy_one() { # FILE
     # shellcheck disable=SC2016
-    read -r copy _ < <(fastest sh -c 'cp "$1" "$2" && sync "$2"' sh \
-        "$files/gpt2/model.safetensors" "$files/copy")
-    bytes=$(stat -c %s "$files/gpt2/model.safetensors")
-    awk -v t="$copy" -v b="$bytes" 'BEGIN {
-        printf "cp and sync of %.2f GB      %.2f s, %.0f MB/s\n", b / 1e9, t, b / t / 1e6 }'
-    convert_one keep
-    convert_one bf16
+    read -r copy _ < <(fastest sh -c 'cp "$1" "$2" && sync "$2"' sh "$files/gpt2/$1" "$files/copy")
+    awk -v t="$copy" -v b="$(stat -c %s "$files/gpt2/$1")" -v f="$1" 'BEGIN {
+        printf "%-18s cp and sync of %.2f GB  %.2f s, %.0f MB/s\n", f, b / 1e9, t, b / t / 1e6 }'
+}
+
+convert() {
+    local copy file
+    local bound=$((2 * 50257 * 1024 * 4 + (64 << 20))) # the largest tensor: the table of tokens
+    section "eet-convert: GPT-2 medium, f32, in each container"
+    python3 "$here/make_checkpoint.py" "$files/gpt2"
+    /usr/bin/python3 "$here/make_containers.py" "$files/gpt2"
+    reset=remove_outputs
+    for file in model.safetensors pytorch_model.bin legacy.bin tf_model.h5; do
+        sync "$files"
+        cat "$files/gpt2/$file" >/dev/null # warm
+        copy_one "$file"
+        convert_one "$file" keep
+        [ "$file" != model.safetensors ] || convert_one "$file" bf16
+        rm -f "$files/gpt2/$file"
+    done
 }
 
 section "Machine"
