@@ -2,9 +2,10 @@
  * the first large product comes.
  *
  * A kind of product (sizes of the weights, dtypes, what follows the sums) has an algorithm for each
- * range of rows. Only those are kept whose bits are those of our own kernel on drawn operands: so a
- * row is the same whichever makes it, and what the library has no answer for is ours to make. None
- * splits a sum over k. In a recording nothing is opened or tried. */
+ * range of rows, found when the first call of that range comes. Only those are kept whose bits are
+ * those of our own kernel on drawn operands: so a row is the same whichever makes it, and what the
+ * library has no answer for is ours to make. None splits a sum over k. In a recording nothing is
+ * opened or tried. */
 #include "kernels/cuda/lt.h"
 
 #include <cublasLt.h>
@@ -51,7 +52,7 @@ typedef struct product {
     kind of;
     cublasLtMatmulDesc_t what;
     cublasLtMatrixLayout_t w, x, y;
-    bool known[RANGES];
+    bool described, tried[RANGES], known[RANGES];
     cublasLtMatmulAlgo_t algo[RANGES];
 } product;
 
@@ -307,10 +308,9 @@ static bool begin_trial(trial *t, const kind *of) {
     return true;
 }
 
-/* Which of the chosen algorithms have the bits of our own kernel? */
-static void try_all(eet_backend *backend, product *p, trial *t, eet_finish f) {
-    const int64_t bytes = t->y - t->ours;
-    const size_t used =
+/* Has a range's algorithm the bits of our own kernel? */
+static bool try_range(eet_backend *backend, product *p, int range, const trial *t, eet_finish f) {
+    const size_t bytes =
         (size_t)TRIED_ROWS * (size_t)p->of.n * (size_t)eet_float_bytes(p->of.y_dtype);
     eet_project_args *a = &f.a;
 
@@ -319,46 +319,52 @@ static void try_all(eet_backend *backend, product *p, trial *t, eet_finish f) {
     a->bias = a->bias != NULL ? (float *)(void *)(t->device + t->bias) : NULL;
     a->residual = a->residual != NULL ? t->device + t->residual : NULL;
     a->y = t->device + t->ours;
-    bool fine = cudaMemcpyAsync(t->device, t->host, (size_t)t->ours, cudaMemcpyHostToDevice,
-                                backend->stream) == cudaSuccess &&
-                eet_gemm_sm90(backend, &f, -1) == EET_OK;
+    const bool ours = cudaMemcpyAsync(t->device, t->host, (size_t)t->ours, cudaMemcpyHostToDevice,
+                                      backend->stream) == cudaSuccess &&
+                      eet_gemm_sm90(backend, &f, -1) == EET_OK;
 
     a->y = t->device + t->y;
-    for (int i = 0; i < RANGES; ++i) {
-        p->known[i] = fine && choose(backend->lt, p, i) &&
-                      cudaMemsetAsync(a->y, UINT8_MAX, used, backend->stream) == cudaSuccess &&
-                      run(backend, p, i, a, a->bias != NULL ? t->device + t->half_bias : NULL) &&
-                      cudaMemcpyAsync(t->host + t->ours, t->device + t->ours, (size_t)bytes + used,
-                                      cudaMemcpyDeviceToHost, backend->stream) == cudaSuccess &&
-                      cudaStreamSynchronize(backend->stream) == cudaSuccess &&
-                      memcmp(t->host + t->ours, t->host + t->y, used) == 0;
-    }
+    return ours && cudaMemsetAsync(a->y, UINT8_MAX, bytes, backend->stream) == cudaSuccess &&
+           run(backend, p, range, a, a->bias != NULL ? t->device + t->half_bias : NULL) &&
+           cudaMemcpyAsync(t->host + t->ours, t->device + t->ours, (size_t)(t->bytes - t->ours),
+                           cudaMemcpyDeviceToHost, backend->stream) == cudaSuccess &&
+           cudaStreamSynchronize(backend->stream) == cudaSuccess &&
+           memcmp(t->host + t->ours, t->host + t->y, bytes) == 0;
 }
 
-/* NULL when it is not known and cannot be now. */
-static const product *find_product(eet_backend *backend, const kind *of, const eet_finish *f,
-                                   bool recorded) {
-    eet_lt *lt = backend->lt;
-    trial t;
-
+/* NULL when there are too many. */
+static product *find_product(eet_lt *lt, const kind *of) {
     for (int32_t i = 0; i < lt->count; ++i) {
         if (memcmp(&lt->products[i].of, of, sizeof *of) == 0) {
             return &lt->products[i];
         }
     }
-    if (lt->count == KINDS || recorded) {
+    if (lt->count == KINDS) {
         return NULL;
     }
     product *p = &lt->products[lt->count++];
 
     p->of = *of;
-    if (describe(lt, p) && begin_trial(&t, of)) {
-        try_all(backend, p, &t, *f);
+    p->described = describe(lt, p);
+    return p;
+}
+
+/* Is there an algorithm for a range? In a recording only those that were tried before. */
+static bool has_algorithm(eet_backend *backend, product *p, int range, const eet_finish *f,
+                          bool recorded) {
+    trial t;
+
+    if (p == NULL || !p->described || p->tried[range] || recorded) {
+        return p != NULL && p->known[range];
+    }
+    p->tried[range] = true;
+    if (choose(backend->lt, p, range) && begin_trial(&t, &p->of)) {
+        p->known[range] = try_range(backend, p, range, &t, *f);
         (void)cudaStreamSynchronize(backend->stream);
         (void)cudaFree(t.device);
         free(t.host);
     }
-    return p;
+    return p->known[range];
 }
 
 /* Has every number of a bias y's dtype? */
@@ -420,10 +426,10 @@ static bool multiply(eet_backend *backend, const eet_finish *f, bool recorded) {
     const eet_project_args *a = &f->a;
     const kind of = {
         a->w.n, a->w.k, a->w.ld, a->w.dtype, a->y_dtype, a->bias != NULL, a->residual != NULL};
-    const product *p = find_product(backend, &of, f, recorded);
+    product *p = find_product(backend->lt, &of);
     const int range = range_of(a->rows);
 
-    if (p == NULL || !p->known[range]) {
+    if (!has_algorithm(backend, p, range, f, recorded)) {
         return false;
     }
     const void *bias = ready_bias(backend, a, recorded);
