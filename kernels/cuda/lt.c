@@ -458,5 +458,8 @@ bool eet_lt_multiply(eet_backend *backend, const eet_finish *f) {
     const bool done = multiply(backend, f, recorded);
 
     (void)cudaThreadExchangeStreamCaptureMode(&mode);
+    if (!done) {
+        (void)cudaGetLastError(); /* what the library could not do is no error of the next kernel */
+    }
     return done;
 }

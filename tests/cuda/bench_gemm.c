@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda/project.h"
@@ -154,6 +155,23 @@ static void multiply(bench *b, const void *what, int32_t copy) {
     }
 }
 
+/* How long the first product of a kind takes, where cuBLASLt is opened and tried; then others. */
+static void bench_first(bench *b) {
+    for (int32_t i = 0; i < 4; ++i) {
+        const product p = {&layers[i < 2 ? 0 : i - 1], i == 1 ? 1024 : 512, -1};
+        struct timespec from;
+        struct timespec to;
+
+        (void)clock_gettime(CLOCK_MONOTONIC, &from);
+        multiply(b, &p, 0);
+        must(b->api->sync(b->backend) == EET_OK, "project");
+        (void)clock_gettime(CLOCK_MONOTONIC, &to);
+        (void)printf("first %s of %d rows: %.1f ms\n", p.layer->name, p.rows,
+                     1e3 * (double)(to.tv_sec - from.tv_sec) +
+                         1e-6 * (double)(to.tv_nsec - from.tv_nsec));
+    }
+}
+
 static void normalise(bench *b, const void *what, int32_t copy) {
     eet_norm_args a = *(const eet_norm_args *)what;
     const int64_t count = (int64_t)a.rows * a.cols;
@@ -202,6 +220,7 @@ int main(int argc, char **argv) {
     b.residual = filled(&b, MOST, EET_F32, 1.0F);
     b.y = b.api->alloc(b.backend, (uint64_t)MOST * 4);
     b.vector = filled(&b, 1 << 16, EET_F32, 1.0F);
+    bench_first(&b);
     (void)printf("%-14s %6s", "TFLOP/s", "rows");
     for (int32_t t = first; t < TILES; ++t) {
         (void)printf(t == -2 ? "     mma" : t == -1 ? "      ours (us)      " : "  tile %d", t);

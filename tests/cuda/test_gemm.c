@@ -291,6 +291,34 @@ START_TEST(a_library_gives_our_bits_or_nothing)
 }
 END_TEST
 
+/* What was tried before, and what was not: then it is our own kernel's. */
+START_TEST(a_recorded_product_has_the_same_bits)
+{
+    const project_case c = {.rows = 1500, .n = 520, .k = 264, .dtype = EET_BF16};
+    const trial t = rounded_trial(&c);
+    eet_project_args a = all_up(&t, &c);
+    float *first = lab_block(t.y_count * 4);
+    float *y = lab_block(t.y_count * 4);
+    const size_t bytes = (size_t)(_i == 0 ? 300 : c.rows) * (size_t)c.n * 4;
+    const eet_backend_api *api = eet_backend_entry();
+    void *graph = NULL;
+
+    a.rows = 300; /* opens the library */
+    ON_DEVICE(project, &a);
+    a.rows = _i == 0 ? 300 : c.rows;
+    ck_assert_int_eq(api->graph_begin(device_backend()), EET_OK);
+    ON_DEVICE(project, &a);
+    ck_assert_int_eq(api->graph_end(device_backend(), &graph), EET_OK);
+    ck_assert_int_eq(api->graph_launch(device_backend(), graph), EET_OK);
+    device_down(first, a.y, t.y_count * 4);
+    ON_DEVICE(project, &a);
+    device_down(y, a.y, t.y_count * 4);
+    ck_assert_mem_eq(y, first, bytes);
+    api->graph_free(device_backend(), graph);
+    device_free();
+}
+END_TEST
+
 /* Every pair of dtypes, in widths of a warp, of a block, of several and of none; with and without
  * an index, and copies. */
 START_TEST(norms_in_any_dtypes_agree_with_the_reference)
@@ -345,6 +373,7 @@ int main(void) {
         {.test = a_row_of_a_product_is_the_same_alone, .rows = 6},
         {.test = every_tile_gives_the_same_bits, .rows = 4},
         {.test = a_library_gives_our_bits_or_nothing, .rows = 24},
+        {.test = a_recorded_product_has_the_same_bits, .rows = 2},
         {.test = norms_in_any_dtypes_agree_with_the_reference, .rows = 22},
     };
 
