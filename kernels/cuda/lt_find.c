@@ -1,5 +1,9 @@
-/* lt_find.c - where cuBLASLt is: EET_CUBLASLT, what the process has loaded, beside the backend, in
- * a wheel of NVIDIA's, on the system. */
+/* lt_find.c - where cuBLASLt is: the file that EET_CUBLASLT names; or, where that says "on", what
+ * the process has loaded, beside the backend, in a wheel of NVIDIA's, on the system.
+ *
+ * Nobody gets it unasked: in a decoder over an encoder of 16 bits the same rows got other bits in
+ * another batch (gpu_check schedules.encode_decoder, H200, 2026-11-26), which the trial of lt.c
+ * did not show. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,8 +46,11 @@ void *eet_lt_find(void) {
     const char *named = getenv("EET_CUBLASLT");
     void *library = NULL;
 
-    if (named != NULL && *named != '\0') {
-        return strcmp(named, "off") == 0 ? NULL : dlopen(named, RTLD_NOW | RTLD_LOCAL);
+    if (named == NULL || *named == '\0' || strcmp(named, "off") == 0) {
+        return NULL;
+    }
+    if (strcmp(named, "on") != 0) {
+        return dlopen(named, RTLD_NOW | RTLD_LOCAL);
     }
     for (int i = 0; i < 2 && library == NULL; ++i) {
         library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
