@@ -5,7 +5,8 @@
 #include "kernels/cuda/project.h"
 
 /* Makes a product that eet_gemm_sm90 takes, with the same bits, by a library that is opened at run
- * time; false: nothing was done, as there is none (EET_CUBLASLT, see lt_find.c), or it is no faster. */
+ * time; false: nothing was done, as there is none (EET_CUBLASLT, see lt_find.c), or it is no
+ * faster. */
 bool eet_lt_multiply(eet_backend *backend, const eet_finish *f);
 void eet_lt_end(eet_backend *backend);
 
