@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import ctypes
+import math
 import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -41,10 +42,7 @@ class View:
     @property
     def count(self) -> int:
         """Elements."""
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count
+        return math.prod(self.shape)
 
     @property
     def contiguous(self) -> bool:
@@ -232,10 +230,7 @@ class Ids:
     @property
     def count(self) -> int:
         """How many."""
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count
+        return math.prod(self.shape)
 
     def tolist(self) -> List[int]:
         """The values, flat."""
@@ -329,10 +324,7 @@ def empty(kind: str, shape: Shape, dtype: DType, device: str = "cpu") -> Tuple[A
         torch = _module("torch")
         made = torch.empty(shape, dtype=getattr(torch, TORCH[dtype.name]), device=device)
         return made, int(made.data_ptr())
-    count = 1
-    for length in shape:
-        count *= length
-    owner = Buffer((count * dtype.bits + 7) // 8)
+    owner = Buffer((math.prod(shape) * dtype.bits + 7) // 8)
     return Tensor(View(owner.pointer, shape, None, dtype, "cpu", False, owner)), owner.pointer
 
 

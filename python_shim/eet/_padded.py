@@ -46,11 +46,7 @@ class Frame:
         -------
         array
         """
-        if self.torch is not None:
-            return self.torch.empty(tuple(shape), dtype=self._type(), device=self.device)
-        import numpy
-
-        return numpy.empty(shape, dtype=numpy.float16 if self.dtype == "f16" else numpy.float32)
+        return self._make("empty", shape)
 
     def zeros(self, shape: Sequence[int]) -> Any:
         """An array of zeros.
@@ -63,11 +59,16 @@ class Frame:
         -------
         array
         """
+        return self._make("zeros", shape)
+
+    def _make(self, how: str, shape: Sequence[int]) -> Any:
         if self.torch is not None:
-            return self.torch.zeros(tuple(shape), dtype=self._type(), device=self.device)
+            make = getattr(self.torch, how)
+            return make(tuple(shape), dtype=self._type(), device=self.device)
         import numpy
 
-        return numpy.zeros(shape, dtype=numpy.float16 if self.dtype == "f16" else numpy.float32)
+        kind = numpy.float16 if self.dtype == "f16" else numpy.float32
+        return getattr(numpy, how)(shape, dtype=kind)
 
     def _type(self) -> Any:
         names = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}

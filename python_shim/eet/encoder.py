@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from typing import Any, Optional, Union
 
 from . import _arrays
-from ._errors import ArgumentError, ClosedError
+from ._errors import ArgumentError
+from ._runner import Runner
 from .model import Model
 from .session import Output, Session
 
@@ -16,7 +16,7 @@ __all__ = ["Encoder"]
 _POOLINGS = {"mean": "mean", "cls": "first", "first": "first", "last": "last", "none": "every"}
 
 
-class Encoder:
+class Encoder(Runner):
     """A model and memory to turn rows of tokens into vectors.
 
     Parameters
@@ -30,20 +30,19 @@ class Encoder:
         positions (2048 without a bound, 8192 at most).
     """
 
+    _name = "encoder"
+
     def __init__(self, model: Union[Model, str, "os.PathLike[str]", bytes], *,
                  device: str = "auto", dtype: Any = "auto", threads: int = 0, mmap: bool = True,
                  verify: str = "quick", max_batch_tokens: int = 0) -> None:
-        self._turn = threading.Lock()
-        self._own = not isinstance(model, Model)
-        self.model = model if isinstance(model, Model) else Model(
-            model, device=device, dtype=dtype, threads=threads, mmap=mmap, verify=verify)
+        super().__init__(model, device=device, dtype=dtype, threads=threads, mmap=mmap,
+                         verify=verify)
         try:
             longest = min(self.model.max_positions or 2048, 8192)  # a row goes through in one
             self.session = Session(self.model, threads=threads,
                                    max_batch_tokens=max_batch_tokens or max(512, longest))
         except BaseException:
-            if self._own:
-                self.model.close()
+            self._close_model()
             raise
 
     def encode(self, input_ids: Any, *, attention_mask: Any = None, token_type_ids: Any = None,
@@ -91,20 +90,6 @@ class Encoder:
         if normalize:
             _normalize(found)
         return found
-
-    def close(self) -> None:
-        """Gives session and, where it was opened here, model up. Twice is fine."""
-        self.session.close()
-        if self._own:
-            self.model.close()
-
-    def __enter__(self) -> "Encoder":
-        if self.session.closed:
-            raise ClosedError("the encoder is closed")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _normalize(found: Any) -> None:

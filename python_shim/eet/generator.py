@@ -7,8 +7,9 @@ import threading
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 from . import _arrays, _rows
-from ._errors import ArgumentError, ClosedError, StateError
+from ._errors import ArgumentError, StateError
 from .generation import Beam, Running, Token, start
+from ._runner import Runner
 from .model import Model
 from .session import Output, Scores, Session
 
@@ -50,7 +51,7 @@ class Generation:
         return f"Generation(row={self.row}, token_ids={self.token_ids}, {self.finish_reason})"
 
 
-class Generator:
+class Generator(Runner):
     """A model with a decoder, and memory to continue a batch of prompts.
 
     Parameters
@@ -69,16 +70,16 @@ class Generator:
         As in `Session`.
     """
 
+    _name = "generator"
+
     def __init__(self, model: Union[Model, str, "os.PathLike[str]", bytes], *,
                  device: str = "auto", dtype: Any = "auto", threads: int = 0, mmap: bool = True,
                  verify: str = "quick", max_batch_size: int = 1, max_seq_len: int = 0,
                  num_beams: int = 1, max_batch_tokens: int = 0, cache_tokens: int = 0,
                  source_tokens: int = 0, cache_dtype: Any = None) -> None:
-        self._turn = threading.Lock()
         self._stream: Optional[_Stream] = None
-        self._own = not isinstance(model, Model)
-        self.model = model if isinstance(model, Model) else Model(
-            model, device=device, dtype=dtype, threads=threads, mmap=mmap, verify=verify)
+        super().__init__(model, device=device, dtype=dtype, threads=threads, mmap=mmap,
+                         verify=verify)
         self.max_batch_size = max_batch_size
         self._sequences = max_batch_size * max(num_beams, 1)
         try:
@@ -92,8 +93,7 @@ class Generator:
             self._eos = self.model.fact(f"{stack}.tok.eos", -1)
             self._begin = self.model.fact("dec.start", -1)
         except BaseException:
-            if self._own:
-                self.model.close()
+            self._close_model()
             raise
 
     # ---- generation ---------------------------------------------------------
@@ -253,20 +253,6 @@ class Generator:
         """Ends what runs, from any thread: open rows end with ``"cancelled"``; where the prompts
         are not through yet, the call raises CancelledError."""
         self.session.cancel()
-
-    def close(self) -> None:
-        """Gives session and, where it was opened here, model up. Twice is fine."""
-        self.session.close()
-        if self._own:
-            self.model.close()
-
-    def __enter__(self) -> "Generator":
-        if self.session.closed:
-            raise ClosedError("the generator is closed")
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class _Stream(Iterator[Token]):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Union
@@ -117,9 +118,7 @@ def _writable(out: Any, shape: Tuple[int, ...], dtype: _arrays.DType) -> Tuple[i
     if found.device != "cpu" and _arrays.kind_of(out) != "torch":
         raise UnsupportedError(f"out lies on {found.device} and is no torch tensor; of other "
                                "frameworks the CPU's memory is written to")
-    count = 1
-    for length in shape:
-        count *= length
+    count = math.prod(shape)
     if found.readonly:
         raise ArgumentError("out is read-only")
     bits_alone = dtype.name == "bf16" and found.dtype.name == "u16"
