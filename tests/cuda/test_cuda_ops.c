@@ -3,28 +3,9 @@
  * all claims run in one process. */
 #include <stdlib.h>
 
-#include "tests/cuda/device.h"
+#include "tests/cuda/trial_device.h"
 #include "tests/kernels/trial_attention.h"
 #include "tests/kernels/trial_embed.h"
-#include "tests/kernels/trial_project.h"
-
-/* The same arguments with every pointer on the device. */
-static eet_project_args project_up(const trial *t, const project_case *c) {
-    eet_project_args a = t->args[1];
-    const int64_t rows = c->rows;
-
-    a.x = device_up(a.x, rows * c->k * 4);
-    a.norm = device_norm(a.norm, c->k);
-    a.bias = device_up(a.bias, a.w.n * (int64_t)4);
-    a.residual_norm = device_norm(a.residual_norm, a.w.n);
-    a.y = device_up(a.y, t->y_count * 4);
-    a.residual = c->residual == ALIASED ? a.y : device_up(a.residual, rows * a.w.n * 4);
-    a.pages = device_pages(a.pages);
-    a.slot = device_up(a.slot, rows * 8);
-    a.scratch = device_up(a.scratch, eet_project_scratch(rows, c->k) * 4);
-    a.w = device_matrix(a.w);
-    return a;
-}
 
 /* An x of project in f32 is rounded to weights of 16 bits: by 2^-11 and 2^-8, in units of U. */
 static double roundings_of(int32_t dtype) {
@@ -44,16 +25,7 @@ START_TEST(project_agrees_with_the_reference)
 
     t.steps = (c->k < 32 ? c->k : 32) + c->k / 32.0 + 4; /* parts of 32, one after another */
     t.steps += c->k / 4.0 * (c->dtype != EET_F32) + roundings_of(c->dtype);
-    ck_assert_int_eq(eet_project_ref(NULL, &t.args[0]), EET_OK);
-    ON_DEVICE(project, &got);
-    device_down(t.args[1].y, got.y, t.y_count * 4);
-    if (c->to != EET_TO_Y) {
-        device_down(t.args[1].pages.data, got.pages.data, pages_bytes(&got.pages));
-    }
-    compare(&t, c);
-    const int64_t outputs = (int64_t)c->rows * columns_of(c) - t.y_count;
-
-    ck_assert_int_ge(untouched(&t, c), c->to != EET_TO_Y ? t.page_count - outputs : 0);
+    expect_project(&t, c, &got);
     device_free();
 }
 END_TEST

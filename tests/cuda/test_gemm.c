@@ -7,8 +7,7 @@
 
 #include "kernels/cuda/lt.h"
 #include "kernels/cuda/project.h"
-#include "tests/cuda/device.h"
-#include "tests/kernels/trial_project.h"
+#include "tests/cuda/trial_device.h"
 
 /* Sums of 16 products are rounded more coarsely by the tensor cores than by f32's own. */
 static double steps_of(int32_t k) {
@@ -95,42 +94,15 @@ static trial rounded_trial(const project_case *c) {
     return t;
 }
 
-/* The same arguments with every pointer on the device. */
-static eet_project_args all_up(const trial *t, const project_case *c) {
-    eet_project_args a = t->args[1];
-    const int64_t rows = c->rows;
-
-    a.x = device_up(a.x, rows * c->k * 4);
-    a.norm = device_norm(a.norm, c->k);
-    a.bias = device_up(a.bias, a.w.n * (int64_t)4);
-    a.residual_norm = device_norm(a.residual_norm, a.w.n);
-    a.y = device_up(a.y, t->y_count * 4);
-    a.residual = c->residual == ALIASED ? a.y : device_up(a.residual, rows * a.w.n * 4);
-    a.pages = device_pages(a.pages);
-    a.slot = device_up(a.slot, rows * 8);
-    a.scratch = device_up(a.scratch, eet_project_scratch(rows, c->k) * 4);
-    a.w = device_matrix(a.w);
-    return a;
-}
-
 START_TEST(products_agree_with_the_reference)
 {
     const project_case c = case_of(_i);
 
     lab_seed((uint64_t)_i);
     trial t = rounded_trial(&c);
-    const eet_project_args got = all_up(&t, &c);
+    const eet_project_args got = project_up(&t, &c);
 
-    ck_assert_int_eq(eet_project_ref(NULL, &t.args[0]), EET_OK);
-    ON_DEVICE(project, &got);
-    device_down(t.args[1].y, got.y, t.y_count * 4);
-    if (c.to != EET_TO_Y) {
-        device_down(t.args[1].pages.data, got.pages.data, pages_bytes(&got.pages));
-    }
-    compare(&t, &c);
-    const int64_t outputs = (int64_t)c.rows * columns_of(&c) - t.y_count;
-
-    ck_assert_int_ge(untouched(&t, &c), c.to != EET_TO_Y ? t.page_count - outputs : 0);
+    expect_project(&t, &c, &got);
     device_free();
 }
 END_TEST
@@ -142,7 +114,7 @@ START_TEST(operands_of_16_bits_give_the_same_bits)
 
     lab_seed((uint64_t)_i);
     const trial t = rounded_trial(&c);
-    eet_project_args a = all_up(&t, &c);
+    eet_project_args a = project_up(&t, &c);
     const int64_t residuals = t.residual != NULL ? (int64_t)c.rows * a.w.n : 0;
     float *y = lab_block(t.y_count * 4);
     uint16_t *halves = lab_block(t.y_count * 2);
@@ -188,7 +160,7 @@ START_TEST(a_row_of_a_product_is_the_same_alone)
                             .bias = true,
                             .residual = RAW};
     const trial t = rounded_trial(&c);
-    eet_project_args a = all_up(&t, &c);
+    eet_project_args a = project_up(&t, &c);
     float *together = lab_block(t.y_count * 4);
     float *parted = lab_block(t.y_count * 4);
 
@@ -218,7 +190,7 @@ START_TEST(every_tile_gives_the_same_bits)
     c.n = _i < 2 ? c.n : 2056;
     c.k = _i < 2 ? c.k : 1032;
     const trial t = rounded_trial(&c);
-    eet_finish f = {.a = all_up(&t, &c), .y_columns = c.n, .wide = true};
+    eet_finish f = {.a = project_up(&t, &c), .y_columns = c.n, .wide = true};
     float *first = lab_block(t.y_count * 4);
     float *y = lab_block(t.y_count * 4);
 
@@ -252,7 +224,7 @@ START_TEST(a_library_gives_our_bits_or_nothing)
                             .residual = _i / 4 % 2 == 0 ? RAW : NO_RESIDUAL};
     const int32_t dtype = _i / 2 % 2 == 0 ? (int32_t)EET_F32 : c.dtype;
     const trial t = rounded_trial(&c);
-    eet_finish f = {.a = all_up(&t, &c), .y_columns = c.n, .wide = true};
+    eet_finish f = {.a = project_up(&t, &c), .y_columns = c.n, .wide = true};
     const int64_t bytes = t.y_count * eet_float_bytes(dtype);
     void *ours = lab_block(bytes);
     void *y = lab_block(bytes);
@@ -296,7 +268,7 @@ START_TEST(a_recorded_product_has_the_same_bits)
 {
     const project_case c = {.rows = 1500, .n = 520, .k = 264, .dtype = EET_BF16};
     const trial t = rounded_trial(&c);
-    eet_project_args a = all_up(&t, &c);
+    eet_project_args a = project_up(&t, &c);
     float *first = lab_block(t.y_count * 4);
     float *y = lab_block(t.y_count * 4);
     const size_t bytes = (size_t)(_i == 0 ? 300 : c.rows) * (size_t)c.n * 4;

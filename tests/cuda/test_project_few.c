@@ -6,9 +6,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "tests/cuda/device.h"
+#include "tests/cuda/trial_device.h"
 #include "tests/cuda/turn.h"
-#include "tests/kernels/trial_project.h"
 
 /* A case, and which of its activations have the weights' dtype. */
 typedef struct few_case {
@@ -158,16 +157,7 @@ START_TEST(few_rows_agree_with_the_reference)
 
     t.steps = c->k; /* whatever a product of small matrices does with its sums */
     t.rounding = rounding_of(dtype, &few);
-    ck_assert_int_eq(eet_project_ref(NULL, &t.args[0]), EET_OK);
-    ON_DEVICE(project, &got);
-    device_down(t.args[1].y, got.y, t.y_count * eet_float_bytes(got.y_dtype));
-    if (c->to != EET_TO_Y) {
-        device_down(t.args[1].pages.data, got.pages.data, pages_bytes(&got.pages));
-    }
-    compare(&t, c);
-    const int64_t outputs = (int64_t)c->rows * columns_of(c) - t.y_count;
-
-    ck_assert_int_ge(untouched(&t, c), c->to != EET_TO_Y ? t.page_count - outputs : 0);
+    expect_project(&t, c, &got);
     device_free();
 }
 END_TEST
