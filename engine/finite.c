@@ -35,7 +35,7 @@ eet_status eet_finite_check(eet_session *s, const eet_pass *pass, const void *x,
     const int64_t count = (int64_t)pass->tokens * pass->stack->hidden;
     char place[64];
 
-    const int32_t dtype = pass->stack->stream == 0 ? (int32_t)EET_F32 : pass->stack->stream;
+    const int32_t dtype = eet_activation(pass->stack->stream);
     const uint64_t bytes = (uint64_t)(count * eet_activation_bytes(dtype));
 
     if (!s->check_finite || s->api->download(s->backend, s->values, x, bytes) != EET_OK) {

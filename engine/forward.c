@@ -1,7 +1,6 @@
 /* forward.c - the one place where the order of ops is written: embed, then blocks of
  * five ops each, eight with cross attention, steered by facts. */
 #include <stddef.h>
-#include <stdio.h>
 
 #include "engine/run.h"
 
@@ -287,10 +286,8 @@ static eet_status run_block(flow *f, int32_t layer) {
         return eet_fail(f->err, EET_E_CANCELLED, EET_NOWHERE, "the session was cancelled");
     }
     eet_session *s = f->session;
-    char name[32];
 
-    (void)snprintf(name, sizeof name, "layer %d", (int)layer);
-    s->api->range(s->backend, name);
+    s->api->range(s->backend, "layer", layer);
     eet_status status = self_attention(f, layer);
 
     if (status == EET_OK) {
@@ -309,7 +306,7 @@ static eet_status run_block(flow *f, int32_t layer) {
         status =
             eet_finite_check(f->session, f->pass, f->stream, layer, "feed-forward part", f->err);
     }
-    s->api->range(s->backend, NULL);
+    s->api->range(s->backend, NULL, -1);
     return status;
 }
 

@@ -162,9 +162,7 @@ eet_status eet_limits_make(const eet_model *model, const eet_session_options *op
         return status;
     }
     if (l.cache_dtype == 0) {
-        const int32_t inner = model->stack[EET_DEC].inner;
-
-        l.cache_dtype = inner != 0 ? inner : (int32_t)EET_F32;
+        l.cache_dtype = eet_activation(model->stack[EET_DEC].inner);
     }
     if (l.cache_dtype != EET_F32 && l.cache_dtype != EET_F16 && l.cache_dtype != EET_BF16) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,

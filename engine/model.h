@@ -48,7 +48,6 @@ struct eet_model {
 /* Takes `file` over, also when it fails. */
 eet_status eet_model_make(eet_file *file, const eet_model_options *options, eet_model **out,
                           eet_error *err);
-void eet_model_retain(eet_model *model);
 void eet_model_release(eet_model *model); /* NULL is fine */
 
 /* The stack that takes a caller's tokens first; that it can run is another question. */

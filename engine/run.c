@@ -8,7 +8,7 @@ static eet_status run_pass(eet_session *s, eet_pass *pass, const eet_request *re
                            eet_error *err) {
     eet_hidden hidden;
 
-    s->api->range(s->backend, "pass");
+    s->api->range(s->backend, "pass", -1);
     eet_status status = eet_inputs_write(s, pass, err);
 
     eet_log(s->log, EET_LOG_TRACE, "pass: %d tokens in %d rows, %s", (int)pass->tokens,
@@ -20,7 +20,7 @@ static eet_status run_pass(eet_session *s, eet_pass *pass, const eet_request *re
     if (status == EET_OK) {
         status = eet_outputs_write(s, pass, &hidden, request, err);
     }
-    s->api->range(s->backend, NULL);
+    s->api->range(s->backend, NULL, -1);
     return status;
 }
 

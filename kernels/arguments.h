@@ -37,9 +37,7 @@ EET_BOTH static inline int64_t eet_project_place(const eet_project_args *a, int6
 
 /* Of packed keys and values: their dtype, and the elements before those of a row's head. */
 EET_BOTH static inline int32_t eet_attention_kv_dtype(const eet_attention_args *a) {
-    const int32_t dtype = a->kv_dtype != 0 ? a->kv_dtype : a->dtype;
-
-    return dtype != 0 ? dtype : EET_F32;
+    return eet_activation(a->kv_dtype != 0 ? a->kv_dtype : a->dtype);
 }
 
 EET_BOTH static inline int64_t eet_attention_kv_at(const eet_attention_args *a, int32_t row,

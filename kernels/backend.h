@@ -60,8 +60,9 @@ typedef struct eet_backend_api {
 
     /* What failed first on the device, "" where nothing did. */
     const char *(*why)(const eet_backend *);
-    /* Opens a range that a profiler shows; NULL closes the last one. */
-    void (*range)(eet_backend *, const char *name);
+    /* Opens a range that a profiler shows, `number` (-1: none) behind its name; NULL closes the
+     * last one. */
+    void (*range)(eet_backend *, const char *name, int32_t number);
 
     const eet_ops *(*ops)(const eet_backend *);
     int32_t (*threads)(const eet_backend *);

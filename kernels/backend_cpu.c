@@ -134,9 +134,10 @@ static const char *why(const eet_backend *backend) {
     return "";
 }
 
-static void mark_range(eet_backend *backend, const char *name) {
+static void mark_range(eet_backend *backend, const char *name, int32_t number) {
     (void)backend;
     (void)name;
+    (void)number;
 }
 
 static int32_t inner_of(const eet_backend *backend, int32_t weights) {

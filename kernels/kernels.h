@@ -66,8 +66,13 @@ EET_BOTH static inline int64_t eet_page_at(const eet_pages *p, int32_t layer, in
     return ((block * p->heads + head) * EET_PAGE_TOKENS + token) * p->dp;
 }
 
+/* A dtype of activations, of which 0 is f32. */
+EET_BOTH static inline int32_t eet_activation(int32_t dtype) {
+    return dtype == 0 ? (int32_t)EET_F32 : dtype;
+}
+
 EET_BOTH static inline int32_t eet_activation_bytes(int32_t dtype) {
-    return dtype == 0 || dtype == EET_F32 ? 4 : 2;
+    return eet_float_bytes(eet_activation(dtype));
 }
 
 /* Two arithmetics on a device with both: in the first any number of tokens, in the second at

@@ -140,7 +140,7 @@ extern "C" eet_status eet_attention_cuda(eet_backend *backend, const eet_attenti
     eet_attention_args args = *a;
     eet_status status = EET_E_UNSUPPORTED;
 
-    args.dtype = activation(a->dtype);
+    args.dtype = eet_activation(a->dtype);
     if (a->family == EET_FEW) {
         status = eet_attention_few(backend, &args);
     } else {

@@ -253,7 +253,7 @@ eet_status eet_attention_many(const eet_backend *backend, const eet_attention_ar
     constexpr int MOST_DIMS = 256;
 
     if (a->tokens < 1 || a->longest_q < 1 || a->head_dim > MOST_DIMS || a->dtype == EET_F32 ||
-        keys_dtype(*a) != a->dtype || !(a->scale > 0.0F) || capability_of(backend) < AMPERE) {
+        keys_dtype(*a) != a->dtype || !(a->scale > 0.0F) || backend->capability < AMPERE) {
         return EET_E_UNSUPPORTED;
     }
     return a->dtype == EET_F16 ? launch_for<f16>(backend, a) : launch_for<bf16>(backend, a);

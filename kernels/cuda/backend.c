@@ -72,6 +72,10 @@ static eet_status start(eet_backend *backend, eet_error *error) {
                                       backend->device);
     }
     if (code == cudaSuccess) {
+        code = cudaDeviceGetAttribute(&backend->capability, cudaDevAttrComputeCapabilityMajor,
+                                      backend->device);
+    }
+    if (code == cudaSuccess) {
         code = cudaStreamCreateWithFlags(&backend->stream, cudaStreamNonBlocking);
     }
     if (code == cudaSuccess) {

@@ -20,32 +20,22 @@ constexpr int BLOCK = 256; /* threads of a block that works on one row */
 /* The backend's device is the thread's while this lives. */
 class on_device {
   public:
-    explicit on_device(const eet_backend *backend) {
-        code = cudaGetDevice(&before);
-        if (code == cudaSuccess) {
-            code = cudaSetDevice(backend->device);
-        }
-    }
+    explicit on_device(const eet_backend *backend) : scope(eet_device_enter(backend)) {}
     ~on_device() {
-        (void)cudaSetDevice(before);
+        eet_device_leave(scope);
     }
     on_device(const on_device &) = delete;
     on_device &operator=(const on_device &) = delete;
 
     /* After a launch. */
     eet_status launched() const {
-        return code == cudaSuccess && cudaGetLastError() == cudaSuccess ? EET_OK : EET_E_DEVICE;
+        return scope.code == cudaSuccess && cudaGetLastError() == cudaSuccess ? EET_OK
+                                                                              : EET_E_DEVICE;
     }
 
   private:
-    int before = 0;
-    cudaError_t code = cudaSuccess;
+    const eet_device_scope scope;
 };
-
-/* A dtype of activations, of which 0 is f32. */
-inline int32_t activation(int32_t dtype) {
-    return dtype == 0 ? (int32_t)EET_F32 : dtype;
-}
 
 /* Blocks for `items` of work at `each` a block, when a grid strides over the rest. */
 inline unsigned grid_of(const eet_backend *backend, int64_t items, int64_t each) {

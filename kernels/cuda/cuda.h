@@ -20,6 +20,7 @@ typedef struct eet_lt eet_lt; /* lt.c */
 
 struct eet_backend {
     int device;          /* CUDA's number */
+    int capability;      /* the major number of its compute capability */
     int blocks;          /* multiprocessors: how wide a grid is that strides over its work */
     cudaStream_t stream; /* all work is in its order */
     bool in_turn;        /* no kernel begins before the one before it has ended (launch.cuh) */

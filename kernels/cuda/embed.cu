@@ -61,7 +61,7 @@ extern "C" eet_status eet_embed_cuda(eet_backend *backend, const eet_embed_args 
     const on_device scope(backend);
     eet_embed_args args = *a;
 
-    args.x_dtype = activation(a->x_dtype);
+    args.x_dtype = eet_activation(a->x_dtype);
     if (a->proj_in.data != nullptr) {
         take_tokens<<<grid_of(backend, (int64_t)a->tokens * a->dim, BLOCK), BLOCK, 0,
                       backend->stream>>>(args);

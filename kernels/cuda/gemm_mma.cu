@@ -175,7 +175,7 @@ template <bool BF16, bool WIDE> void launch(const eet_backend *backend, const ee
 extern "C" bool eet_gemm_mma_takes(const eet_backend *backend, const eet_matrix *w) {
     constexpr int AMPERE = 8;
 
-    return (w->dtype == EET_F16 || w->dtype == EET_BF16) && capability_of(backend) >= AMPERE;
+    return (w->dtype == EET_F16 || w->dtype == EET_BF16) && backend->capability >= AMPERE;
 }
 
 extern "C" eet_status eet_gemm_mma(eet_backend *backend, const eet_finish *f) {

@@ -324,7 +324,7 @@ extern "C" bool eet_gemm_sm90_takes(const eet_backend *backend, const eet_matrix
     constexpr int32_t PIECE = 8; /* elements of 16 bytes */
 
     return w->k % PIECE == 0 && w->ld % PIECE == 0 && (uintptr_t)w->data % 16 == 0 &&
-           eet_gemm_mma_takes(backend, w) && capability_of(backend) == HOPPER;
+           eet_gemm_mma_takes(backend, w) && backend->capability == HOPPER;
 }
 
 extern "C" eet_status eet_gemm_sm90(eet_backend *backend, const eet_finish *f, int32_t tile) {

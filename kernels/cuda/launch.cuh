@@ -22,21 +22,11 @@ struct launch_shape {
     unsigned cluster; /* blocks along x that share their memories; 1 below HOPPER */
 };
 
-/* The major number of the backend's compute capability; 0 when it does not say. */
-inline int capability_of(const eet_backend *backend) {
-    int major = 0;
-
-    return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, backend->device) ==
-                   cudaSuccess
-               ? major
-               : 0;
-}
-
 /* In the scope of an on_device, whose launched() tells of failures. */
 template <typename... Params>
 void launch_early(const eet_backend *backend, void (*kernel)(Params...), launch_shape shape,
                   typename as_is<Params>::type... args) {
-    const bool hopper = capability_of(backend) >= HOPPER;
+    const bool hopper = backend->capability >= HOPPER;
     cudaLaunchAttribute attributes[2] = {};
     cudaLaunchConfig_t config = {};
 

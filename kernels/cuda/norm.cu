@@ -197,8 +197,8 @@ extern "C" eet_status eet_norm_cuda(eet_backend *backend, const eet_norm_args *a
     const on_device scope(backend);
     eet_norm_args args = *a;
 
-    args.x_dtype = activation(a->x_dtype);
-    args.y_dtype = activation(a->y_dtype);
+    args.x_dtype = eet_activation(a->x_dtype);
+    args.y_dtype = eet_activation(a->y_dtype);
     choose(backend, args);
     return scope.launched();
 }

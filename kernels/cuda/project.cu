@@ -84,9 +84,9 @@ extern "C" eet_status eet_project_cuda(eet_backend *backend, const eet_project_a
     const on_device scope(backend);
     eet_finish f = {*a, nullptr, eet_project_y_columns(a), false};
 
-    f.a.x_dtype = activation(a->x_dtype);
-    f.a.y_dtype = activation(a->y_dtype);
-    f.a.residual_dtype = activation(a->residual_dtype);
+    f.a.x_dtype = eet_activation(a->x_dtype);
+    f.a.y_dtype = eet_activation(a->y_dtype);
+    f.a.residual_dtype = eet_activation(a->residual_dtype);
     const bool fast = tensor_cores(backend, &f.a);
     const int32_t dtype =
         fast ? (int32_t)a->w.dtype : (a->norm.weight != nullptr ? (int32_t)EET_F32 : f.a.x_dtype);

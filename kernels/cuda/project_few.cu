@@ -175,7 +175,7 @@ void place_ready(few_args *a) {
 
 extern "C" bool eet_few_takes(const eet_backend *backend, const eet_project_args *a) {
     return a->family == EET_FEW && a->rows <= EET_FEW_TOKENS && a->w.k >= LEAST_K &&
-           capability_of(backend) >= OLDEST;
+           backend->capability >= OLDEST;
 }
 
 extern "C" eet_status eet_project_few(const eet_backend *backend, const eet_project_args *a,
@@ -184,9 +184,9 @@ extern "C" eet_status eet_project_few(const eet_backend *backend, const eet_proj
     few_args few = {};
 
     few.f.a = *a;
-    few.f.a.x_dtype = activation(a->x_dtype);
-    few.f.a.y_dtype = activation(a->y_dtype);
-    few.f.a.residual_dtype = activation(a->residual_dtype);
+    few.f.a.x_dtype = eet_activation(a->x_dtype);
+    few.f.a.y_dtype = eet_activation(a->y_dtype);
+    few.f.a.residual_dtype = eet_activation(a->residual_dtype);
     few.f.y_columns = eet_project_y_columns(a);
     few.index = index;
     if (a->w.dtype != EET_F32 && eet_few_stages(backend, a) &&

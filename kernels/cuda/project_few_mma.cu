@@ -302,7 +302,7 @@ int32_t cluster_of(const eet_backend *backend, const eet_project_args *a, int32_
     const int32_t tiles = (a->w.n + TILE - 1) / TILE;
     int32_t cluster = 1;
 
-    if (is_wide(a) || capability_of(backend) < HOPPER || steps < FIRST) {
+    if (is_wide(a) || backend->capability < HOPPER || steps < FIRST) {
         return 1;
     }
     while (cluster < MOST_CLUSTER && tiles * cluster < FULL && steps >= 2 * cluster * LEAST) {

@@ -25,7 +25,7 @@ extern "C" eet_status eet_score_cuda(eet_backend *backend, const eet_score_args 
     norm.y_dtype = eet_project_dtype(backend, &a->w);
     projection.x_dtype = norm.y_dtype;
     if (a->index == nullptr && a->norm.weight == nullptr &&
-        activation(a->x_dtype) == norm.y_dtype) {
+        eet_activation(a->x_dtype) == norm.y_dtype) {
         projection.x = a->x; /* nothing to do beforehand */
         return eet_project_cuda(backend, &projection);
     }

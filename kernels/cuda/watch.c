@@ -49,11 +49,17 @@ const eet_ops *eet_watched_ops(const eet_backend *backend) {
     return &ops;
 }
 
-void eet_watch_range(eet_backend *backend, const char *name) {
+void eet_watch_range(eet_backend *backend, const char *name, int32_t number) {
+    char text[32];
+
     (void)backend;
-    if (name != NULL) {
-        (void)nvtxRangePushA(name);
-    } else {
+    if (name == NULL) {
         (void)nvtxRangePop();
+        return;
     }
+    if (number >= 0) {
+        (void)snprintf(text, sizeof text, "%s %d", name, (int)number);
+        name = text;
+    }
+    (void)nvtxRangePushA(name);
 }

@@ -6,8 +6,8 @@
 
 const eet_ops *eet_watched_ops(const eet_backend *backend);
 
-/* Opens a range of a profiler; NULL closes the last one. */
-void eet_watch_range(eet_backend *backend, const char *name);
+/* See eet_backend_api.range. */
+void eet_watch_range(eet_backend *backend, const char *name, int32_t number);
 
 /* Keeps the sentence of the first failure for eet_backend_api.why. */
 void eet_watch_failure(eet_backend *backend, const char *what, cudaError_t code);
