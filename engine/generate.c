@@ -206,12 +206,12 @@ static int32_t deliver(eet_generation *g, eet_event *out, int32_t room) {
     return count;
 }
 
-/* Every open row ends here, without a token. */
+/* Every open row ends here, without a token; but one whose last token waits has ended with it. */
 static void cancel_rows(eet_generation *g) {
     for (int32_t r = 0; r < g->rows; ++r) {
         eet_generated *row = &g->row[r];
 
-        if (row->open) {
+        if (row->open && row->finish == EET_FINISH_NONE) {
             row->position = g->session->cache.sequence[row->sequence].length;
             row->token = -1;
             row->log_prob = 0;

@@ -219,6 +219,52 @@ START_TEST(a_cancelled_generation_ends_every_row_once)
 }
 END_TEST
 
+START_TEST(a_last_token_that_waits_for_room_comes_after_a_cancellation)
+{
+    game g = begin((eet_generate_options){.max_new_tokens = 2, .ignore_eos = 1},
+                   (eet_session_options){0});
+    eet_event events[ROWS];
+    eet_event last = {0};
+    int32_t count = 0;
+
+    EET_MUST(eet_generate_next(g.generation, events, ROWS, &count, err));
+    ck_assert_int_eq(count, ROWS);
+    EET_MUST(eet_generate_next(g.generation, &last, 1, &count, err)); /* the others' wait */
+    ck_assert_int_eq(last.finish, EET_FINISH_LENGTH);
+    eet_session_cancel(g.session);
+    EET_MUST(eet_generate_next(g.generation, events, ROWS, &count, err));
+    ck_assert_int_eq(count, ROWS - 1);
+    for (int32_t i = 0; i < count; ++i) {
+        ck_assert_int_eq(events[i].row, i + 1);
+        ck_assert_int_eq(events[i].finish, EET_FINISH_LENGTH);
+        ck_assert_int_ge(events[i].token, 0);
+        ck_assert_int_eq(events[i].position, start[i + 2] - start[i + 1] + 1);
+    }
+    EET_MUST(eet_generate_next(g.generation, events, ROWS, &count, err));
+    ck_assert_int_eq(count, 0);
+    end(&g);
+}
+END_TEST
+
+START_TEST(a_token_that_waits_and_is_not_the_last_goes_with_a_cancellation)
+{
+    game g = begin((eet_generate_options){.max_new_tokens = NEW, .ignore_eos = 1},
+                   (eet_session_options){0});
+    eet_event events[ROWS];
+    int32_t count = 0;
+
+    EET_MUST(eet_generate_next(g.generation, events, 1, &count, err));
+    eet_session_cancel(g.session);
+    EET_MUST(eet_generate_next(g.generation, events, ROWS, &count, err));
+    ck_assert_int_eq(count, ROWS);
+    for (int32_t i = 0; i < ROWS; ++i) {
+        ck_assert_int_eq(events[i].finish, EET_FINISH_CANCELLED);
+        ck_assert_int_eq(events[i].token, -1);
+    }
+    end(&g);
+}
+END_TEST
+
 START_TEST(what_it_does_not_do_is_said)
 {
     game g = begin((eet_generate_options){.max_new_tokens = 1}, (eet_session_options){0});
@@ -245,6 +291,8 @@ int main(void) {
         {.test = a_generation_reserves_its_pages_or_does_not_begin},
         {.test = meanwhile_the_session_is_the_generations},
         {.test = a_cancelled_generation_ends_every_row_once},
+        {.test = a_last_token_that_waits_for_room_comes_after_a_cancellation},
+        {.test = a_token_that_waits_and_is_not_the_last_goes_with_a_cancellation},
         {.test = what_it_does_not_do_is_said},
     };
 
