@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <zip.h>
 
+#include "converter/crc32.h"
 #include "converter/input.h"
 #include "converter/zip_directory.h"
 #include "format/deflate.h"

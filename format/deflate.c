@@ -1,13 +1,9 @@
-/* deflate.c - inflate and CRC-32 by zlib. */
+/* deflate.c - inflate by zlib. */
 #include "format/deflate.h"
 
 #include <zlib.h>
 
 enum { CHUNK = 1 << 30 };
-
-uint32_t eet_crc32(uint32_t crc, const void *data, uint64_t bytes) {
-    return (uint32_t)crc32_z(crc, data, (size_t)bytes);
-}
 
 static uInt next_chunk(uint64_t left) {
     return left > CHUNK ? (uInt)CHUNK : (uInt)left;

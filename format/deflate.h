@@ -1,4 +1,4 @@
-/* deflate.h - inflate and CRC-32; deflate.c is the one file that knows zlib. */
+/* deflate.h - inflate; deflate.c is the one file that knows zlib. */
 #ifndef EET_FORMAT_DEFLATE_H
 #define EET_FORMAT_DEFLATE_H
 
@@ -6,9 +6,6 @@
 #include <stdint.h>
 
 #include "format/types.h"
-
-/* CRC-32 (ISO-HDLC, as in zip) of `bytes`, continuing from `crc` (0 to start). */
-uint32_t eet_crc32(uint32_t crc, const void *data, uint64_t bytes);
 
 /* Inflates exactly `packed_bytes` into exactly `raw_bytes`: the stream must end
  * with the last byte of both. `raw_deflate`: as in zip, else a zlib stream.

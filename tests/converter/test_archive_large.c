@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "converter/archive.h"
-#include "format/deflate.h"
+#include "converter/crc32.h"
 #include "tests/converter/zip_maker.h"
 #include "tests/support/suite.h"
 #include "tests/support/tmpfile.h"

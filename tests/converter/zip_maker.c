@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "format/deflate.h"
+#include "converter/crc32.h"
 
 uint8_t *zip_put(uint8_t *at, uint64_t value, int bytes) {
     for (int i = 0; i < bytes; i++) {
