@@ -192,6 +192,20 @@ START_TEST(meanwhile_the_session_is_the_generations)
 }
 END_TEST
 
+/* Cancels: every row ends once, without a token. */
+static void expect_cancelled(game *g) {
+    eet_event events[ROWS];
+    int32_t count = 0;
+
+    eet_session_cancel(g->session);
+    EET_MUST(eet_generate_next(g->generation, events, ROWS, &count, err));
+    ck_assert_int_eq(count, ROWS);
+    for (int32_t i = 0; i < ROWS; ++i) {
+        ck_assert_int_eq(events[i].finish, EET_FINISH_CANCELLED);
+        ck_assert_int_eq(events[i].token, -1);
+    }
+}
+
 START_TEST(a_cancelled_generation_ends_every_row_once)
 {
     game g = begin((eet_generate_options){.max_new_tokens = NEW, .ignore_eos = 1},
@@ -201,13 +215,7 @@ START_TEST(a_cancelled_generation_ends_every_row_once)
 
     EET_MUST(eet_generate_next(g.generation, events, ROWS, &count, err));
     ck_assert_int_eq(count, ROWS);
-    eet_session_cancel(g.session);
-    EET_MUST(eet_generate_next(g.generation, events, ROWS, &count, err));
-    ck_assert_int_eq(count, ROWS);
-    for (int32_t i = 0; i < ROWS; ++i) {
-        ck_assert_int_eq(events[i].finish, EET_FINISH_CANCELLED);
-        ck_assert_int_eq(events[i].token, -1);
-    }
+    expect_cancelled(&g);
     EET_MUST(eet_generate_next(g.generation, events, ROWS, &count, err));
     ck_assert_int_eq(count, 0);
     eet_generate_end(g.generation);
@@ -254,13 +262,7 @@ START_TEST(a_token_that_waits_and_is_not_the_last_goes_with_a_cancellation)
     int32_t count = 0;
 
     EET_MUST(eet_generate_next(g.generation, events, 1, &count, err));
-    eet_session_cancel(g.session);
-    EET_MUST(eet_generate_next(g.generation, events, ROWS, &count, err));
-    ck_assert_int_eq(count, ROWS);
-    for (int32_t i = 0; i < ROWS; ++i) {
-        ck_assert_int_eq(events[i].finish, EET_FINISH_CANCELLED);
-        ck_assert_int_eq(events[i].token, -1);
-    }
+    expect_cancelled(&g);
     end(&g);
 }
 END_TEST
