@@ -369,46 +369,50 @@ def test_two_at_once_give_one_whole_file(folder):
         assert os.listdir(target.parent) == ["model.eet"]
 
 
-def interrupt(folder, number, rounds):
-    """Yields, for each round, the exit code and what lies beside the target."""
+def interrupt(folder, number, rounds, wanted, stopped_code):
+    """Yields, for each round, the exit code and what lies beside the target, for `rounds` rounds
+    and on until `wanted` of them ended with `stopped_code`: on a busy machine no duration that was
+    measured before says when a signal finds the converter at work."""
     source = make_large(folder / "source")
     whole = folder / "whole.eet"
     start = time.monotonic()
     convert(source, "-o", whole)
-    duration = time.monotonic() - start
+    longest = time.monotonic() - start
     draw = random.Random(5)
-    for index in range(rounds):
+    stopped = 0
+    for index in range(200):
         out = folder / f"out{index}"
         out.mkdir()
         process = subprocess.Popen([CONVERT, source, "-o", out / "model.eet"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(draw.uniform(0, duration))
+        time.sleep(draw.uniform(0, longest))
         process.send_signal(number)
-        yield process.wait(), out, whole
+        code = process.wait()
+        yield code, out, whole
+        stopped += code == stopped_code
+        if index + 1 >= rounds and stopped >= wanted:
+            return
+        # done before the signal came, or still being loaded: wait less, or longer
+        longest *= 0.8 if code == 0 else 1.25 if code != stopped_code else 1
+    raise AssertionError(f"only {stopped} of 200 were stopped in time")
 
 
 def test_a_killed_converter_leaves_no_torn_target(folder):
-    killed = 0
-    for code, out, whole in interrupt(folder, signal.SIGKILL, 20):
-        killed += code == -signal.SIGKILL
+    for _, out, whole in interrupt(folder, signal.SIGKILL, 20, 5, -signal.SIGKILL):
         for entry in out.iterdir():
             data = entry.read_bytes()
             is_whole = data == whole.read_bytes()
             # a temporary is no .eet file until its last page, the first, is written
             assert is_whole or (entry.name != "model.eet" and not any(data[:4096])), entry
             entry.unlink()
-    assert killed >= 5, f"only {killed} of 20 were killed in time"
 
 
 def test_an_interrupted_converter_cleans_up(folder):
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        stopped = 0
-        for code, out, _ in interrupt(folder / number.name, number, 8):
+        for code, out, _ in interrupt(folder / number.name, number, 8, 2, 130):
             # before main runs the signal's own action holds; after the rename it is done
             assert code in (130, 0, -number), code
-            stopped += code == 130
             assert [x.name for x in out.iterdir()] in ([], ["model.eet"]), list(out.iterdir())
-        assert stopped >= 2, f"only {stopped} of 8 were stopped in time"
 
 
 def test_no_room_for_the_file_is_5_and_leaves_nothing(folder):
