@@ -13,7 +13,7 @@
 #include "format/checked.h"
 #include "format/file.h"
 
-enum { READ_STEP = 64 << 20 };
+enum { READ_STEP = 64 << 20, HUGE_PAGE = 2 << 20 };
 
 static eet_status read_fd(const eet_file *file, uint64_t offset, uint8_t *out, uint64_t bytes,
                           eet_error *err) {
@@ -66,11 +66,15 @@ static eet_status load_bytes(eet_file *file, eet_load load, eet_error *err) {
         file->mapped = true;
         return EET_OK;
     }
-    uint8_t *copy = aligned_alloc(EET_PAGE, (size_t)file->size);
+    uint8_t *copy =
+        aligned_alloc(file->size < HUGE_PAGE ? EET_PAGE : HUGE_PAGE, (size_t)file->size);
 
     if (copy == NULL) {
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for a copy of %llu bytes",
                         (unsigned long long)file->size);
+    }
+    if (file->size >= HUGE_PAGE) { /* advice: weights are read a few per cent faster in them */
+        (void)madvise(copy, (size_t)file->size, MADV_HUGEPAGE);
     }
     file->bytes = copy;
     file->copied = true;

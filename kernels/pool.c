@@ -1,4 +1,4 @@
-/* pool.c - worker threads that spin for a few microseconds, then sleep. */
+/* pool.c - worker threads that spin for some tens of microseconds, then sleep. */
 #include "kernels/pool.h"
 
 #include <pthread.h>
@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 1024, SPIN_NS = 5000 };
+enum { MAX_THREADS = 1024, SPIN_NS = 50000 };
 
 typedef struct eet_worker {
     pthread_t thread;

@@ -1,5 +1,5 @@
 /* pool.h - the threads of one session. The caller is worker 0; a pool of one
- * thread starts none. Workers spin a few microseconds for the next task, then
+ * thread starts none. Workers spin some tens of microseconds for the next task, then
  * sleep. One caller at a time; tasks must not call eet_pool_run. */
 #ifndef EET_KERNELS_POOL_H
 #define EET_KERNELS_POOL_H

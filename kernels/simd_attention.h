@@ -28,6 +28,7 @@ typedef struct attention_tile {
     float weight[MAX_DOT_ROWS * KEYS];
     bool careful;             /* there are masks, or queries that see no key */
     bool fresh[MAX_DOT_ROWS]; /* careful: nothing is in y yet */
+    ahead *next;              /* keys of the next block, asked for beside values */
 } attention_tile;
 
 /* KEYS keys or values of one row and head. */
@@ -164,6 +165,9 @@ ALWAYS_INLINE void add_values(const attention_tile *t, const kv_block *values, i
     for (int32_t key = s->first; key < s->end; ++key) {
         const int64_t place = key * values->stride + s->at;
 
+        if (queries == 1) {
+            ask_for(t->next);
+        }
 #pragma GCC unroll 8
         for (int32_t c = 0; c < vecs; ++c) {
             const int64_t at = place + (int64_t)c * LANES;
@@ -283,9 +287,28 @@ static inline void add_block(attention_tile *t, int32_t block) {
     }
 }
 
+/* The keys or values of a block, `steps` looks at them long: a page for a single query; many
+ * queries find theirs in a cache. */
+static inline ahead page_ahead(const attention_tile *t, int32_t kv, int32_t block, int32_t steps) {
+    const eet_attention_args *a = t->a;
+
+    if (a->k != NULL || t->queries > 1) {
+        return (ahead){0};
+    }
+    const kv_block b = block_of(t, kv, block);
+    const int64_t bytes = KEYS * b.stride * eet_float_bytes(b.dtype);
+
+    return (ahead){
+        .at = b.data,
+        .end = (const char *)b.data + bytes,
+        .lines = (int32_t)(bytes / LINE_BYTES / steps) + 1,
+    };
+}
+
 static inline void score_block(attention_tile *t, int32_t block) {
     const eet_attention_args *a = t->a;
     const kv_block keys = block_of(t, 0, block);
+    ahead values = page_ahead(t, 1, block, KEYS / DOT_COLUMNS);
     const dot_job job = {
         .x = (const float *)a->q + t->query * a->q_stride + (int64_t)t->head * a->head_dim,
         .x_stride = a->q_stride,
@@ -297,6 +320,7 @@ static inline void score_block(attention_tile *t, int32_t block) {
         .k = a->head_dim,
         .sums = t->weight,
         .sums_stride = KEYS,
+        .ahead = &values,
     };
 
     dot(&job);
@@ -325,7 +349,9 @@ static inline void finish_query(const attention_tile *t, int32_t query) {
 
 static inline void attend_tile(const eet_attention_args *a, int32_t row, int32_t head,
                                int32_t query, int32_t queries) {
-    attention_tile t = {.a = a, .row = row, .head = head, .query = query, .queries = queries};
+    ahead next = {0};
+    attention_tile t = {
+        .a = a, .row = row, .head = head, .query = query, .queries = queries, .next = &next};
     const int32_t after = a->causal ? a->q_start[row + 1] - query - queries : 0;
     const int32_t all = a->kv_length[row] - after; /* that the last query sees */
 
@@ -344,6 +370,9 @@ static inline void attend_tile(const eet_attention_args *a, int32_t row, int32_t
         score_block(&t, block);
         for (int32_t q = 0; q < queries; ++q) {
             weigh(&t, q, block);
+        }
+        if ((block + 1) * KEYS < all) {
+            next = page_ahead(&t, 0, block + 1, KEYS);
         }
         if (t.careful) {
             add_seen(&t, block);

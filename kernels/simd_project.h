@@ -17,6 +17,7 @@ enum { PIECE_BYTES = 65536 }; /* of weights, when there are few rows */
 
 typedef struct project_work {
     pieces pieces; /* block_columns by BLOCK_ROWS each */
+    ranges few;    /* the same, for at most DOT_ROWS rows */
     const eet_project_args *a;
     const float *x;                 /* (rows, k) after the prologue */
     const float *moments;           /* (rows, 3) of a normed residual */
@@ -190,19 +191,16 @@ static inline ahead weights_ahead(const project_work *work, const area *now, int
                    .lines = (int32_t)(lines / tiles) + 1};
 }
 
-static inline void project_task(void *context, int32_t part, int32_t parts) {
-    project_work *work = context;
+static inline void project_many(project_work *work) {
     int64_t piece = 0;
 
-    (void)part;
-    (void)parts;
     for (bool more = take_piece(&work->pieces, &piece); more;) {
         const area now = area_of(work, piece);
         int64_t next = 0;
         ahead weights = {0};
 
         more = take_piece(&work->pieces, &next);
-        if (more && work->a->rows > DOT_ROWS) {
+        if (more) {
             weights = weights_ahead(work, &now, next);
         }
         for (int64_t row = 0; row < now.rows; row += BLOCK_ROWS) {
@@ -211,6 +209,20 @@ static inline void project_task(void *context, int32_t part, int32_t parts) {
             project_block(work, now.row + row, (int32_t)rows, now.at, now.columns, &weights);
         }
         piece = next;
+    }
+}
+
+static inline void project_task(void *context, int32_t part, int32_t parts) {
+    project_work *work = context;
+
+    if (work->a->rows > DOT_ROWS) {
+        project_many(work);
+        return;
+    }
+    for (int64_t piece = 0; take_near(&work->few, part, parts, &piece);) {
+        const area now = area_of(work, piece);
+
+        project_block(work, 0, (int32_t)now.rows, now.at, now.columns, NULL);
     }
 }
 
@@ -250,6 +262,7 @@ static inline eet_status project_simd(eet_backend *backend, const eet_project_ar
     /* A block of weights is one thread's for all rows, where there are blocks enough. */
     work.row_pieces = blocks >= enough ? work.row_blocks : 1;
     work.pieces.count = blocks * ((work.row_blocks + work.row_pieces - 1) / work.row_pieces);
+    work.few.count = work.pieces.count;
     run_task(backend, (double)a->rows * a->w.n * a->w.k, project_task, &work);
     return EET_OK;
 }

@@ -18,6 +18,32 @@ static inline bool take_piece(pieces *p, int64_t *piece) {
     return *piece < p->count;
 }
 
+enum { MOST_RANGES = 64 };
+
+/* Pieces of memory that is read once: a thread takes those of a range of its own in turn, so
+ * that it reads on where it was, and then what others have left. Nobody waits for a thread that
+ * begins late. Zero but for `count` at the start. */
+typedef struct ranges {
+    int64_t count;
+    _Atomic int64_t taken[MOST_RANGES];
+} ranges;
+
+static inline bool take_near(ranges *p, int32_t part, int32_t parts, int64_t *piece) {
+    const int32_t most = parts < MOST_RANGES ? parts : MOST_RANGES;
+
+    for (int32_t i = 0; i < most; ++i) {
+        const int32_t range = (part + i) % most;
+        const int64_t first = p->count * range / most;
+        const int64_t end = p->count * (range + 1) / most;
+
+        *piece = first + atomic_fetch_add_explicit(&p->taken[range], 1, memory_order_relaxed);
+        if (*piece < end) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Below this the other threads would wake for less than their waking costs. */
 enum { WORTH_SHARING = 16384 }; /* multiply-adds or elements */
 

@@ -3,14 +3,17 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "kernels/cpu.h"
 
 enum {
     READ_BYTES = 1 << 28,
+    HUGE_PAGE = 1 << 21,
     WORD = 8,
     LINE = 64,
+    STREAMS = 4,
     PARTS = 1024,   /* threads at most */
     CHAINS = 12,    /* of multiply-adds: enough to hide the latency of one */
     STEPS = 400000, /* of each: a millisecond */
@@ -39,11 +42,12 @@ eet_probe *eet_probe_create(void) {
         return NULL;
     }
     probe->start = (float)eet_probe_now();
-    probe->block = malloc(READ_BYTES);
+    probe->block = aligned_alloc(HUGE_PAGE, READ_BYTES);
     if (probe->block == NULL) {
         eet_probe_free(probe);
         return NULL;
     }
+    (void)madvise(probe->block, READ_BYTES, MADV_HUGEPAGE);
     for (uint64_t i = 0; i < READ_BYTES / WORD; ++i) {
         probe->block[i] = i; /* pages of its own, not one page of zeros */
     }
@@ -57,17 +61,20 @@ void eet_probe_free(eet_probe *probe) {
     }
 }
 
-/* One word of every line: the line comes whole. */
+/* One word of every line, as the line comes whole; in the way that was fastest of those tried:
+ * large pages, a range a thread, in streams side by side. */
 static void read_part(void *context, int32_t part, int32_t parts) {
     eet_probe *probe = context;
-    uint64_t sum[4] = {0};
+    uint64_t sum[STREAMS] = {0};
     int64_t first = 0;
     int64_t count = 0;
 
-    eet_part_range(READ_BYTES / WORD, 4 * LINE / WORD, part, parts, &first, &count);
-    for (int64_t i = first; i < first + count; i += 4 * LINE / WORD) {
-        for (int32_t j = 0; j < 4; ++j) {
-            sum[j] += probe->block[i + j * LINE / WORD];
+    eet_part_range(READ_BYTES / WORD, STREAMS * LINE / WORD, part, parts, &first, &count);
+    const int64_t stream = count / STREAMS;
+
+    for (int64_t i = first; i < first + stream; i += LINE / WORD) {
+        for (int32_t j = 0; j < STREAMS; ++j) {
+            sum[j] += probe->block[i + j * stream];
         }
     }
     probe->read[part] = sum[0] + sum[1] + sum[2] + sum[3];
