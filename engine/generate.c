@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/run.h"
+#include "kernels/advance.h"
 
 void eet_generation_layout(eet_generation *g, int32_t sequences, eet_arena *host) {
     const uint64_t rows = (uint64_t)sequences;
@@ -19,6 +20,7 @@ void eet_generation_layout(eet_generation *g, int32_t sequences, eet_arena *host
     g->log_prob = eet_arena_take(host, rows, sizeof *g->log_prob);
     g->top_token = eet_arena_take(host, rows * EET_MAX_TOP, sizeof *g->top_token);
     g->top_log_prob = eet_arena_take(host, rows * EET_MAX_TOP, sizeof *g->top_log_prob);
+    eet_ahead_layout(&g->ahead, host);
 }
 
 /* ---- choices ------------------------------------------------------------ */
@@ -30,7 +32,7 @@ static eet_sampler sampler_of(const eet_generation *g, const eet_generated *row,
     sampler.stream = row->stream;
     sampler.position = length;
     sampler.history = length;
-    sampler.barred = row->count < g->least ? g->bars : 0;
+    sampler.barred = eet_barred_after(row->count, g->least, g->bars);
     return sampler;
 }
 
@@ -58,31 +60,23 @@ static eet_status choose(eet_generation *g, const eet_batch *batch, eet_error *e
 }
 
 int32_t eet_generation_finish(const eet_generation *g, int32_t token) {
-    if (token == g->eos) {
-        return EET_FINISH_EOS;
-    }
-    for (int32_t i = 0; i < g->stops; ++i) {
-        if (token == g->stop[i]) {
-            return EET_FINISH_STOP;
-        }
-    }
-    return EET_FINISH_NONE;
+    return eet_ending_of(token, g->eos, g->stop, g->stops, 1);
 }
 
-static void note_choice(eet_generation *g, eet_generated *row, int32_t at) {
-    const eet_cache *cache = &g->session->cache;
-
-    row->token = g->choice[at];
-    row->log_prob = g->log_prob[at];
-    row->top = at;
-    row->position = cache->sequence[row->sequence].length;
+/* The row's next token, which comes behind all of its sequence. */
+static void note_choice(eet_generation *g, eet_generated *row, int32_t token, float log_prob) {
+    row->token = token;
+    row->log_prob = log_prob;
+    row->position = g->session->cache.sequence[row->sequence].length;
     row->count += 1;
     row->left -= 1;
-    row->finish = eet_generation_finish(g, row->token);
-    if (row->finish == EET_FINISH_NONE && row->left == 0) {
-        row->finish = EET_FINISH_LENGTH;
-    }
+    row->finish = eet_ending_of(token, g->eos, g->stop, g->stops, row->left);
     row->waiting = true;
+}
+
+static void note_choice_at(eet_generation *g, eet_generated *row, int32_t at) {
+    note_choice(g, row, g->choice[at], g->log_prob[at]);
+    row->top = at;
 }
 
 /* ---- the start ---------------------------------------------------------- */
@@ -114,7 +108,7 @@ static eet_status begin_choices(eet_generation *g, const eet_batch *prompts,
     const eet_status status = choose(g, prompts, err); /* a failure gives all pages back */
 
     for (int32_t r = 0; status == EET_OK && r < g->rows; ++r) {
-        note_choice(g, &g->row[r], r);
+        note_choice_at(g, &g->row[r], r);
     }
     return status;
 }
@@ -157,6 +151,7 @@ eet_status eet_generation_start(eet_session *s, const eet_batch *prompts,
     }
     g->session = s;
     g->rows = prompts->rows;
+    eet_ahead_reset(&g->ahead);
     take_options(g, o);
     status = s->api->upload(s->backend, s->work.bar, g->bar, (uint64_t)g->bars * sizeof *g->bar);
     if (status != EET_OK) {
@@ -221,18 +216,41 @@ static void cancel_rows(eet_generation *g) {
     }
 }
 
+void eet_generation_feed(eet_generation *g, eet_batch *batch, int32_t r) {
+    const eet_generated *row = &g->row[r];
+
+    g->tokens[batch->rows] = row->token;
+    g->sequence[batch->rows] = row->sequence;
+    g->sampler[batch->rows] = sampler_of(g, row, row->position + 1);
+    batch->rows += 1;
+    g->start[batch->rows] = batch->rows;
+}
+
+/* A step of the device's is over: the open rows have fed their choices and made the next ones. */
+static void note_step(eet_generation *g, const eet_step_end *end) {
+    eet_cache *cache = &g->session->cache;
+
+    for (int32_t i = 0; i < g->ahead.rows; ++i) {
+        eet_generated *row = &g->row[g->ahead.row[i]];
+
+        if (row->open) {
+            eet_sequence *sequence = &cache->sequence[row->sequence];
+
+            eet_cache_ids(cache, row->sequence)[sequence->length] = row->token;
+            sequence->length += 1;
+            note_choice(g, row, end->row[i].token, end->row[i].log_prob);
+        }
+    }
+}
+
 /* Feeds the open rows their choices and notes the next ones. */
-static eet_status step(eet_generation *g, eet_error *err) {
+static eet_status step_here(eet_generation *g, eet_error *err) {
     eet_batch batch = {.start = g->start, .tokens = g->tokens, .sequence = g->sequence};
 
     g->start[0] = 0;
     for (int32_t r = 0; r < g->rows; ++r) {
         if (g->row[r].open) {
-            g->tokens[batch.rows] = g->row[r].token;
-            g->sequence[batch.rows] = g->row[r].sequence;
-            g->sampler[batch.rows] = sampler_of(g, &g->row[r], g->row[r].position + 1);
-            batch.rows += 1;
-            g->start[batch.rows] = batch.rows;
+            eet_generation_feed(g, &batch, r);
         }
     }
     if (batch.rows == 0) {
@@ -243,10 +261,21 @@ static eet_status step(eet_generation *g, eet_error *err) {
 
     for (int32_t r = 0; status == EET_OK && r < g->rows; ++r) {
         if (g->row[r].open) {
-            note_choice(g, &g->row[r], at++);
+            note_choice_at(g, &g->row[r], at++);
         }
     }
     return status;
+}
+
+/* The same, by the device where it can. */
+static eet_status step(eet_generation *g, eet_error *err) {
+    const eet_step_end *end = NULL;
+    const eet_status status = eet_ahead_step(g, &end, err);
+
+    if (end != NULL) {
+        note_step(g, end);
+    }
+    return status != EET_OK || end != NULL ? status : step_here(g, err);
 }
 
 eet_status eet_generation_next(eet_generation *g, eet_event *out, int32_t room, int32_t *count,

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "eet.h"
+#include "engine/ahead.h"
 #include "engine/arena.h"
 #include "engine/beam.h"
 #include "format/types.h"
@@ -51,6 +52,7 @@ struct eet_generation {
     float *log_prob;
     int32_t *top_token; /* (sequences, EET_MAX_TOP) */
     float *top_log_prob;
+    eet_ahead ahead;
     eet_beams beams; /* where rows have several; they choose otherwise than by the above */
 };
 
@@ -66,6 +68,8 @@ eet_status eet_generation_top(const eet_generation *generation, const eet_event 
                               eet_error *err);
 void eet_generation_end(eet_generation *generation);
 
+/* Adds row r, which feeds its choice, to a step's batch; and how its next one is chosen. */
+void eet_generation_feed(eet_generation *generation, eet_batch *batch, int32_t r);
 /* EET_FINISH_EOS or _STOP when the token ends a row. */
 int32_t eet_generation_finish(const eet_generation *generation, int32_t token);
 

@@ -102,6 +102,8 @@ static void layout_families(eet_workspace *w, const eet_limits *l, eet_arena *a)
     if (!l->families) {
         return;
     }
+    w->going = eet_arena_take(a, EET_FEW_TOKENS, sizeof *w->going);
+    w->rules = eet_arena_take(a, 1, sizeof *w->rules);
     w->before = eet_arena_take(a, tokens * (uint64_t)l->hidden, (uint64_t)l->inner_bytes);
     w->parts = eet_arena_take(a,
                               (uint64_t)eet_attention_scratch(EET_FEW_TOKENS, l->heads, l->head_dim,

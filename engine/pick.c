@@ -53,17 +53,14 @@ static bool asks_for_history(const eet_sampler *sampler, int32_t count) {
     return asks;
 }
 
-/* The choice of each of `count` rows of the batch, from `first` on. */
-static eet_status choose(eet_session *s, const eet_batch *batch, const float *logits,
-                         const eet_pick *pick, int32_t first, int32_t count) {
-    const int32_t width = pick->head->width;
-    const eet_sampler *sampler = pick->sampler != NULL ? pick->sampler + first : NULL;
-    const eet_sample_args args = {
+eet_sample_args eet_pick_sample_args(const eet_session *s, const eet_head *head,
+                                     const float *logits, int32_t count, bool sampled) {
+    return (eet_sample_args){
         .logits = logits,
-        .stride = width,
+        .stride = head->width,
         .rows = count,
-        .vocab = width,
-        .sampler = sampler != NULL ? s->work.sampler : NULL,
+        .vocab = head->width,
+        .sampler = sampled ? s->work.sampler : NULL,
         .history = s->work.history,
         .history_stride = s->limits.tokens,
         .bar = s->work.bar,
@@ -71,6 +68,14 @@ static eet_status choose(eet_session *s, const eet_batch *batch, const float *lo
         .log_prob = s->work.log_prob,
         .scratch = s->work.choice,
     };
+}
+
+/* The choice of each of `count` rows of the batch, from `first` on. */
+static eet_status choose(eet_session *s, const eet_batch *batch, const float *logits,
+                         const eet_pick *pick, int32_t first, int32_t count) {
+    const eet_sampler *sampler = pick->sampler != NULL ? pick->sampler + first : NULL;
+    const eet_sample_args args =
+        eet_pick_sample_args(s, pick->head, logits, count, sampler != NULL);
     eet_status status = EET_OK;
 
     if (sampler != NULL) {
@@ -149,14 +154,18 @@ static eet_status tell(eet_session *s, const float *logits, const eet_pick *pick
 
 /* ---- positions ---------------------------------------------------------- */
 
+eet_wanted eet_pick_wanted(const eet_head *head, int32_t count) {
+    return (eet_wanted){.head = head,
+                        .take = EET_TAKE_GIVEN,
+                        .dtype = EET_F32,
+                        .width = head->width,
+                        .total = count};
+}
+
 /* The head's scores of the positions in s->index, and what comes of them. */
 static eet_status run_picks(eet_session *s, const eet_pass *pass, const eet_hidden *hidden,
                             const eet_pick *pick, int32_t count) {
-    const eet_wanted wanted = {.head = pick->head,
-                               .take = EET_TAKE_GIVEN,
-                               .dtype = EET_F32,
-                               .width = pick->head->width,
-                               .total = count};
+    const eet_wanted wanted = eet_pick_wanted(pick->head, count);
     const float *logits = NULL;
     eet_status status =
         s->api->upload(s->backend, s->work.index, s->index, (uint64_t)count * sizeof *s->index);

@@ -117,6 +117,12 @@ int32_t eet_pick_target(const eet_pick *pick, const eet_batch *batch, int32_t ro
 eet_status eet_pick_upload_history(eet_session *session, const eet_batch *batch, int32_t first,
                                    int32_t count);
 
+/* `count` positions of a head that scores tokens, and the choice of a token at each: with the
+ * samplers in work.sampler or, not sampled, the largest. */
+eet_wanted eet_pick_wanted(const eet_head *head, int32_t count);
+eet_sample_args eet_pick_sample_args(const eet_session *session, const eet_head *head,
+                                     const float *logits, int32_t count, bool sampled);
+
 /* scores.c */
 eet_status eet_scores_run(eet_session *session, const eet_batch *batch, const int32_t *targets,
                           const eet_scores *out, eet_error *err);

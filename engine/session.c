@@ -141,6 +141,9 @@ eet_status eet_session_make(eet_model *model, const eet_session_options *options
     if (status == EET_OK) {
         status = eet_graphs_make(session, err);
     }
+    if (status == EET_OK) {
+        status = eet_ahead_make(session, err);
+    }
     if (status != EET_OK) {
         eet_session_free(session);
         return status;
@@ -159,6 +162,7 @@ void eet_session_free(eet_session *session) {
         return;
     }
     if (session->api != NULL && session->backend != NULL) {
+        eet_ahead_free(session);
         eet_graphs_free(session);
         session->api->free(session->backend, session->work_memory);
         session->api->free(session->backend, session->cache_memory);

@@ -70,6 +70,8 @@ typedef struct eet_workspace {
     int32_t *history;        /* (choices, tokens) ids */
     int32_t *history_length; /* (choices) */
     int32_t *bar;            /* (EET_MAX_BARRED) ids */
+    eet_going *going;        /* (EET_FEW_TOKENS) with families: rows that go on by themselves */
+    eet_going_rules *rules;  /* of them */
     int32_t *best_token;     /* (choices, ranked) what beams may go on with */
     float *best_score, *best_log_prob;
     void *choice;   /* eet_sample_scratch(choices, width), while tokens are chosen */

@@ -45,6 +45,14 @@ typedef struct eet_backend_api {
     eet_status (*graph_launch)(eet_backend *, void *graph);
     void (*graph_free)(eet_backend *, void *graph); /* NULL is fine */
 
+    /* Memory of the host, zeroed, that the device's work writes as well; NULL when there is none.
+     * Of a backend with two families alone. */
+    void *(*share)(eet_backend *, uint64_t bytes);
+    void (*unshare)(eet_backend *, void *); /* NULL is fine */
+    /* Waits until work has put `number`, or a larger one, into a word of shared memory; what was
+     * written before it is there then. E_DEVICE when no work that is left will. */
+    eet_status (*wait_for)(eet_backend *, const uint64_t *word, uint64_t number);
+
     /* A host matrix as the backend wants it: on the CPU the same bytes in place.
      * What was allocated for it goes with eet_backend_api.unplace. */
     eet_status (*place)(eet_backend *, const eet_matrix *host, eet_matrix *out);

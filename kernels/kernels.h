@@ -304,6 +304,66 @@ typedef struct eet_convert_args {
     int32_t from, to; /* eet_dtype */
 } eet_convert_args;
 
+/* What a token does to its row. */
+typedef enum eet_ending {
+    EET_GOES_ON = 0,
+    EET_ENDS_EOS = 1,
+    EET_ENDS_STOP = 2,
+    EET_ENDS_LENGTH = 3
+} eet_ending;
+
+/* A row that goes on from step to step without the host. */
+typedef struct eet_going {
+    int32_t length;  /* keys that it has in this step, the fed token's too; 0: it has ended */
+    int32_t counted; /* position of the next token that takes one */
+    int32_t count;   /* tokens chosen */
+    int32_t left;    /* tokens that may still be chosen */
+} eet_going;
+
+/* What holds for all of them. */
+typedef struct eet_going_rules {
+    uint64_t steps;      /* that have ended: advance counts them */
+    int32_t eos, stops;  /* the end token, -1: none; how many ids of `bar` end a row too */
+    int32_t bars, least; /* how many ids of `bar` cannot be chosen before so many tokens */
+    int32_t pad;         /* the id that takes no position, -1: all do */
+    int32_t reserved;
+} eet_going_rules;
+
+typedef struct eet_chosen {
+    int32_t token, ending; /* eet_ending */
+    float log_prob;
+    int32_t reserved;
+} eet_chosen;
+
+/* What a step came to. */
+typedef struct eet_step_end {
+    uint64_t number; /* steps that had ended with it; written after all else */
+    uint64_t reserved[7];
+    eet_chosen row[EET_FEW_TOKENS];
+} eet_step_end;
+
+/* The end of a step of rows with one token each, after sample: a row's choice becomes the token
+ * that the next step feeds, or ends the row. Then it has no keys, its token is of nobody, and it
+ * stays so. (kernels/advance.h has the rules.) */
+typedef struct eet_advance_args {
+    int32_t rows; /* at most EET_FEW_TOKENS */
+    eet_going_rules *rules;
+    eet_going *going;      /* (rows) */
+    const int32_t *token;  /* (rows) chosen */
+    const float *log_prob; /* (rows) */
+    const int32_t *bar;    /* ids: the stops first */
+    eet_sampler *sampler;  /* (rows) of this step, then of the next; NULL: none */
+    int32_t *history;      /* (rows, history_stride) ids; NULL: nobody asks */
+    int64_t history_stride;
+    const int32_t *page_table; /* (rows, table_stride) with pages for all tokens to come */
+    int32_t table_stride;
+    int64_t nowhere; /* the slot of nobody's token */
+    int64_t *slot;   /* (rows) what the next step reads */
+    int32_t *ids, *positions, *kv_length;
+    eet_step_end *ring; /* (slots) of shared memory: a step's end goes to its number's place */
+    int32_t slots;
+} eet_advance_args;
+
 /* The ops, once. A backend that lacks one does not link. */
 #define EET_OP_MAP(X) \
     X(embed)          \
@@ -316,7 +376,8 @@ typedef struct eet_convert_args {
     X(beam)           \
     X(pool)           \
     X(page_copy)      \
-    X(convert)
+    X(convert)        \
+    X(advance)
 
 typedef struct eet_ops {
 #define X(op) eet_status (*op)(eet_backend *, const eet_##op##_args *);

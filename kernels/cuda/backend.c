@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/lt.h"
+#include "kernels/cuda/share.h"
 #include "kernels/cuda/transfer.h"
 #include "kernels/cuda/watch.h"
 #include "kernels/refuse.h"
@@ -299,6 +300,9 @@ EET_API const eet_backend_api *eet_backend_entry(void) {
         .graph_end = eet_graph_end,
         .graph_launch = eet_graph_launch,
         .graph_free = eet_graph_free,
+        .share = eet_share,
+        .unshare = eet_unshare,
+        .wait_for = eet_share_wait,
         .place = place,
         .unplace = unplace,
         .inner = inner_of,

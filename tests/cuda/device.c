@@ -114,6 +114,21 @@ void device_free(void) {
     lab_free();
 }
 
+void *device_share(int64_t bytes) {
+    void *shared = api->share(backend, (uint64_t)bytes);
+
+    ck_assert_ptr_nonnull(shared);
+    return shared;
+}
+
+void device_unshare(void *shared) {
+    api->unshare(backend, shared);
+}
+
+eet_status device_wait(const uint64_t *word, uint64_t number) {
+    return api->wait_for(backend, word, number);
+}
+
 const eet_ops *device_ops(void) {
     return api->ops(backend);
 }

@@ -20,14 +20,20 @@ int64_t pages_bytes(const eet_pages *pages);
 void device_down(void *host, const void *device, int64_t bytes);
 void device_free(void); /* all copies, and the lab's blocks */
 
+/* Memory that the device sees too, see eet_backend_api. */
+void *device_share(int64_t bytes);
+void device_unshare(void *shared);
+eet_status device_wait(const uint64_t *word, uint64_t number);
+
 const eet_ops *device_ops(void);
 eet_backend *device_backend(void);
 
 /* Runs an op on the device. */
 #define ON_DEVICE(op, args) ck_assert_int_eq(device_ops()->op(device_backend(), args), EET_OK)
 
-enum { CHOICE_CLAIMS = 3, ATTENTION_CLAIMS = 2 };
+enum { CHOICE_CLAIMS = 3, ATTENTION_CLAIMS = 2, STEP_CLAIMS = 2 };
 const eet_claim *choice_claims(void);    /* choices.c */
 const eet_claim *attention_claims(void); /* attention.c */
+const eet_claim *step_claims(void);      /* steps.c */
 
 #endif

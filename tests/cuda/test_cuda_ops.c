@@ -311,6 +311,11 @@ START_TEST(convert_rounds_as_the_reference)
 }
 END_TEST
 
+static eet_claim *put_claims(eet_claim *to, const eet_claim *claims, size_t count) {
+    memcpy(to, claims, count * sizeof *claims);
+    return to + count;
+}
+
 int main(void) {
     const eet_claim ops[] = {
         {.test = project_agrees_with_the_reference, .rows = PROJECT_CASES},
@@ -325,16 +330,18 @@ int main(void) {
         {.test = convert_rounds_as_the_reference, .rows = 12},
     };
     enum { OPS = sizeof ops / sizeof *ops };
-    eet_claim claims[OPS + CHOICE_CLAIMS + ATTENTION_CLAIMS];
+    eet_claim claims[OPS + CHOICE_CLAIMS + ATTENTION_CLAIMS + STEP_CLAIMS];
+    eet_claim *to = claims;
 
     (void)setenv("CK_FORK", "no", 1);
     if (!device_open()) {
         return 77;
     }
-    memcpy(claims, ops, sizeof ops);
-    memcpy(claims + OPS, choice_claims(), CHOICE_CLAIMS * sizeof *claims);
-    memcpy(claims + OPS + CHOICE_CLAIMS, attention_claims(), ATTENTION_CLAIMS * sizeof *claims);
-    const int code = eet_suite_run("cuda_ops", claims, OPS + CHOICE_CLAIMS + ATTENTION_CLAIMS);
+    to = put_claims(to, ops, OPS);
+    to = put_claims(to, choice_claims(), CHOICE_CLAIMS);
+    to = put_claims(to, attention_claims(), ATTENTION_CLAIMS);
+    to = put_claims(to, step_claims(), STEP_CLAIMS);
+    const int code = eet_suite_run("cuda_ops", claims, (size_t)(to - claims));
 
     device_close();
     return code;

@@ -1,0 +1,235 @@
+/* test_ahead.c - steps ahead of the host, on a device that a queue stands for (queue_device.c):
+ * what a generation gives, and what it leaves behind, is that of steps one by one (EET_SYNC). */
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/engine/support.h"
+
+enum { ROWS = 5, VOCAB = 40, EOS = 9, PAD = 3, MOST = 120, POSITIONS = 200 };
+
+static const int32_t start[ROWS + 1] = {0, 4, 5, 12, 21, 33};
+static const int32_t ids[33] = {3,  14, 15, 9,  2, 6,  5,  35, 8,  9, 7,  1,  1, 2, 4, 8, 16,
+                                32, 31, 30, 29, 3, 14, 15, 9,  26, 5, 35, 38, 7, 9, 3, 2};
+static const eet_batch prompts = {
+    .size = sizeof prompts, .rows = ROWS, .start = start, .tokens = ids};
+static const int32_t stops[] = {VOCAB + 5, 11, 30};
+
+static const eet_generate_options ways[] = {
+    {.ignore_eos = 1, .max_new_tokens = 70},
+    {.temperature = 2, .seed = 7, .ignore_eos = 1, .max_new_tokens = MOST},
+    {.temperature = 1, .top_k = 9, .seed = 1, .max_new_tokens = 100},
+    {.temperature = 3, .top_p = 0.8, .seed = UINT64_MAX, .stop = stops, .stop_count = 3},
+    {.temperature = 1.5,
+     .top_k = 20,
+     .top_p = 0.9,
+     .repetition_penalty = 1.4,
+     .min_new_tokens = 5,
+     .max_new_tokens = 90},
+    {.repetition_penalty = 1.8, .min_new_tokens = 8, .max_new_tokens = 66},
+    {.temperature = 2, .min_new_tokens = 20, .stop = stops, .stop_count = 3, .max_new_tokens = 40},
+    {.max_new_tokens = 1},
+    {.max_new_tokens = 2, .ignore_eos = 1},
+};
+enum { WAYS = sizeof ways / sizeof *ways };
+
+typedef struct device {
+    eet_model *model;
+    eet_session *ahead, *here; /* the second takes its steps one by one */
+    bool cross;
+} device;
+
+static size_t most_ahead(void) {
+    void *plugin = dlopen(EET_QUEUE_DEVICE, RTLD_NOW | RTLD_NOLOAD);
+    size_t (*most)(void) = NULL;
+
+    ck_assert_ptr_nonnull(plugin);
+    void *symbol = dlsym(plugin, "queue_most_ahead");
+
+    memcpy(&most, &symbol, sizeof most);
+    dlclose(plugin);
+    return most();
+}
+
+static void fill_sources(eet_session *session) {
+    static const int32_t begin[ROWS + 1] = {0, 3, 9, 10, 14, 20};
+    const eet_batch sources = {.size = sizeof sources, .rows = ROWS, .start = begin, .tokens = ids};
+
+    EET_MUST(eet_source(session, &sources, err));
+}
+
+static eet_session *make_one(const device *d, bool one_by_one) {
+    eet_session_options options = {.threads = 1, .max_sequences = ROWS};
+
+    ck_assert_int_eq(one_by_one ? setenv("EET_SYNC", "1", 1) : unsetenv("EET_SYNC"), 0);
+    eet_session *session = make_session(d->model, options);
+
+    ck_assert_int_eq(unsetenv("EET_SYNC"), 0);
+    if (d->cross) {
+        fill_sources(session);
+    }
+    return session;
+}
+
+typedef enum kind { PLAIN, PADS, CROSS, KINDS } kind;
+
+static device open_device(kind of) {
+    eet_sample_model sample = of == CROSS ? eet_sample_encoder_decoder() : eet_sample_decoder();
+    const eet_tmp path = eet_tmp_path("model.eet");
+    const eet_model_options options = {.size = sizeof options, .device = EET_CUDA};
+    device d = {.cross = of == CROSS};
+
+    sample.facts.stack[EET_DEC].tok_eos = EOS;
+    sample.facts.stack[EET_DEC].pos_rows = POSITIONS;
+    if (of == PADS) {
+        sample.facts.stack[EET_DEC].pos_skip_pad = true;
+        sample.facts.stack[EET_DEC].tok_pad = PAD;
+    }
+    ck_assert_int_eq(setenv("EET_BACKEND_PATH", EET_QUEUE_DEVICE, 1), 0);
+    eet_sample_write(path.path, &sample);
+    EET_MUST(eet_model_open(path.path, &options, &d.model, err));
+    d.ahead = make_one(&d, false);
+    d.here = make_one(&d, true);
+    return d;
+}
+
+static void close_device(device *d) {
+    eet_session_destroy(d->ahead);
+    eet_session_destroy(d->here);
+    eet_model_close(d->model);
+}
+
+static eet_generation *begin(const device *d, eet_session *session, eet_generate_options options) {
+    static const int32_t look[ROWS] = {0, 1, 2, 3, 4};
+    eet_batch batch = prompts;
+    eet_generation *generation = NULL;
+
+    options.size = sizeof options;
+    batch.source = d->cross ? look : NULL;
+    EET_MUST(eet_generate_begin(session, &batch, &options, &generation, err));
+    return generation;
+}
+
+/* One call of each generation gives the same events; false: they are over. */
+static bool same_events(eet_generation *ahead, eet_generation *here, int32_t room) {
+    eet_event got[ROWS] = {0};
+    eet_event want[ROWS] = {0};
+    int32_t count = 0;
+    int32_t wanted = 0;
+
+    EET_MUST(eet_generate_next(ahead, got, room, &count, err));
+    EET_MUST(eet_generate_next(here, want, room, &wanted, err));
+    ck_assert_int_eq(count, wanted);
+    ck_assert_mem_eq(got, want, sizeof got);
+    return count > 0;
+}
+
+/* What the sessions have, and what comes of a further step of all sequences. */
+static void expect_same_sessions(const device *d) {
+    static const int32_t one[ROWS + 1] = {0, 1, 2, 3, 4, 5};
+    const eet_batch batch = {.size = sizeof batch, .rows = ROWS, .start = one, .tokens = ids};
+    float got[ROWS][VOCAB];
+    float want[ROWS][VOCAB];
+    eet_output output = {
+        .size = sizeof output, .take = EET_TAKE_LAST, .data = got, .bytes = sizeof got};
+
+    for (int32_t r = 0; r < ROWS; ++r) {
+        ck_assert_int_eq(eet_sequence_length(d->ahead, r), eet_sequence_length(d->here, r));
+    }
+    EET_MUST(eet_step(d->ahead, &batch, &output, 1, err));
+    output.data = want;
+    EET_MUST(eet_step(d->here, &batch, &output, 1, err));
+    ck_assert_mem_eq(got, want, sizeof got);
+    for (int32_t r = 0; r < ROWS; ++r) {
+        EET_MUST(eet_sequence_trim(d->ahead, r, 0, err));
+        EET_MUST(eet_sequence_trim(d->here, r, 0, err));
+    }
+}
+
+START_TEST(events_are_those_of_steps_one_by_one)
+{
+    device d = open_device(_i / WAYS);
+    const eet_generate_options *way = &ways[_i % WAYS];
+    static const int32_t rooms[] = {ROWS, 1, 2};
+
+    for (size_t i = 0; i < sizeof rooms / sizeof *rooms; ++i) {
+        eet_generation *ahead = begin(&d, d.ahead, *way);
+        eet_generation *here = begin(&d, d.here, *way);
+
+        while (same_events(ahead, here, rooms[i])) {
+        }
+        eet_generate_end(ahead);
+        eet_generate_end(here);
+        expect_same_sessions(&d);
+    }
+    if (way->max_new_tokens == 0 || way->max_new_tokens > 5) {
+        ck_assert_uint_eq(most_ahead(), 3);
+    }
+    close_device(&d);
+}
+END_TEST
+
+/* After _i calls; what waits in the queue then is of nobody. */
+START_TEST(a_generation_that_is_cancelled_or_left_leaves_nothing_behind)
+{
+    device d = open_device(_i % KINDS);
+
+    for (int32_t way = 0; way < WAYS; ++way) {
+        eet_generation *ahead = begin(&d, d.ahead, ways[way]);
+        eet_generation *here = begin(&d, d.here, ways[way]);
+        bool more = true;
+
+        for (int32_t i = 0; i < _i && more; ++i) {
+            more = same_events(ahead, here, 1 + way % ROWS);
+        }
+        if (way % 2 == 0) {
+            eet_session_cancel(d.ahead);
+            eet_session_cancel(d.here);
+            while (same_events(ahead, here, ROWS)) {
+            }
+        }
+        eet_generate_end(ahead);
+        eet_generate_end(here);
+        if (way % 3 != 0) {
+            expect_same_sessions(&d);
+            continue;
+        }
+        for (int32_t r = 0; r < ROWS; ++r) { /* the next generation takes other pages */
+            EET_MUST(eet_sequence_trim(d.ahead, (r + way) % ROWS, 0, err));
+            EET_MUST(eet_sequence_trim(d.here, (r + way) % ROWS, 0, err));
+        }
+    }
+    close_device(&d);
+}
+END_TEST
+
+START_TEST(likeliest_tokens_are_told_by_steps_one_by_one)
+{
+    device d = open_device(PLAIN);
+    eet_generate_options options = ways[1];
+
+    (void)most_ahead();
+    options.top_n = 2;
+    eet_generation *here = begin(&d, d.ahead, options);
+
+    options.top_n = 0;
+    eet_generation *other = begin(&d, d.here, options);
+
+    while (same_events(here, other, ROWS)) {
+    }
+    ck_assert_uint_eq(most_ahead(), 0);
+    eet_generate_end(here);
+    eet_generate_end(other);
+    close_device(&d);
+}
+END_TEST
+
+int main(void) {
+    const eet_claim claims[] = {
+        {.test = events_are_those_of_steps_one_by_one, .rows = KINDS * WAYS},
+        {.test = a_generation_that_is_cancelled_or_left_leaves_nothing_behind, .rows = 12},
+        {.test = likeliest_tokens_are_told_by_steps_one_by_one},
+    };
+
+    return eet_suite_run("ahead", claims, sizeof claims / sizeof *claims);
+}
