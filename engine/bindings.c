@@ -1,5 +1,5 @@
 /* bindings.c - what bindings of other languages ask: where fields of structs are, whether a device
- * is there, memory with a count of owners. */
+ * is there, weights as a device has them, memory with a count of owners. */
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -7,6 +7,7 @@
 
 #include "eet.h"
 #include "eet_ops.h"
+#include "engine/abi.h"
 #include "engine/calls.h"
 #include "engine/device.h"
 #include "format/checked.h"
@@ -255,29 +256,57 @@ int32_t eet_layout(const char *name, int32_t *offset) {
 
 /* ---- devices ------------------------------------------------------------ */
 
+/* The backend of a device, for no computing. */
+static eet_status open_device(int32_t device, int32_t device_index, const eet_backend_api **api,
+                              eet_backend **out, eet_error *err) {
+    const eet_backend_options options = {
+        .threads = 1, .reference = true, .device = device_index, .error = err};
+
+    if (device_index < 0 || (device == EET_HOST && device_index != 0)) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no device %d:%d", (int)device,
+                        (int)device_index);
+    }
+    eet_status status = eet_device_find(device, api, err);
+
+    if (status == EET_OK) {
+        status = (*api)->open(&options, out);
+        if (status != EET_OK && device == EET_HOST) {
+            (void)eet_fail(err, status, EET_NOWHERE, "the CPU's backend does not open");
+        }
+    }
+    return status;
+}
+
 eet_status eet_device_check(int32_t device, int32_t device_index, eet_error *err) {
     eet_error own;
     eet_error *e = eet_call_error(err, &own);
-    const eet_backend_options options = {
-        .threads = 1, .reference = true, .device = device_index, .error = e};
     const eet_backend_api *api = NULL;
     eet_backend *backend = NULL;
-
-    if (device_index < 0 || (device == EET_HOST && device_index != 0)) {
-        return eet_fail(e, EET_E_ARGUMENT, EET_NOWHERE, "there is no device %d:%d", (int)device,
-                        (int)device_index);
-    }
-    eet_status status = eet_device_find(device, &api, e);
+    const eet_status status = open_device(device, device_index, &api, &backend, e);
 
     if (status == EET_OK) {
-        status = api->open(&options, &backend);
+        api->close(backend);
     }
-    if (status != EET_OK) {
-        return eet_fail(e, status, EET_NOWHERE, "the backend of device %d:%d does not open",
-                        (int)device, (int)device_index);
+    return status;
+}
+
+eet_status eet_model_weight(const eet_model *model, int32_t index, eet_array *out, eet_error *err) {
+    eet_error own;
+    eet_array array;
+    eet_error *e = eet_call_error(err, &own);
+
+    if (model == NULL) {
+        return eet_call_missing("model", e);
     }
-    api->close(backend);
-    return EET_OK;
+    eet_status status = eet_abi_writable(out, "eet_array", e);
+
+    if (status == EET_OK) {
+        status = eet_model_weight_get(model, index, &array, e);
+    }
+    if (status == EET_OK) {
+        eet_abi_write(out, &array, sizeof array);
+    }
+    return status;
 }
 
 /* ---- memory ------------------------------------------------------------- */
@@ -286,9 +315,17 @@ enum { ALIGNMENT = 64 };
 
 struct eet_buffer {
     _Atomic int32_t owners;
-    unsigned char rest[ALIGNMENT - sizeof(_Atomic int32_t)];
+    const eet_backend_api *api; /* of the device that has the memory; NULL: it is `data` */
+    eet_backend *backend;
+    void *device;
+    unsigned char rest[ALIGNMENT - 4 * sizeof(void *)];
     unsigned char data[];
 };
+
+static eet_status fail_for_memory(uint64_t bytes, eet_error *err) {
+    return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes",
+                    (unsigned long long)bytes);
+}
 
 eet_status eet_buffer_create(uint64_t bytes, eet_buffer **out, eet_error *err) {
     eet_error own;
@@ -300,14 +337,12 @@ eet_status eet_buffer_create(uint64_t bytes, eet_buffer **out, eet_error *err) {
     }
     if (!eet_add_u64(bytes, sizeof(eet_buffer), &room) || !eet_align_u64(room, ALIGNMENT, &room) ||
         room > SIZE_MAX / 2) {
-        return eet_fail(e, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes",
-                        (unsigned long long)bytes);
+        return fail_for_memory(bytes, e);
     }
     eet_buffer *buffer = aligned_alloc(ALIGNMENT, (size_t)room);
 
     if (buffer == NULL) {
-        return eet_fail(e, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes",
-                        (unsigned long long)bytes);
+        return fail_for_memory(bytes, e);
     }
     memset(buffer, 0, (size_t)room);
     atomic_init(&buffer->owners, 1);
@@ -315,8 +350,55 @@ eet_status eet_buffer_create(uint64_t bytes, eet_buffer **out, eet_error *err) {
     return EET_OK;
 }
 
+/* Gives `buffer` memory of a device. */
+static eet_status take_memory(eet_buffer *buffer, int32_t device, int32_t device_index,
+                              uint64_t bytes, eet_error *err) {
+    const eet_backend_api *api = NULL;
+    const eet_status status = open_device(device, device_index, &api, &buffer->backend, err);
+
+    if (status != EET_OK) {
+        return status;
+    }
+    buffer->device = api->alloc(buffer->backend, bytes);
+    if (buffer->device == NULL) {
+        api->close(buffer->backend);
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory on %s:%d for %llu bytes",
+                        api->name, (int)device_index, (unsigned long long)bytes);
+    }
+    buffer->api = api;
+    return EET_OK;
+}
+
+eet_status eet_buffer_create_on(int32_t device, int32_t device_index, uint64_t bytes,
+                                eet_buffer **out, eet_error *err) {
+    eet_error own;
+    eet_buffer *buffer = NULL;
+    eet_error *e = eet_call_error(err, &own);
+
+    if (out == NULL) {
+        return eet_call_missing("out", e);
+    }
+    if (device == EET_HOST && device_index == 0) {
+        return eet_buffer_create(bytes, out, e);
+    }
+    eet_status status = eet_buffer_create(0, &buffer, e);
+
+    if (status == EET_OK) {
+        status = take_memory(buffer, device, device_index, bytes, e);
+        if (status != EET_OK) {
+            free(buffer);
+            return status;
+        }
+        *out = buffer;
+    }
+    return status;
+}
+
 void *eet_buffer_data(eet_buffer *buffer) {
-    return buffer != NULL ? buffer->data : NULL;
+    if (buffer == NULL) {
+        return NULL;
+    }
+    return buffer->api != NULL ? buffer->device : buffer->data;
 }
 
 void eet_buffer_retain(eet_buffer *buffer) {
@@ -326,7 +408,12 @@ void eet_buffer_retain(eet_buffer *buffer) {
 }
 
 void eet_buffer_release(eet_buffer *buffer) {
-    if (buffer != NULL && atomic_fetch_sub(&buffer->owners, 1) == 1) {
-        free(buffer);
+    if (buffer == NULL || atomic_fetch_sub(&buffer->owners, 1) != 1) {
+        return;
     }
+    if (buffer->api != NULL) {
+        buffer->api->free(buffer->backend, buffer->device);
+        buffer->api->close(buffer->backend);
+    }
+    free(buffer);
 }

@@ -169,6 +169,31 @@ eet_status eet_model_tensor_get(const eet_model *model, int32_t index, eet_tenso
     return EET_OK;
 }
 
+eet_status eet_model_weight_get(const eet_model *model, int32_t index, eet_array *out,
+                                eet_error *err) {
+    eet_tensor_info info;
+    const eet_status status = eet_model_tensor_get(model, index, &info, err);
+
+    for (int32_t i = 0; i < model->placed_count && status == EET_OK; ++i) {
+        const eet_matrix *m = &model->placed[i].matrix;
+
+        if (model->placed[i].host == info.array.data) {
+            *out = (eet_array){.size = sizeof *out,
+                               .dtype = m->dtype,
+                               .memory = model->device,
+                               .rank = 2,
+                               .shape = {m->n, m->k},
+                               .stride = {m->ld, 1}};
+            memcpy(&out->data, &m->data, sizeof m->data); /* read-only, as the header says */
+            return EET_OK;
+        }
+    }
+    return status != EET_OK ? status
+                            : eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
+                                       "tensor %d (%s) is no matrix that the model computes with",
+                                       (int)index, info.name);
+}
+
 eet_status eet_model_head_get(const eet_model *model, int32_t index, eet_head_info *out,
                               eet_error *err) {
     if (index < 0 || index >= model->facts->heads) {

@@ -33,7 +33,7 @@ extern "C" {
 #endif
 
 #define EET_ABI_MAJOR 1
-#define EET_ABI_MINOR 2
+#define EET_ABI_MINOR 3
 
 typedef struct eet_model eet_model;
 typedef struct eet_session eet_session;
@@ -213,7 +213,8 @@ EET_API eet_status eet_step(eet_session *session, const eet_batch *batch, const 
 EET_API eet_status eet_source(eet_session *session, const eet_batch *batch, eet_error *err);
 /* Fills a slot with an encoder's last hidden states that the caller has, as the decoder wants
  * them (the encoder's final norm applied): an array (tokens, dec.cross_dim) of f32, f16, bf16
- * or f64 on the host with any strides. NULL empties the slot and gives its room back. */
+ * or f64 with any strides, the host's or on the model's device. NULL empties the slot and gives
+ * its room back. */
 EET_API eet_status eet_source_set(eet_session *session, int32_t slot, const eet_array *hidden,
                                   eet_error *err);
 /* Makes `to` hold what `from` holds; what `to` held is given up. Nothing is copied and no page
@@ -344,6 +345,21 @@ typedef struct eet_scores {
 EET_API eet_status eet_score(eet_session *session, const eet_batch *batch, const int32_t *targets,
                              const eet_scores *out, eet_error *err);
 
+/* ---- a device's streams -------------------------------------------------- */
+
+/* A session on CUDA works on a stream of its own, which waits for no other by itself, not even the
+ * legacy default one. What it writes to the caller is there when a call returns. */
+
+/* The stream, a cudaStream_t; NULL on the CPU. */
+EET_API void *eet_session_stream(const eet_session *session);
+/* All that the session does from now on comes after what is in `stream` now, a cudaStream_t of its
+ * device (NULL and 1: the legacy default stream). The host does not wait. On the CPU nothing. */
+EET_API eet_status eet_session_wait(eet_session *session, void *stream, eet_error *err);
+/* Copies bytes of the device's memory to the host's, in the order of the session's stream; they are
+ * there when it returns. */
+EET_API eet_status eet_session_fetch(eet_session *session, void *host, const void *device,
+                                     uint64_t bytes, eet_error *err);
+
 /* ---- for bindings of other languages ------------------------------------ */
 
 /* The bytes of a struct ("eet_batch") or of a field ("eet_batch.rows"), and in `offset`, which may
@@ -352,12 +368,22 @@ EET_API int32_t eet_layout(const char *name, int32_t *offset);
 /* Can models be opened there? What eet_model_open would say of the device: EET_E_DEVICE with the
  * reason, EET_E_ARGUMENT for a device that does not exist. */
 EET_API eet_status eet_device_check(int32_t device, int32_t device_index, eet_error *err);
+/* The matrix that the directory's tensor `index` is, as the model computes with it: in the memory
+ * of its device and in its dtype (out: rank 2, with the distance of rows). Borrowed until the last
+ * release of the model, and not to be written to. EET_E_UNSUPPORTED for what is no matrix: a model
+ * keeps vectors for itself. */
+EET_API eet_status eet_model_weight(const eet_model *model, int32_t index, eet_array *out,
+                                    eet_error *err);
 /* One more reference, which eet_model_close gives back. */
 EET_API void eet_model_retain(eet_model *model);
 
 /* Memory of zeros, aligned to 64 bytes, with a count of owners: whoever creates or retains it
  * releases it. Any thread. NULL is fine. */
 EET_API eet_status eet_buffer_create(uint64_t bytes, eet_buffer **out, eet_error *err);
+/* The same in a device's memory (eet_memory_kind): EET_E_DEVICE where there is none. It opens the
+ * device, which takes a millisecond: for what is kept. */
+EET_API eet_status eet_buffer_create_on(int32_t device, int32_t device_index, uint64_t bytes,
+                                        eet_buffer **out, eet_error *err);
 EET_API void *eet_buffer_data(eet_buffer *buffer);
 EET_API void eet_buffer_retain(eet_buffer *buffer);
 EET_API void eet_buffer_release(eet_buffer *buffer);

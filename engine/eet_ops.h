@@ -5,6 +5,10 @@
  * threads; one thread uses it at a time. In the child of fork(2) every call but destroy answers
  * EET_E_STATE.
  *
+ * CUDA        Arrays and the workspace are in the device's memory, ids may be in the host's. With
+ *             a stream a call is in its order and may return before its work is done; ids that are
+ *             on the device are waited for, as they are checked. Without one the context has its
+ *             own, and a call waits for its work. What a call reads must be there in that order.
  * Arrays      eet_array, any strides (all zero: row-major) where nothing else is said; f32, f16 or
  *             bf16 each, in any mixture. What is computed in between is f32, sums are f32 or wider,
  *             y is rounded once. One that is not given is all zero. Lists of int32_t are on the
@@ -39,13 +43,21 @@ typedef struct eet_op_options {
     int32_t device; /* eet_memory_kind; EET_HOST runs on the CPU */
     int32_t device_index;
     int32_t threads; /* CPU; default: CPUs in the affinity mask */
-    void *stream;    /* CUDA: a cudaStream_t of that device, which operators run on; NULL on the
-                        CPU */
+    void *stream; /* CUDA: a cudaStream_t of that device, which operators run on and which outlives
+                     the context; 1 is the legacy default stream; NULL: one of the context's own.
+                     NULL on the CPU */
 } eet_op_options;
 
 EET_API eet_status eet_op_context_create(const eet_op_options *options, eet_op_context **out,
                                          eet_error *err);
 EET_API void eet_op_context_destroy(eet_op_context *context); /* NULL is fine */
+
+/* The stream that operators run on, a cudaStream_t; NULL on the CPU. */
+EET_API void *eet_op_stream(const eet_op_context *context);
+/* Calls from now on come after what is in `stream` now (NULL and 1: the legacy default stream); the
+ * host does not wait. And: the host waits for all calls. On the CPU nothing. */
+EET_API eet_status eet_op_wait(eet_op_context *context, void *stream, eet_error *err);
+EET_API eet_status eet_op_finish(eet_op_context *context, eet_error *err);
 
 /* y = x weight^T + bias */
 typedef struct eet_op_linear {

@@ -68,6 +68,8 @@ eet_status eet_model_fact_get(const eet_model *model, const char *key, eet_fact 
                               eet_error *err);
 eet_status eet_model_tensor_get(const eet_model *model, int32_t index, eet_tensor_info *out,
                                 eet_error *err);
+eet_status eet_model_weight_get(const eet_model *model, int32_t index, eet_array *out,
+                                eet_error *err);
 eet_status eet_model_head_get(const eet_model *model, int32_t index, eet_head_info *out,
                               eet_error *err);
 

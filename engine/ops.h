@@ -14,14 +14,20 @@ struct eet_op_context {
     const eet_backend_api *api;
     eet_backend *backend;
     const eet_ops *ops;
+    int32_t memory; /* eet_memory_kind of arrays */
+    bool waits;     /* a call has ended when it returns: the stream is nobody else's */
+    void *lists;    /* lists of a call, before they go to a device */
+    uint64_t lists_bytes;
     pid_t process;
 };
 
-/* A call. An operator's body runs twice: while it measures, arena has no base and the body ends
- * where it would begin to compute. */
+/* A call. An operator's body runs twice: while it measures, the arenas have no base and the body
+ * ends where it would begin to compute. */
 typedef struct eet_op_job {
     const eet_op_context *context;
-    eet_arena arena;
+    eet_arena arena; /* the workspace, in the device's memory */
+    eet_arena lists; /* lists that the host writes and kernels read, in the host's memory */
+    char *listed;    /* where kernels read them: the workspace's beginning, on the CPU the same */
     bool measures;
     eet_error *err;
 } eet_op_job;
@@ -35,13 +41,13 @@ typedef enum eet_op_kind { EET_OP_FLOATS, EET_OP_BYTES, EET_OP_IDS } eet_op_kind
 typedef struct eet_op_view {
     const char *name;
     void *data;
-    int32_t dtype, rank;
+    int32_t dtype, rank, memory;
     int64_t shape[EET_MAX_RANK], stride[EET_MAX_RANK];
     int64_t count;
     bool dense; /* row-major and contiguous */
 } eet_op_view;
 
-/* Looks at an array that has to be there. */
+/* Looks at an array that has to be there: in the context's memory, ids also in the host's. */
 eet_status eet_op_look(const eet_op_job *job, const eet_array *array, const char *name,
                        eet_op_kind kind, eet_op_view *out);
 /* A failure that names an array and its shape, against what was expected there. */
@@ -61,6 +67,18 @@ float *eet_op_take(eet_op_job *job, int64_t rows, int64_t cols);
 /* Fills what eet_op_take_floats gave, or brings it back. */
 eet_status eet_op_fetch(const eet_op_job *job, const eet_op_view *from, float *to);
 eet_status eet_op_deliver(const eet_op_job *job, const float *from, const eet_op_view *to);
+
+/* A list of the call's; NULL while measuring. */
+void *eet_op_take_list(eet_op_job *job, int64_t count, uint64_t bytes);
+/* A list of the caller's as one of the call's; NULL of NULL. */
+int32_t *eet_op_copy_list(eet_op_job *job, const int32_t *list, int64_t count);
+/* Where kernels find a list, after eet_op_send_lists; NULL of NULL. */
+const void *eet_op_listed(const eet_op_job *job, const void *list);
+/* After all checks, before all work. */
+eet_status eet_op_send_lists(const eet_op_job *job);
+
+/* A conversion, with words. */
+eet_status eet_op_convert(const eet_op_job *job, const eet_convert_args *args);
 
 /* A linear layer or a norm, with its vectors as f32. */
 typedef struct eet_op_layer {
@@ -112,6 +130,7 @@ eet_status eet_op_done(const eet_op_job *job, eet_status status, const char *wha
 typedef struct eet_op_rows {
     int32_t rows, tokens, longest;
     const int32_t *start; /* (rows + 1); NULL while equal rows are measured */
+    const int32_t *list;  /* the same as a list of the call's */
 } eet_op_rows;
 
 /* An array of `rows` (0: what it has) whose axes are (tokens) with a start, (rows, tokens) without

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "engine/ops.h"
-#include "format/half.h"
 #include "format/types.h"
 
 bool eet_op_given(const eet_array *array) {
@@ -90,10 +89,12 @@ static bool read_shape(const eet_array *array, eet_op_view *v) {
 }
 
 static eet_status check_memory(const eet_op_job *job, const eet_array *array, const eet_op_view *v,
-                               const char *name) {
+                               eet_op_kind kind) {
+    const char *name = v->name;
     const uint32_t bytes = eet_dtype_bytes((eet_dtype)v->dtype);
 
-    if (array->memory != EET_HOST) {
+    if (array->memory != job->context->memory &&
+        (array->memory != EET_HOST || kind != EET_OP_IDS)) {
         return eet_fail(job->err, EET_E_ARGUMENT, EET_NOWHERE,
                         "%s is not in the memory of the context's device", name);
     }
@@ -109,7 +110,8 @@ static eet_status check_memory(const eet_op_job *job, const eet_array *array, co
 
 eet_status eet_op_look(const eet_op_job *job, const eet_array *array, const char *name,
                        eet_op_kind kind, eet_op_view *out) {
-    *out = (eet_op_view){.name = name, .data = array->data, .dtype = array->dtype};
+    *out = (eet_op_view){
+        .name = name, .data = array->data, .dtype = array->dtype, .memory = array->memory};
     if (!eet_op_given(array)) {
         return eet_fail(job->err, EET_E_ARGUMENT, EET_NOWHERE, "there is no %s", name);
     }
@@ -131,7 +133,7 @@ eet_status eet_op_look(const eet_op_job *job, const eet_array *array, const char
         return eet_fail(job->err, EET_E_ARGUMENT, EET_NOWHERE,
                         "%s has a shape or strides that no memory can have", name);
     }
-    return check_memory(job, array, out, name);
+    return check_memory(job, array, out, kind);
 }
 
 int64_t eet_op_width(const eet_op_view *view) {
@@ -175,64 +177,71 @@ float *eet_op_take_floats(eet_op_job *job, const eet_op_view *view) {
     return eet_op_take(job, view->count, 1);
 }
 
-/* Elements of a strided array in row-major order. */
-typedef struct walk {
-    const eet_op_view *view;
-    int64_t index[EET_MAX_RANK], at;
-} walk;
-
-static void step(walk *w) {
-    for (int32_t i = w->view->rank - 1; i >= 0; --i) {
-        w->at += w->view->stride[i];
-        if (++w->index[i] < w->view->shape[i]) {
-            return;
-        }
-        w->at -= w->view->stride[i] * w->view->shape[i];
-        w->index[i] = 0;
-    }
+void *eet_op_take_list(eet_op_job *job, int64_t count, uint64_t bytes) {
+    return eet_arena_take(&job->lists, (uint64_t)count, bytes);
 }
 
-static eet_status convert(const eet_op_job *job, eet_convert_args args) {
-    return eet_op_done(job, job->context->ops->convert(job->context->backend, &args), "convert");
+int32_t *eet_op_copy_list(eet_op_job *job, const int32_t *list, int64_t count) {
+    int32_t *copy = list != NULL ? eet_op_take_list(job, count, sizeof *copy) : NULL;
+
+    if (copy != NULL && count > 0) {
+        memcpy(copy, list, (size_t)count * sizeof *copy);
+    }
+    return copy;
+}
+
+const void *eet_op_listed(const eet_op_job *job, const void *list) {
+    return list != NULL ? job->listed + ((const char *)list - job->lists.base) : NULL;
+}
+
+eet_status eet_op_send_lists(const eet_op_job *job) {
+    const eet_op_context *c = job->context;
+
+    if (c->memory == EET_HOST || job->lists.used == 0) {
+        return EET_OK;
+    }
+    return eet_op_done(
+        job, c->api->upload(c->backend, job->listed, job->lists.base, job->lists.used), "a list");
+}
+
+eet_status eet_op_convert(const eet_op_job *job, const eet_convert_args *args) {
+    return eet_op_done(job, job->context->ops->convert(job->context->backend, args), "convert");
+}
+
+/* Between a caller's array, whose side of `args` is described here, and row-major memory. */
+static eet_status move(const eet_op_job *job, const eet_op_view *view, eet_convert_args args,
+                       bool delivers) {
+    int64_t *const strides = delivers ? args.y_stride : args.x_stride;
+    int64_t *const packed = delivers ? args.x_stride : args.y_stride;
+    int64_t step = 1;
+
+    args.count = view->count;
+    args.rank = view->dense ? 0 : view->rank;
+    for (int32_t i = args.rank - 1; i >= 0; --i) {
+        args.shape[i] = view->shape[i];
+        strides[i] = view->stride[i];
+        packed[i] = step;
+        step *= view->shape[i];
+    }
+    return eet_op_convert(job, &args);
 }
 
 eet_status eet_op_fetch(const eet_op_job *job, const eet_op_view *from, float *to) {
-    walk w = {.view = from};
-
     if (to == from->data || from->count == 0) {
         return EET_OK;
     }
-    if (from->dense) {
-        return convert(job, (eet_convert_args){.x = from->data,
-                                               .y = to,
-                                               .count = from->count,
-                                               .from = from->dtype,
-                                               .to = EET_F32});
-    }
-    for (int64_t i = 0; i < from->count; ++i) {
-        to[i] = eet_float_at(from->data, from->dtype, w.at);
-        step(&w);
-    }
-    return EET_OK;
+    return move(job, from,
+                (eet_convert_args){.x = from->data, .y = to, .from = from->dtype, .to = EET_F32},
+                false);
 }
 
 eet_status eet_op_deliver(const eet_op_job *job, const float *from, const eet_op_view *to) {
-    walk w = {.view = to};
-
     if (from == to->data || to->count == 0) {
         return EET_OK;
     }
-    if (to->dense) {
-        return convert(
-            job,
-            (eet_convert_args){
-                .x = from, .y = to->data, .count = to->count, .from = EET_F32, .to = to->dtype});
-    }
-    for (int64_t i = 0; i < to->count; ++i) {
-        eet_float_put(to->data, to->dtype, w.at, from[i]);
-        step(&w);
-    }
-    return EET_OK;
+    return move(job, to,
+                (eet_convert_args){.x = from, .y = to->data, .from = EET_F32, .to = to->dtype},
+                true);
 }
 
 eet_status eet_op_look_mask(const eet_op_job *job, const eet_array *array, const char *name,

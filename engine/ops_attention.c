@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "engine/ops.h"
-#include "format/half.h"
 #include "format/types.h"
 
 typedef enum kind { MASKED, CROSS, ENCODER } kind;
@@ -28,7 +27,9 @@ typedef struct work {
     eet_op_rows memory_rows;
     eet_mask allowed, added;
     int32_t *kv_length, longest_kv;
+    int32_t *seen;   /* (rows) or NULL: keys from there on are not seen */
     int64_t *offset; /* (rows) elements before a row's keys */
+    int64_t *place;  /* (tokens that are added) elements before their keys */
     float *q, *k, *v, *context, *memory_f32;
 } work;
 
@@ -258,10 +259,12 @@ static eet_status take(eet_op_job *job, work *w) {
     }
     const int64_t added = w->remembers ? w->memory_rows.tokens : w->frame.tokens;
     const bool writes = w->which == MASKED || w->remembers;
-    uint8_t *used = eet_arena_take(&job->arena, (uint64_t)w->cache.slots, 1);
+    uint8_t *used = eet_op_take_list(job, w->cache.slots, 1);
 
-    w->kv_length = eet_arena_take(&job->arena, (uint64_t)w->rows.rows, sizeof *w->kv_length);
-    w->offset = eet_arena_take(&job->arena, (uint64_t)w->rows.rows, sizeof *w->offset);
+    w->kv_length = eet_op_take_list(job, w->rows.rows, sizeof *w->kv_length);
+    w->seen = bounds_apart(w) ? eet_op_copy_list(job, a->length, w->rows.rows) : NULL;
+    w->offset = eet_op_take_list(job, w->cached ? w->rows.rows : 0, sizeof *w->offset);
+    w->place = eet_op_take_list(job, writes ? added : 0, sizeof *w->place);
     w->q = eet_op_take(job, w->frame.tokens, w->inner);
     w->context = eet_op_take(job, w->frame.tokens, w->inner);
     if (w->remembers) {
@@ -276,36 +279,54 @@ static eet_status take(eet_op_job *job, work *w) {
     return status == EET_OK ? look_masks(job, w) : status;
 }
 
-/* New keys or values of row `row`, from `from` on, to their places from position `at`. */
-static void store_row(const work *w, const eet_op_view *to, int32_t row, const float *from,
-                      int32_t count, int32_t at) {
-    const int32_t head_dim = w->a->head_dim;
+/* Where a row's keys begin, and where new ones go. */
+static void fill_places(const work *w) {
+    const eet_op_view *keys = &w->cache.keys;
+    const eet_op_rows *rows = w->remembers ? &w->memory_rows : &w->rows;
 
-    for (int64_t i = 0; i < (int64_t)count * w->a->heads; ++i) {
-        const int64_t token = at + i / w->a->heads;
-        const int64_t place = slot_of(w, row) * to->stride[0] + token * to->stride[1] +
-                              i % w->a->heads * to->stride[2];
+    for (int32_t r = 0; r < w->rows.rows && w->cached; ++r) {
+        const int64_t offset = slot_of(w, r) * keys->stride[0];
+        const int32_t before = w->which == MASKED && w->a->length != NULL ? w->a->length[r] : 0;
+        const int32_t count = w->which == MASKED || w->remembers ? eet_op_row_tokens(rows, r) : 0;
 
-        for (int32_t j = 0; j < head_dim; ++j) {
-            eet_float_put(to->data, to->dtype, place + j, from[i * head_dim + j]);
+        w->offset[r] = offset;
+        for (int32_t i = 0; i < count; ++i) {
+            w->place[rows->start[r] + i] = offset + (before + i) * keys->stride[1];
         }
     }
+}
+
+/* New keys or values to their places in the cache. */
+static eet_status store(const eet_op_job *job, const work *w, const eet_op_view *to,
+                        const float *from, int32_t tokens) {
+    const int32_t heads = w->a->heads;
+    const int32_t head_dim = w->a->head_dim;
+    const eet_convert_args args = {
+        .x = from,
+        .y = to->data,
+        .count = (int64_t)tokens * w->inner,
+        .from = EET_F32,
+        .to = to->dtype,
+        .rank = 3,
+        .shape = {tokens, heads, head_dim},
+        .x_stride = {w->inner, head_dim, 1},
+        .y_stride = {0, to->stride[2], 1},
+        .y_at = eet_op_listed(job, w->place),
+    };
+
+    return tokens > 0 ? eet_op_convert(job, &args) : EET_OK;
 }
 
 /* Keys or values of what was read, into the cache where there is one. */
 static eet_status add_keys(const eet_op_job *job, const work *w, const eet_op_layer *layer,
                            const float *x, bool values) {
-    const eet_op_rows *rows = w->remembers ? &w->memory_rows : &w->rows;
+    const int32_t tokens = w->remembers ? w->memory_rows.tokens : w->rows.tokens;
     float *y = values ? w->v : w->k;
-    const eet_status status = eet_op_project(job, layer, x, rows->tokens, y);
+    const eet_status status = eet_op_project(job, layer, x, tokens, y);
 
-    for (int32_t r = 0; r < rows->rows && status == EET_OK && w->cached; ++r) {
-        const int32_t before = w->which == MASKED && w->a->length != NULL ? w->a->length[r] : 0;
-
-        store_row(w, values ? &w->cache.values : &w->cache.keys, r,
-                  y + (int64_t)rows->start[r] * w->inner, eet_op_row_tokens(rows, r), before);
-    }
-    return status;
+    return status == EET_OK && w->cached
+               ? store(job, w, values ? &w->cache.values : &w->cache.keys, y, tokens)
+               : status;
 }
 
 static eet_status attend(const eet_op_job *job, const work *w) {
@@ -317,10 +338,10 @@ static eet_status attend(const eet_op_job *job, const work *w) {
         .k = w->k,
         .v = w->v,
         .kv_stride = w->inner,
-        .kv_start = w->rows.start,
+        .kv_start = eet_op_listed(job, w->rows.list),
         .rows = w->rows.rows,
-        .q_start = w->rows.start,
-        .kv_length = w->kv_length,
+        .q_start = eet_op_listed(job, w->rows.list),
+        .kv_length = eet_op_listed(job, w->kv_length),
         .heads = a->heads,
         .head_dim = a->head_dim,
         .scale = (float)(a->scale != 0.0 ? a->scale : 1.0 / sqrt(a->head_dim)),
@@ -329,7 +350,7 @@ static eet_status attend(const eet_op_job *job, const work *w) {
         .longest_q = w->rows.longest,
         .longest_kv = w->longest_kv,
         .y = w->context,
-        .kv_seen = bounds_apart(w) ? a->length : NULL,
+        .kv_seen = eet_op_listed(job, w->seen),
         .allowed = w->allowed,
         .added = w->added,
     };
@@ -340,10 +361,7 @@ static eet_status attend(const eet_op_job *job, const work *w) {
         args.kv_stride = keys->stride[1];
         args.kv_head_stride = keys->stride[2];
         args.kv_dtype = keys->dtype;
-        args.kv_offset = w->offset;
-        for (int32_t r = 0; r < w->rows.rows; ++r) {
-            w->offset[r] = slot_of(w, r) * keys->stride[0];
-        }
+        args.kv_offset = eet_op_listed(job, w->offset);
     }
     if (w->rows.tokens == 0) {
         return EET_OK;
@@ -356,8 +374,13 @@ static eet_status compute(const eet_op_job *job, const work *w) {
     const eet_op_layer *const layers[] = {&w->query, &w->key, &w->value, &w->out};
     const float *inside = NULL;
     const float *source = NULL;
-    eet_status status = eet_op_enter(job, &w->frame, &inside);
 
+    fill_places(w);
+    eet_status status = eet_op_send_lists(job);
+
+    if (status == EET_OK) {
+        status = eet_op_enter(job, &w->frame, &inside);
+    }
     for (int32_t i = 0; i < 4 && status == EET_OK; ++i) {
         status = eet_op_fetch_layer(job, layers[i]);
     }

@@ -8,6 +8,7 @@
 #include "engine/abi.h"
 #include "engine/calls.h"
 #include "engine/device.h"
+#include "engine/log.h"
 #include "engine/ops.h"
 
 enum { ALIGNMENT = 64 };
@@ -18,23 +19,18 @@ static eet_status missing(const char *what, eet_error *err) {
 
 /* ---- contexts -------------------------------------------------------------- */
 
-/* Which backend runs operators on a device. CUDA's has the same ops over its own memory; what is
- * missing for it is here and in ops_arrays.c: arrays and lists in the device's memory, the caller's
- * stream. */
-static eet_status find_backend(const eet_op_options *options, const eet_backend_api **out,
-                               eet_error *err) {
-    if (options->device == EET_CUDA) {
-        return eet_fail(err, EET_E_UNSUPPORTED, EET_NOWHERE,
-                        "operators run on the CPU alone in this version, not on CUDA");
-    }
-    if (options->device != EET_HOST || options->device_index != 0) {
+static eet_status check_device(const eet_op_options *options, eet_error *err) {
+    const bool known = options->device == EET_HOST || options->device == EET_CUDA;
+
+    if (!known || options->device_index < 0 ||
+        (options->device == EET_HOST && options->device_index != 0)) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no device %d:%d",
                         (int)options->device, (int)options->device_index);
     }
-    if (options->stream != NULL) {
+    if (options->stream != NULL && options->device == EET_HOST) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "the CPU has no streams");
     }
-    return eet_device_find(options->device, out, err);
+    return EET_OK;
 }
 
 static eet_status open_context(const eet_op_options *options, eet_op_context *context,
@@ -43,18 +39,30 @@ static eet_status open_context(const eet_op_options *options, eet_op_context *co
     const eet_backend_options backend = {
         .threads = options->threads,
         .reference = wanted != NULL && strcmp(wanted, "ref") == 0,
+        .device = options->device_index,
+        .one_by_one = eet_log_switch("EET_SYNC"),
+        .error = err,
+        .stream = options->stream,
     };
-    eet_status status = find_backend(options, &context->api, err);
+    eet_status status = check_device(options, err);
 
+    if (status == EET_OK) {
+        status = eet_device_find(options->device, &context->api, err);
+    }
     if (status != EET_OK) {
         return status;
     }
     status = context->api->open(&backend, &context->backend);
+    if (status != EET_OK && options->device != EET_HOST) {
+        return status; /* the plugin has said why */
+    }
     if (status != EET_OK) {
         return eet_fail(err, status, EET_NOWHERE, "the %s backend does not open with %d threads",
                         context->api->name, (int)options->threads);
     }
     context->ops = context->api->ops(context->backend);
+    context->memory = options->device;
+    context->waits = options->stream == NULL;
     context->process = getpid();
     return EET_OK;
 }
@@ -88,10 +96,59 @@ eet_status eet_op_context_create(const eet_op_options *options, eet_op_context *
 }
 
 void eet_op_context_destroy(eet_op_context *context) {
-    if (context != NULL && context->backend != NULL) {
+    if (context == NULL) {
+        return;
+    }
+    /* A device does not go on in the child of a fork: there is nothing to close. */
+    if (context->backend != NULL && (context->memory == EET_HOST || context->process == getpid())) {
         context->api->close(context->backend);
     }
+    free(context->lists);
     free(context);
+}
+
+void *eet_op_stream(const eet_op_context *context) {
+    return context != NULL && context->api->stream != NULL ? context->api->stream(context->backend)
+                                                           : NULL;
+}
+
+/* May a call use the context? */
+static eet_status check_context(const eet_op_context *context, eet_error *err) {
+    if (context == NULL) {
+        return missing("context", err);
+    }
+    if (getpid() != context->process) {
+        return eet_fail(err, EET_E_STATE, EET_NOWHERE,
+                        "a context does not work in the child of a fork; make one there");
+    }
+    return EET_OK;
+}
+
+static eet_status end(const eet_op_context *context, eet_status status, eet_error *err) {
+    if (status == EET_OK) {
+        return status;
+    }
+    return eet_fail(err, status, EET_NOWHERE, "an operator failed on the %s backend: %s",
+                    context->api->name, context->api->why(context->backend));
+}
+
+eet_status eet_op_wait(eet_op_context *context, void *stream, eet_error *err) {
+    eet_error own;
+    eet_error *e = eet_call_error(err, &own);
+    const eet_status status = check_context(context, e);
+
+    if (status != EET_OK || context->api->wait_stream == NULL) {
+        return status;
+    }
+    return end(context, context->api->wait_stream(context->backend, stream), e);
+}
+
+eet_status eet_op_finish(eet_op_context *context, eet_error *err) {
+    eet_error own;
+    eet_error *e = eet_call_error(err, &own);
+    const eet_status status = check_context(context, e);
+
+    return status == EET_OK ? end(context, context->api->sync(context->backend), e) : status;
 }
 
 /* ---- operators ------------------------------------------------------------- */
@@ -129,34 +186,44 @@ static const operator_kind *kind_of(int32_t op) {
     return op >= 1 && op <= (int32_t)(sizeof kinds / sizeof kinds[0]) ? &kinds[op - 1] : NULL;
 }
 
-/* Arguments that can be worked with, and the bytes that their call takes. */
+/* Bytes that a call takes: its lists, then all else. */
+typedef struct needs {
+    uint64_t lists, arena;
+} needs;
+
+static uint64_t workspace_of(const needs *need) {
+    const uint64_t bytes = need->lists + need->arena; /* 2^62 each at most */
+
+    return bytes > 0 ? bytes + ALIGNMENT : 0;
+}
+
+/* Arguments that can be worked with, and what their call needs. */
 static eet_status prepare(const eet_op_context *context, int32_t op, const void *args,
-                          any_args *read, uint64_t *bytes, eet_error *err) {
+                          any_args *read, needs *need, eet_error *err) {
     const operator_kind *kind = kind_of(op);
     eet_op_job job = {.context = context, .measures = true, .err = err};
 
-    if (context == NULL || args == NULL) {
-        return missing(context == NULL ? "context" : "args", err);
+    eet_status status = check_context(context, err);
+
+    if (status == EET_OK && args == NULL) {
+        status = missing("args", err);
+    }
+    if (status != EET_OK) {
+        return status;
     }
     if (kind == NULL) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no operator %d", (int)op);
     }
-    if (getpid() != context->process) {
-        return eet_fail(err, EET_E_STATE, EET_NOWHERE,
-                        "a context does not work in the child of a fork; make one there");
-    }
-    eet_status status = eet_abi_read(read, kind->bytes, args, kind->noun, err);
+    status = eet_abi_read(read, kind->bytes, args, kind->noun, err);
 
     if (status == EET_OK) {
         status = kind->body(&job, read);
     }
-    if (status == EET_OK && job.arena.too_large) {
+    if (status == EET_OK && (job.arena.too_large || job.lists.too_large)) {
         status = eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
                           "the operator's sizes ask for more memory than can be addressed");
     }
-    if (status == EET_OK) {
-        *bytes = job.arena.peak > 0 ? job.arena.peak + ALIGNMENT : 0;
-    }
+    *need = (needs){.lists = job.lists.peak, .arena = job.arena.peak};
     return status;
 }
 
@@ -172,40 +239,70 @@ static eet_status check_workspace(const any_args *args, uint64_t need, eet_error
     return EET_OK;
 }
 
-static eet_status run(const eet_op_context *context, int32_t op, const void *args, eet_error *err) {
+/* Lists of a call on a device are made in the context's memory. */
+static eet_status reserve_lists(eet_op_context *context, uint64_t bytes, eet_error *err) {
+    if (context->memory == EET_HOST || bytes <= context->lists_bytes) {
+        return EET_OK;
+    }
+    free(context->lists);
+    context->lists = bytes <= SIZE_MAX ? malloc((size_t)bytes) : NULL;
+    context->lists_bytes = context->lists != NULL ? bytes : 0;
+    return context->lists != NULL
+               ? EET_OK
+               : eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for the lists of a call");
+}
+
+/* Runs the body over the workspace. */
+static eet_status compute(eet_op_context *context, int32_t op, const any_args *args,
+                          const needs *need, eet_error *err) {
+    eet_op_job job = {.context = context, .err = err};
+
+    if (workspace_of(need) > 0) {
+        const uintptr_t past = (uintptr_t)args->begin.workspace % ALIGNMENT;
+
+        job.listed = (char *)args->begin.workspace + (past > 0 ? ALIGNMENT - past : 0);
+        job.lists.base = context->memory == EET_HOST ? job.listed : context->lists;
+        job.arena.base = job.listed + need->lists;
+    }
+    return kind_of(op)->body(&job, args);
+}
+
+static eet_status run(eet_op_context *context, int32_t op, const void *args, eet_error *err) {
     eet_error own;
     any_args read;
-    uint64_t need = 0;
+    needs need = {0};
     eet_error *e = eet_call_error(err, &own);
     eet_status status = prepare(context, op, args, &read, &need, e);
 
     if (status == EET_OK) {
-        status = check_workspace(&read, need, e);
+        status = check_workspace(&read, workspace_of(&need), e);
+    }
+    if (status == EET_OK) {
+        status = reserve_lists(context, need.lists, e);
     }
     if (status != EET_OK) {
         return status;
     }
-    eet_op_job job = {.context = context, .err = e};
+    status = compute(context, op, &read, &need, e);
+    if (context->waits) { /* also after a failure: the caller's memory is his again */
+        const eet_status done = context->api->sync(context->backend);
 
-    if (need > 0) {
-        const uintptr_t past = (uintptr_t)read.begin.workspace % ALIGNMENT;
-
-        job.arena.base = (char *)read.begin.workspace + (past > 0 ? ALIGNMENT - past : 0);
+        status = status == EET_OK ? end(context, done, e) : status;
     }
-    return kind_of(op)->body(&job, &read);
+    return status;
 }
 
 eet_status eet_op_workspace(eet_op_context *context, int32_t op, const void *args, uint64_t *bytes,
                             eet_error *err) {
     eet_error own;
     any_args read;
-    uint64_t need = 0;
+    needs need = {0};
     eet_error *e = eet_call_error(err, &own);
     const eet_status status =
         bytes == NULL ? missing("bytes", e) : prepare(context, op, args, &read, &need, e);
 
     if (status == EET_OK) {
-        *bytes = need;
+        *bytes = workspace_of(&need);
     }
     return status;
 }

@@ -9,7 +9,8 @@ typedef struct indexes {
     eet_op_view view;
     bool given;
     int64_t row, token; /* strides */
-    int32_t *at;        /* (tokens) */
+    int32_t *at;        /* (tokens) a list of the call's */
+    int32_t *narrow;    /* (tokens) on the device, where they lie there; else NULL */
 } indexes;
 
 typedef struct table {
@@ -134,6 +135,41 @@ static int64_t number_at(const eet_op_view *v, int64_t at) {
     return v->dtype == EET_I64 ? ((const int64_t *)v->data)[at] : ((const int32_t *)v->data)[at];
 }
 
+/* What lies on the device comes to the lists: one wait for all three. */
+static eet_status bring_indexes(const eet_op_job *job, const work *w) {
+    const eet_op_context *c = job->context;
+    const indexes *const all[] = {&w->ids, &w->types, &w->positions};
+    const int32_t queries = w->ids.view.rank == 2 ? w->rows.longest : w->rows.tokens;
+    eet_status status = EET_OK;
+    bool any = false;
+
+    for (int32_t i = 0; i < 3 && status == EET_OK && w->rows.tokens > 0; ++i) {
+        if (all[i]->narrow == NULL) {
+            continue;
+        }
+        const eet_convert_args args = {
+            .x = all[i]->view.data,
+            .y = all[i]->narrow,
+            .count = w->rows.tokens,
+            .from = all[i]->view.dtype,
+            .to = EET_I32,
+            .rank = 2,
+            .shape = {w->rows.tokens / queries, queries},
+            .x_stride = {all[i]->row, all[i]->token},
+            .y_stride = {queries, 1},
+        };
+
+        status = eet_op_convert(job, &args);
+        if (status == EET_OK) {
+            status = c->api->download_later(c->backend, all[i]->at, all[i]->narrow,
+                                            (uint64_t)w->rows.tokens * sizeof *all[i]->at);
+        }
+        any = true;
+    }
+    status = status == EET_OK && any ? c->api->sync(c->backend) : status;
+    return eet_op_done(job, status, "a list");
+}
+
 /* Numbers `lowest` .. rows of the table - 1, one a token. */
 static eet_status read_indexes(const eet_op_job *job, const work *w, const indexes *from,
                                const table *into, int32_t lowest) {
@@ -141,7 +177,7 @@ static eet_status read_indexes(const eet_op_job *job, const work *w, const index
 
     for (int32_t i = 0; i < w->rows.tokens; ++i) {
         const int64_t at = i / queries * from->row + i % queries * from->token;
-        const int64_t number = number_at(&from->view, at);
+        const int64_t number = from->narrow != NULL ? from->at[i] : number_at(&from->view, at);
 
         if (number < lowest || number >= into->view.shape[0]) {
             return eet_fail(job->err, EET_E_ARGUMENT, EET_NOWHERE,
@@ -177,8 +213,11 @@ static eet_status count_positions(const eet_op_job *job, const work *w) {
 
 /* All ids are read and checked before anything is written. */
 static eet_status read_all(const eet_op_job *job, const work *w) {
-    eet_status status = read_indexes(job, w, &w->ids, &w->token, 0);
+    eet_status status = bring_indexes(job, w);
 
+    if (status == EET_OK) {
+        status = read_indexes(job, w, &w->ids, &w->token, 0);
+    }
     if (status == EET_OK && w->types.given) {
         status = read_indexes(job, w, &w->types, &w->type, 0);
     }
@@ -198,9 +237,9 @@ static eet_status compute(const eet_op_job *job, const work *w) {
         .token_dtype = w->token.view.dtype,
         .position_dtype = w->position.view.dtype,
         .type_dtype = w->type.view.dtype,
-        .ids = w->ids.at,
-        .positions = w->positions.at,
-        .types = w->types.given ? w->types.at : NULL,
+        .ids = eet_op_listed(job, w->ids.at),
+        .positions = eet_op_listed(job, w->positions.at),
+        .types = w->types.given ? eet_op_listed(job, w->types.at) : NULL,
         .scale = w->a->scale != 0.0 ? w->a->scale : 1.0,
         .tokens = w->rows.tokens,
         .dim = w->width,
@@ -218,7 +257,10 @@ static eet_status compute(const eet_op_job *job, const work *w) {
     if (status != EET_OK || w->rows.tokens == 0) {
         return status;
     }
-    status = eet_op_done(job, context->ops->embed(context->backend, &embed), "embed");
+    status = eet_op_send_lists(job);
+    if (status == EET_OK) {
+        status = eet_op_done(job, context->ops->embed(context->backend, &embed), "embed");
+    }
     if (status == EET_OK && w->normed) {
         status = eet_op_fetch_layer(job, &w->norm);
         if (status == EET_OK) {
@@ -244,7 +286,11 @@ eet_status eet_op_embedding_body(eet_op_job *job, const void *args) {
         return status;
     }
     for (int32_t i = 0; i < 3; ++i) {
-        lists[i]->at = eet_arena_take(&job->arena, (uint64_t)w.rows.tokens, sizeof(int32_t));
+        lists[i]->at = eet_op_take_list(job, w.rows.tokens, sizeof *lists[i]->at);
+        if (lists[i]->given && lists[i]->view.memory != EET_HOST) {
+            lists[i]->narrow =
+                eet_arena_take(&job->arena, (uint64_t)w.rows.tokens, sizeof(int32_t));
+        }
     }
     w.result = eet_op_take_floats(job, &w.y);
     w.sum = w.result; /* a norm may be in place */

@@ -9,8 +9,11 @@ eet_status eet_op_done(const eet_op_job *job, eet_status status, const char *wha
     if (status == EET_OK) {
         return EET_OK;
     }
-    return eet_fail(job->err, status, EET_NOWHERE, "%s failed on the %s backend", what,
-                    job->context->api->name);
+    const eet_op_context *c = job->context;
+    const char *why = c->api->why(c->backend);
+
+    return eet_fail(job->err, status, EET_NOWHERE, "%s failed on the %s backend%s%s", what,
+                    c->api->name, *why != '\0' ? ": " : "", why);
 }
 
 /* ---- layers ---------------------------------------------------------------- */
@@ -248,6 +251,7 @@ eet_status eet_op_take_rows(eet_op_job *job, const eet_op_view *view, int32_t mo
                              EET_OP_MOST, (int)rows);
     }
     if (start != NULL) {
+        out->list = eet_op_copy_list(job, start, (int64_t)rows + 1);
         return view->rank == 1 + more
                    ? check_start(job, view, start, out)
                    : eet_op_misfit(job, view, "with start it has to be (tokens%s)", width);
@@ -260,12 +264,12 @@ eet_status eet_op_take_rows(eet_op_job *job, const eet_op_view *view, int32_t mo
     }
     out->rows = (int32_t)view->shape[0];
     out->longest = (int32_t)view->shape[1];
-    int32_t *equal = eet_arena_take(&job->arena, (uint64_t)out->rows + 1, sizeof *equal);
+    int32_t *equal = eet_op_take_list(job, (int64_t)out->rows + 1, sizeof *equal);
 
     for (int32_t r = 0; r <= out->rows && equal != NULL; ++r) {
         equal[r] = r * out->longest;
     }
-    out->start = equal;
+    out->start = out->list = equal;
     return EET_OK;
 }
 

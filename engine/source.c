@@ -234,9 +234,10 @@ static eet_status check_array(const eet_session *s, const eet_array *a, eet_erro
                         "a source's dtype is %d; f32, f16, bf16 and f64 are possible",
                         (int)a->dtype);
     }
-    if (a->memory != EET_HOST) {
+    if (a->memory != EET_HOST && a->memory != s->model->device) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
-                        "a source's memory is not the host's; the model is on the CPU");
+                        "a source's memory is not the host's; the model is on %s",
+                        s->model->device == EET_HOST ? "the CPU" : s->api->name);
     }
     if (a->rank != 2 || a->shape[0] < 1 || a->shape[1] != s->limits.cross_dim || a->data == NULL) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
@@ -257,6 +258,30 @@ static float value_at(const eet_array *a, int64_t row, int64_t column) {
                                : eet_float_at(a->data, a->dtype, at);
 }
 
+/* Tokens [first, first + count) of an array on the device, in f32. */
+static eet_status convert_states(eet_session *s, const eet_array *a, int64_t first, int32_t count) {
+    const int64_t width = s->limits.cross_dim;
+    const bool packed = a->stride[0] == 0 && a->stride[1] == 0;
+    const int64_t row = packed ? width : a->stride[0];
+    const eet_convert_args args = {
+        .x = (const char *)a->data + first * row * eet_float_bytes(a->dtype),
+        .y = s->work.normed,
+        .count = count * width,
+        .from = a->dtype,
+        .to = EET_F32,
+        .rank = 2,
+        .shape = {count, width},
+        .x_stride = {row, packed ? 1 : a->stride[1]},
+        .y_stride = {width, 1},
+    };
+    const eet_status status = s->ops->convert(s->backend, &args);
+
+    return status == EET_OK && s->check_finite
+               ? s->api->download(s->backend, s->given, s->work.normed,
+                                  (uint64_t)(count * width) * sizeof *s->given)
+               : status;
+}
+
 /* Tokens [first, first + count) of the array, and where they go. */
 static eet_status upload_states(eet_session *s, int32_t slot, const eet_array *a, int64_t first,
                                 int32_t count) {
@@ -265,13 +290,16 @@ static eet_status upload_states(eet_session *s, int32_t slot, const eet_array *a
     for (int32_t i = 0; i < count; ++i) {
         s->in.slot[i] =
             eet_cache_slot(&s->cache, eet_cache_source(&s->cache, slot), (int32_t)first + i);
-        for (int64_t j = 0; j < width; ++j) {
+        for (int64_t j = 0; j < width && a->memory == EET_HOST; ++j) {
             s->given[i * width + j] = value_at(a, first + i, j);
         }
     }
     const eet_status status = s->api->upload(s->backend, s->work.in.slot, s->in.slot,
                                              (uint64_t)count * sizeof *s->in.slot);
 
+    if (status == EET_OK && a->memory != EET_HOST) {
+        return convert_states(s, a, first, count);
+    }
     return status == EET_OK ? s->api->upload(s->backend, s->work.normed, s->given,
                                              (uint64_t)(count * width) * sizeof *s->given)
                             : status;
@@ -298,6 +326,9 @@ static eet_status give(eet_session *s, int32_t slot, const eet_array *a, eet_err
             status = keep(s, &hidden, count, err);
         }
         first += count;
+    }
+    if (status == EET_OK && a->memory != EET_HOST) { /* it is the caller's again */
+        status = s->api->sync(s->backend);
     }
     settle(s, slot, tokens, status == EET_OK);
     return status;

@@ -131,15 +131,27 @@ EET_BOTH static inline void eet_float_put(void *data, int32_t dtype, int64_t i, 
     }
 }
 
-/* Element i of x to element i of y, rounded once: f32, f16, bf16 and f64 in, f32, f16, bf16 out. */
-EET_BOTH static inline void eet_number_convert(void *y, int32_t to, const void *x, int32_t from,
-                                               int64_t i) {
-    if (from != EET_F64) {
-        eet_float_put(y, to, i, eet_float_at(x, from, i));
+/* A whole number as one of 32 bits: the nearest. */
+EET_BOTH static inline int32_t eet_narrowed(int64_t x) {
+    if (x > INT32_MAX) {
+        return INT32_MAX;
+    }
+    return x < INT32_MIN ? INT32_MIN : (int32_t)x;
+}
+
+/* Element i of x to element j of y, rounded once: f32, f16, bf16 and f64 in, f32, f16, bf16 out;
+ * or i32 and i64 in, i32 out. */
+EET_BOTH static inline void eet_number_convert(void *y, int32_t to, int64_t j, const void *x,
+                                               int32_t from, int64_t i) {
+    if (to == EET_I32) {
+        ((int32_t *)y)[j] =
+            from == EET_I64 ? eet_narrowed(((const int64_t *)x)[i]) : ((const int32_t *)x)[i];
+    } else if (from != EET_F64) {
+        eet_float_put(y, to, j, eet_float_at(x, from, i));
     } else if (to == EET_F32) {
-        ((float *)y)[i] = (float)((const double *)x)[i];
+        ((float *)y)[j] = (float)((const double *)x)[i];
     } else {
-        eet_float_put(y, to, i, eet_f64_to_odd_f32(((const double *)x)[i]));
+        eet_float_put(y, to, j, eet_f64_to_odd_f32(((const double *)x)[i]));
     }
 }
 

@@ -1,8 +1,6 @@
 /* arguments.c - what the arguments of the ops say. */
 #include "kernels/arguments.h"
 
-#include <stddef.h>
-
 #include "format/half.h"
 
 bool eet_matrix_is_plain(const eet_matrix *w) {
@@ -58,6 +56,9 @@ eet_status eet_attention_check(const eet_attention_args *a) {
 }
 
 bool eet_convert_is_known(const eet_convert_args *a) {
+    if (a->to == EET_I32) {
+        return a->from == EET_I32 || a->from == EET_I64;
+    }
     return (eet_is_float(a->from) || a->from == EET_F64) && eet_is_float(a->to);
 }
 

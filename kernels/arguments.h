@@ -3,6 +3,8 @@
 #ifndef EET_KERNELS_ARGUMENTS_H
 #define EET_KERNELS_ARGUMENTS_H
 
+#include <stddef.h>
+
 #include "kernels/kernels.h"
 
 /* A weight that is read as it is: plain, and f32, f16 or bf16. */
@@ -76,6 +78,30 @@ EET_BOTH static inline double eet_masked(const eet_attention_args *a, const int3
         return more == -__builtin_inf() ? more : score + more;
     }
     return score;
+}
+
+/* Where element i of a conversion is: in x, and in y. */
+typedef struct eet_convert_place {
+    int64_t from, to;
+} eet_convert_place;
+
+EET_BOTH static inline eet_convert_place eet_convert_at(const eet_convert_args *a, int64_t i) {
+    eet_convert_place at = {0, 0};
+
+    if (a->rank == 0) {
+        at.from = at.to = i;
+        return at;
+    }
+    for (int32_t axis = a->rank - 1; axis > 0; --axis) {
+        const int64_t index = i % a->shape[axis];
+
+        at.from += index * a->x_stride[axis];
+        at.to += index * a->y_stride[axis];
+        i /= a->shape[axis];
+    }
+    at.from += i * a->x_stride[0];
+    at.to += a->y_at != NULL ? a->y_at[i] : i * a->y_stride[0];
+    return at;
 }
 
 /* embed and score as the other ops that they consist of. */

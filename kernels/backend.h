@@ -18,6 +18,8 @@ typedef struct eet_backend_options {
     int32_t device;   /* CUDA: its number */
     bool one_by_one;  /* CUDA: an op is finished before the next begins (EET_SYNC) */
     eet_error *error; /* a plugin says here why it does not open; NULL: nobody asks */
+    void *stream;     /* CUDA: a caller's stream that all work goes to, which outlives the backend;
+                         NULL: one of its own */
 } eet_backend_options;
 
 typedef struct eet_backend_api {
@@ -74,6 +76,11 @@ typedef struct eet_backend_api {
 
     const eet_ops *(*ops)(const eet_backend *);
     int32_t (*threads)(const eet_backend *);
+
+    /* Of a backend with streams alone; others have NULL here. The stream of all work; and all that
+     * comes from now on waits, on the device, for what is in a caller's `stream` now. */
+    void *(*stream)(const eet_backend *);
+    eet_status (*wait_stream)(eet_backend *, void *stream);
 } eet_backend_api;
 
 /* The one symbol of a plugin, a shared library with a backend. */

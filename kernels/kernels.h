@@ -296,12 +296,18 @@ typedef struct eet_page_copy_args {
 } eet_page_copy_args;
 
 /* y = x in another dtype, rounded to nearest even: f32, f16, bf16 and f64 in,
- * f32, f16, bf16 out. */
+ * f32, f16, bf16 out; or i32 and i64 in and i32 out, the nearest that it holds. */
 typedef struct eet_convert_args {
     const void *x;
     void *y;
-    int64_t count;
+    int64_t count;    /* elements; with axes the product of them */
     int32_t from, to; /* eet_dtype */
+
+    /* Axes, where x or y is not contiguous: strides in elements. */
+    int32_t rank; /* 0: both are */
+    int64_t shape[EET_MAX_RANK], x_stride[EET_MAX_RANK], y_stride[EET_MAX_RANK];
+    const int64_t *y_at; /* (shape[0]) elements of y before each item of the first axis, in place
+                            of its y_stride; or NULL */
 } eet_convert_args;
 
 /* What a token does to its row. */

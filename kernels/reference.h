@@ -16,6 +16,9 @@ eet_moments eet_moments_of(const float *x, int32_t cols, const eet_norm_weights 
 /* Column j of the norm of a row with x there; x itself without a norm. */
 double eet_normed(float x, int32_t j, const eet_norm_weights *norm, eet_moments moments);
 
+/* Elements [first, end) of a conversion that is known. */
+void eet_convert_some(const eet_convert_args *a, int64_t first, int64_t end);
+
 /* As far as a matrix is read. */
 double eet_matrix_bytes(const eet_matrix *w);
 

@@ -16,16 +16,8 @@ static inline void convert_piece(const void *args, int64_t piece) {
     const int64_t left = a->count - first;
     const int64_t end = first + (left < CONVERT_AT_ONCE ? left : CONVERT_AT_ONCE);
 
-    if (a->from == EET_F64) {
-        const eet_convert_args part = {
-            .x = (const double *)a->x + first,
-            .y = (char *)a->y + first * eet_float_bytes(a->to),
-            .count = end - first,
-            .from = a->from,
-            .to = a->to,
-        };
-
-        (void)eet_convert_ref(NULL, &part);
+    if (a->rank > 0 || !eet_is_float(a->from) || !eet_is_float(a->to)) {
+        eet_convert_some(a, first, end);
         return;
     }
     for (int64_t i = first; i < end; i += LANES) {

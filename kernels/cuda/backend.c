@@ -8,6 +8,7 @@
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/lt.h"
 #include "kernels/cuda/share.h"
+#include "kernels/cuda/stream.h"
 #include "kernels/cuda/transfer.h"
 #include "kernels/cuda/watch.h"
 #include "kernels/refuse.h"
@@ -64,7 +65,7 @@ static eet_status check_device(int device, eet_error *error) {
 }
 
 /* The primary context begins here, with the stream in it. */
-static eet_status start(eet_backend *backend, eet_error *error) {
+static eet_status start(eet_backend *backend, void *stream, eet_error *error) {
     const eet_device_scope scope = eet_device_enter(backend);
     cudaError_t code = scope.code;
 
@@ -77,12 +78,12 @@ static eet_status start(eet_backend *backend, eet_error *error) {
                                       backend->device);
     }
     if (code == cudaSuccess) {
-        code = cudaStreamCreateWithFlags(&backend->stream, cudaStreamNonBlocking);
+        code = eet_stream_begin(backend, stream);
     }
     if (code == cudaSuccess) {
         code = eet_transfer_begin(backend);
         if (code != cudaSuccess) {
-            (void)cudaStreamDestroy(backend->stream);
+            eet_stream_end(backend);
         }
     }
     eet_device_leave(scope);
@@ -115,7 +116,7 @@ static eet_status open_cuda(const eet_backend_options *options, eet_backend **ou
     }
     backend->device = options->device;
     backend->one_by_one = options->one_by_one;
-    status = start(backend, options->error);
+    status = start(backend, options->stream, options->error);
     if (status != EET_OK) {
         free(backend);
         return status;
@@ -131,8 +132,7 @@ static void close_cuda(eet_backend *backend) {
     const eet_device_scope scope = eet_device_enter(backend);
 
     if (scope.code == cudaSuccess) {
-        (void)cudaStreamSynchronize(backend->stream);
-        (void)cudaStreamDestroy(backend->stream);
+        eet_stream_end(backend);
         eet_lt_end(backend);
         eet_transfer_end(backend);
     }
@@ -190,9 +190,13 @@ static eet_status upload(eet_backend *backend, void *device, const void *host, u
     cudaError_t code = scope.code;
 
     if (code == cudaSuccess && bytes > 0) {
-        code = eet_transfer_up(backend, device, host, (size_t)bytes);
+        code = eet_stream_check(backend);
+        code = code == cudaSuccess ? eet_transfer_up(backend, device, host, (size_t)bytes) : code;
     }
     eet_device_leave(scope);
+    if (code != cudaSuccess) {
+        eet_watch_failure(backend, "an upload", code);
+    }
     return status_of(code);
 }
 
@@ -311,6 +315,8 @@ EET_API const eet_backend_api *eet_backend_entry(void) {
         .range = eet_watch_range,
         .ops = eet_watched_ops,
         .threads = threads_of,
+        .stream = eet_stream_of,
+        .wait_stream = eet_stream_wait,
     };
 
     return &api;

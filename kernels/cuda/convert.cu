@@ -9,7 +9,9 @@ __global__ void __launch_bounds__(BLOCK) convert(eet_convert_args a) {
     const int64_t stride = (int64_t)gridDim.x * BLOCK;
 
     for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < a.count; i += stride) {
-        eet_number_convert(a.y, a.to, a.x, a.from, i);
+        const eet_convert_place at = eet_convert_at(&a, i);
+
+        eet_number_convert(a.y, a.to, at.to, a.x, a.from, at.from);
     }
 }
 

@@ -32,6 +32,8 @@ struct eet_backend {
     int arrivals;
     eet_lt *lt; /* NULL without cuBLASLt */
     bool lt_asked;
+    bool borrowed;     /* the stream is a caller's */
+    cudaEvent_t event; /* to wait for other streams (stream.c); NULL until one is needed */
 };
 
 /* The backend's device becomes the thread's; the scope knows what it was before. */

@@ -11,6 +11,17 @@
 #include "format/half.h"
 #include "tests/kernels/lab.h"
 
+#ifdef EET_ON_DEVICE
+#include "tests/cuda/ops_twin.h"
+#else
+static inline bool lab_device_there(void) {
+    return true;
+}
+static inline int32_t lab_device(void) {
+    return EET_HOST;
+}
+#endif
+
 /* (a, b, c, d) of random numbers; 0 ends the axes. */
 static inline eet_array lab_tensor(int32_t dtype, int64_t a, int64_t b, int64_t c, int64_t d) {
     const int64_t shape[4] = {a, b, c, d};

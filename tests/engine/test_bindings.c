@@ -70,6 +70,77 @@ START_TEST(buffers_are_aligned_zeros_and_count_owners)
 }
 END_TEST
 
+START_TEST(a_buffer_on_no_device_is_told)
+{
+    eet_error err = {0};
+    eet_buffer *buffer = NULL;
+
+    play_expect(eet_buffer_create_on(EET_HOST, 0, 100, &buffer, &err), EET_OK);
+    memset(eet_buffer_data(buffer), 1, 100);
+    eet_buffer_release(buffer);
+    buffer = NULL;
+    play_expect(eet_buffer_create_on(EET_CUDA, -1, 100, &buffer, &err), EET_E_ARGUMENT);
+    play_expect(eet_buffer_create_on(7, 0, 100, &buffer, &err), EET_E_ARGUMENT);
+    play_expect(eet_buffer_create_on(EET_CUDA, 999, 100, &buffer, &err), EET_E_DEVICE);
+    play_expect(eet_buffer_create_on(EET_HOST, 0, 100, NULL, &err), EET_E_ARGUMENT);
+    ck_assert_ptr_null(buffer);
+}
+END_TEST
+
+START_TEST(weights_are_given_as_the_model_computes_with_them)
+{
+    eet_error err = {0};
+    const eet_sample_model sample = eet_sample_decoder();
+    eet_model *model = play_model(&sample);
+    eet_model_info described = {.size = sizeof described};
+    eet_tensor_info info = {.size = sizeof info};
+    int32_t matrices = 0;
+
+    play_expect(eet_model_describe(model, &described, &err), EET_OK);
+    for (int32_t i = 0; i < described.tensors; ++i) {
+        eet_array weight = {.size = sizeof weight};
+
+        play_expect(eet_model_tensor(model, i, &info, &err), EET_OK);
+        const bool matrix = info.array.rank == 2;
+
+        play_expect(eet_model_weight(model, i, &weight, &err), matrix ? EET_OK : EET_E_UNSUPPORTED);
+        if (matrix) {
+            ck_assert_ptr_eq(weight.data, info.array.data);
+            ck_assert_int_eq(weight.shape[0], info.array.shape[0]);
+            ck_assert_int_eq(weight.stride[0], info.array.shape[1]);
+        }
+        matrices += matrix ? 1 : 0;
+    }
+    ck_assert_int_gt(matrices, 0);
+    play_expect(eet_model_weight(model, -1, &info.array, &err), EET_E_ARGUMENT);
+    play_expect(eet_model_weight(model, 0, NULL, &err), EET_E_ARGUMENT);
+    eet_model_close(model);
+}
+END_TEST
+
+START_TEST(a_session_on_the_cpu_has_no_stream_and_fetches_as_it_lies)
+{
+    eet_error err = {0};
+    const eet_sample_model sample = eet_sample_decoder();
+    eet_model *model = play_model(&sample);
+    eet_session *session = NULL;
+    const int32_t from[3] = {1, 2, 3};
+    int32_t to[3] = {0, 0, 0};
+
+    play_expect(eet_session_create(model, NULL, &session, &err), EET_OK);
+    eet_model_close(model);
+    ck_assert_ptr_null(eet_session_stream(session));
+    ck_assert_ptr_null(eet_session_stream(NULL));
+    play_expect(eet_session_wait(session, NULL, &err), EET_OK);
+    play_expect(eet_session_wait(NULL, NULL, &err), EET_E_ARGUMENT);
+    play_expect(eet_session_fetch(session, to, from, sizeof to, &err), EET_OK);
+    ck_assert_mem_eq(to, from, sizeof to);
+    play_expect(eet_session_fetch(session, NULL, from, 4, &err), EET_E_ARGUMENT);
+    play_expect(eet_session_fetch(session, NULL, NULL, 0, &err), EET_OK);
+    eet_session_destroy(session);
+}
+END_TEST
+
 /* DLPack's structs, as a consumer has them. */
 typedef struct seen_tensor {
     void *data;
@@ -181,6 +252,9 @@ int main(void) {
         {.test = names_that_are_no_layout_are_told},
         {.test = the_cpu_is_there_and_other_devices_are_told},
         {.test = buffers_are_aligned_zeros_and_count_owners},
+        {.test = a_buffer_on_no_device_is_told},
+        {.test = weights_are_given_as_the_model_computes_with_them},
+        {.test = a_session_on_the_cpu_has_no_stream_and_fetches_as_it_lies},
         {.test = dlpack_tensors_outlive_their_makers},
         {.test = dlpack_says_read_only_and_keeps_the_model},
         {.test = dlpack_refuses_what_it_cannot_say},

@@ -235,6 +235,78 @@ START_TEST(convert_gives_the_references_bits)
 }
 END_TEST
 
+enum { AXIS_0 = 37, AXIS_1 = 5, AXIS_2 = 401 };
+
+/* Where element i of the walk below is in x and in y: x transposed and spread, y by a list, or
+ * with gaps. */
+static int64_t x_place(int64_t i) {
+    return i / AXIS_2 / AXIS_1 + i / AXIS_2 % AXIS_1 * AXIS_0 + i % AXIS_2 * AXIS_0 * AXIS_1;
+}
+
+static int64_t y_place(const int64_t *list, int64_t i) {
+    const int64_t item = i / AXIS_2 / AXIS_1;
+
+    return (list != NULL ? list[item] : item * 2100) + i / AXIS_2 % AXIS_1 * 411 + i % AXIS_2;
+}
+
+START_TEST(convert_goes_along_axes_and_lists)
+{
+    enum { COUNT = AXIS_0 * AXIS_1 * AXIS_2, ROOM = 2100 * AXIS_0 };
+    static const int32_t kinds[][2] = {
+        {EET_F32, EET_BF16}, {EET_F16, EET_F32}, {EET_I64, EET_I32}, {EET_I32, EET_I32}};
+    const int32_t *kind = kinds[_i % 4];
+    eet_backend *backend = lab_open(isas[_i / 8].name, 2);
+
+    if (backend == NULL) {
+        return;
+    }
+    lab_seed((uint64_t)_i);
+    int64_t *list = lab_block(AXIS_0 * 8);
+    void *x = lab_ints(2 * COUNT, INT32_MAX);
+    char *got = lab_block(ROOM * 4);
+    char *want = lab_block(ROOM * 4);
+
+    for (int32_t i = 0; i < AXIS_0; ++i) {
+        list[i] = (i * 7 + 3) % AXIS_0 * 2100;
+    }
+    list = _i / 4 % 2 == 0 ? list : NULL;
+    const eet_convert_args a = {
+        .x = x,
+        .y = got,
+        .count = COUNT,
+        .from = kind[0],
+        .to = kind[1],
+        .rank = 3,
+        .shape = {AXIS_0, AXIS_1, AXIS_2},
+        .x_stride = {1, AXIS_0, AXIS_0 * AXIS_1},
+        .y_stride = {2100, 411, 1},
+        .y_at = list,
+    };
+
+    for (int64_t i = 0; i < COUNT; ++i) {
+        eet_number_convert(want, kind[1], y_place(list, i), x, kind[0], x_place(i));
+    }
+    ck_assert_int_eq(backend->ops.convert(backend, &a), EET_OK);
+    ck_assert_mem_eq(got, want, (size_t)ROOM * 4);
+    lab_close(backend);
+    lab_free();
+}
+END_TEST
+
+START_TEST(whole_numbers_become_the_nearest_of_32_bits)
+{
+    const int64_t x[] = {INT64_MIN, INT32_MIN, -1, 0, 7, INT32_MAX, INT64_C(1) << 40, INT64_MAX};
+    const int32_t want[] = {INT32_MIN, INT32_MIN, -1, 0, 7, INT32_MAX, INT32_MAX, INT32_MAX};
+    int32_t got[8];
+    eet_convert_args a = {.x = x, .y = got, .count = 8, .from = EET_I64, .to = EET_I32};
+
+    ck_assert_int_eq(eet_convert_ref(NULL, &a), EET_OK);
+    ck_assert_mem_eq(got, want, sizeof want);
+    a.from = EET_F32;
+    ck_assert_int_eq(eet_convert_ref(NULL, &a), EET_E_UNSUPPORTED);
+}
+END_TEST
+
 START_TEST(an_unknown_instruction_set_is_refused)
 {
     eet_backend *backend = NULL;
@@ -261,6 +333,8 @@ int main(void) {
          .rows = isa_count * SAMPLE_CASES},
         {.test = pool_agrees_with_the_reference, .rows = isa_count * 4},
         {.test = convert_gives_the_references_bits, .rows = isa_count * 12},
+        {.test = convert_goes_along_axes_and_lists, .rows = isa_count * 8},
+        {.test = whole_numbers_become_the_nearest_of_32_bits},
         {.test = an_unknown_instruction_set_is_refused},
     };
 
