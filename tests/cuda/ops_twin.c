@@ -1,11 +1,13 @@
 /* ops_twin.c - arrays of a call on a CUDA device and back. */
+#define OPS_TWIN_ITSELF
+#include "tests/cuda/ops_twin.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/device.h"
-#include "engine/eet_ops.h"
 #include "format/types.h"
 
 /* Where an operator's struct has arrays, and which of them it writes. */

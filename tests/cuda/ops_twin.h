@@ -17,6 +17,7 @@ eet_status twin_workspace(eet_op_context *context, int32_t op, const void *args,
                           eet_error *err);
 eet_status twin_call(eet_op_context *context, int32_t op, const void *args, eet_error *err);
 
+#ifndef OPS_TWIN_ITSELF
 #define eet_op_workspace twin_workspace
 #define eet_op_masked_multi_head_attention(c, a, e) \
     twin_call(c, EET_OP_MASKED_MULTI_HEAD_ATTENTION, a, e)
@@ -26,5 +27,6 @@ eet_status twin_call(eet_op_context *context, int32_t op, const void *args, eet_
 #define eet_op_ffn(c, a, e)                  twin_call(c, EET_OP_FFN, a, e)
 #define eet_op_embedding(c, a, e)            twin_call(c, EET_OP_EMBEDDING, a, e)
 #define eet_op_layernorm(c, a, e)            twin_call(c, EET_OP_LAYERNORM, a, e)
+#endif
 
 #endif
