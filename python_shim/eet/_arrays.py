@@ -8,14 +8,17 @@ import math
 import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from . import _dlpack, _structs
+from . import _device, _dlpack
+from ._buffer import Buffer as Buffer
+from ._buffer import fill as fill
+from ._buffer import pointer_of
 from ._dtypes import BY_CODE as BY_CODE
 from ._dtypes import BY_DLPACK, BY_INTERFACE, TORCH, unpack
 from ._dtypes import DTYPES as DTYPES
 from ._dtypes import DType as DType
 from ._dtypes import dtype_of as dtype_of
-from ._errors import ArgumentError, UnsupportedError, error_of
-from ._library import lib
+from ._errors import ArgumentError, UnsupportedError
+from ._library import lib as lib
 
 Shape = Tuple[int, ...]
 
@@ -25,12 +28,13 @@ _SOMEWHERE = ctypes.addressof(_nothing)  # of arrays without elements
 
 
 class View:
-    """Somebody's array: where it lies and how. `keep` keeps it there."""
+    """Somebody's array: where it lies and how. `keep` keeps it there. `order`: the stream that who
+    uses an array on a device comes after; None: none."""
 
-    __slots__ = ("pointer", "shape", "strides", "dtype", "device", "readonly", "keep")
+    __slots__ = ("pointer", "shape", "strides", "dtype", "device", "readonly", "keep", "order")
 
     def __init__(self, pointer: int, shape: Shape, strides: Optional[Shape], dtype: DType,
-                 device: str, readonly: bool, keep: Any) -> None:
+                 device: str, readonly: bool, keep: Any, order: Optional[int] = None) -> None:
         self.pointer = pointer
         self.shape = shape
         self.strides = strides  # in elements; None: row-major and contiguous
@@ -38,6 +42,7 @@ class View:
         self.device = device
         self.readonly = readonly
         self.keep = keep
+        self.order = order
 
     @property
     def count(self) -> int:
@@ -91,13 +96,16 @@ def _module(name: str) -> Any:
 
 
 def kind_of(data: Any) -> str:
-    """The framework whose arrays `data` is one of: "numpy", "torch", or "eet"."""
+    """The framework whose arrays `data` is one of: "numpy", "torch", "cupy", or "eet"."""
     numpy = _module("numpy")
     if numpy is not None and isinstance(data, numpy.ndarray):
         return "numpy"
     torch = _module("torch")
     if torch is not None and isinstance(data, torch.Tensor):
         return "torch"
+    cupy = _module("cupy")
+    if cupy is not None and isinstance(data, getattr(cupy, "ndarray", ())):
+        return "cupy"
     return "eet"
 
 
@@ -115,20 +123,14 @@ def torch_device(data: Any) -> str:
     return f"cuda:{index or 0}"
 
 
-def wait_for_torch(device: str) -> None:
-    """Waits for what torch has begun on its current stream: it may use the memory still."""
-    torch = _module("torch")
-    if torch is not None:
-        torch.cuda.current_stream(device).synchronize()
-
-
 def _torch_view(data: Any) -> View:
     if data.is_sparse or data.layout is not _module("torch").strided:
         raise ArgumentError(f"a tensor of layout {data.layout}; dense ones are taken")
     device = torch_device(data)
     strides = None if data.is_contiguous() else tuple(data.stride())
+    order = None if device == "cpu" else _device.current_stream("torch", device)
     return View(data.data_ptr(), tuple(data.shape), strides, dtype_of(str(data.dtype)), device,
-                False, data)
+                False, data, order)
 
 
 def _interface_view(data: Any, interface: Dict[str, Any], device: str) -> View:
@@ -145,7 +147,7 @@ def _interface_view(data: Any, interface: Dict[str, Any], device: str) -> View:
     if where is None:
         raise ArgumentError("an array interface without data")
     return View(int(where[0] or 0), tuple(interface["shape"]), strides, dtype, device,
-                bool(where[1]), data)
+                bool(where[1]), data, interface.get("stream"))
 
 
 def _buffer_view(data: Any) -> View:
@@ -162,23 +164,8 @@ def _buffer_view(data: Any) -> View:
         raise ArgumentError(f"a buffer of format {view.format!r} that is not taken")
     if view.nbytes == 0:
         return View(0, tuple(view.shape or ()), None, dtype, "cpu", view.readonly, view)
-    pointer = _buffer_pointer(view)
+    pointer = pointer_of(view)
     return View(pointer, tuple(view.shape or ()), None, dtype, "cpu", view.readonly, view)
-
-
-class _PyBuffer(ctypes.Structure):
-    _fields_ = [("buf", ctypes.c_void_p), ("obj", ctypes.py_object), ("len", ctypes.c_ssize_t),
-                ("rest", ctypes.c_char * 128)]
-
-
-def _buffer_pointer(view: memoryview) -> int:
-    get = ctypes.pythonapi.PyObject_GetBuffer
-    give = ctypes.pythonapi.PyBuffer_Release
-    buffer = _PyBuffer()
-    get(ctypes.py_object(view), ctypes.byref(buffer), ctypes.c_int(0))
-    pointer = int(buffer.buf or 0)
-    give(ctypes.byref(buffer))
-    return pointer
 
 
 def is_array(data: Any) -> bool:
@@ -189,8 +176,15 @@ def is_array(data: Any) -> bool:
         or isinstance(data, (memoryview, array.array, bytearray, ctypes.Array)))
 
 
-def view(data: Any) -> View:
+def view(data: Any, stream: Optional[int] = None) -> View:
     """Looks at an array without copying it.
+
+    Parameters
+    ----------
+    data : array
+    stream : int, optional
+        The stream that will use what lies on a device: a producer of DLPack puts it behind its
+        work. Without it the view says what to come after (`order`).
 
     Raises
     ------
@@ -204,8 +198,10 @@ def view(data: Any) -> View:
         return _numpy_view(data)
     if kind == "torch":
         return _torch_view(data)
+    if kind == "cupy":
+        return _interface_view(data, data.__cuda_array_interface__, f"cuda:{data.device.id}")
     if hasattr(data, "__dlpack__"):
-        return _dlpack.view(data, View, BY_DLPACK)  # type: ignore[no-any-return]
+        return _dlpack.view(data, View, BY_DLPACK, stream)  # type: ignore[no-any-return]
     if hasattr(data, "__cuda_array_interface__"):
         return _interface_view(data, data.__cuda_array_interface__, "cuda")
     if hasattr(data, "__array_interface__"):
@@ -272,8 +268,10 @@ def ids(data: Any, what: str) -> Ids:
         few: Any = (ctypes.c_int64 * found.count).from_address(found.pointer or _SOMEWHERE)
         return _of_list(few, found.shape, what)
     kind = kind_of(data)
+    numpy = _module("numpy")
+    if isinstance(data, Tensor) and numpy is not None and found.dtype.interface:
+        kind, data = "numpy", numpy.asarray(data)
     if kind == "numpy" and found.dtype.name != "bool":
-        numpy = _module("numpy")
         narrow = data.astype(numpy.int32, order="C")
         if found.dtype.bits > 16 and not (narrow == data).all():
             raise ArgumentError(f"a value among {what} does not fit 32 bits")
@@ -286,46 +284,24 @@ def ids(data: Any, what: str) -> Ids:
     return _of_list([int(value) for value in found.flat()], found.shape, what)
 
 
-class Buffer:
-    """Memory of the library's own: zeros, aligned to 64 bytes."""
-
-    __slots__ = ("pointer", "model", "buffer", "_release")
-
-    def __init__(self, size: int) -> None:
-        self.buffer: Optional[int] = None
-        self.model: Optional[int] = None
-        self._release = lib.eet_buffer_release
-        out = ctypes.c_void_p()
-        error = _structs.Error()
-        status = lib.eet_buffer_create(size, ctypes.byref(out), error)
-        if status != 0:
-            raise error_of(status, error)
-        self.buffer = out.value
-        self.pointer: int = lib.eet_buffer_data(out)
-
-    def __del__(self) -> None:
-        if self.buffer is not None:
-            self._release(self.buffer)
-
-
-def fill(pointer: int, values: Sequence[Any], code: str = "i") -> None:
-    """Writes numbers (array.array's code) to host memory."""
-    packed = array.array(code, values)
-    ctypes.memmove(pointer, packed.buffer_info()[0], len(packed) * packed.itemsize)
-
-
 def empty(kind: str, shape: Shape, dtype: DType, device: str = "cpu") -> Tuple[Any, int]:
-    """A new array of a framework ("numpy", "torch", "eet") and where its elements lie. A data type
-    that the framework lacks gives an `eet.Tensor`. Only torch has other devices."""
-    if kind == "numpy" and dtype.interface:
-        made = _module("numpy").empty(shape, dtype.interface)
+    """A new array of a framework ("numpy", "torch", "cupy", "eet") and where its elements lie. A
+    data type that the framework lacks gives an `eet.Tensor`."""
+    if kind == "cupy" and device != "cpu" and dtype.interface:
+        cupy = _module("cupy")
+        with cupy.cuda.Device(int(device.partition(":")[2] or 0)):
+            made = cupy.empty(shape, dtype.interface)
+        return made, int(made.data.ptr)
+    numpy = _module("numpy")
+    if kind in ("numpy", "cupy") and device == "cpu" and dtype.interface and numpy is not None:
+        made = numpy.empty(shape, dtype.interface)
         return made, int(made.__array_interface__["data"][0])
     if kind == "torch":
         torch = _module("torch")
         made = torch.empty(shape, dtype=getattr(torch, TORCH[dtype.name]), device=device)
         return made, int(made.data_ptr())
-    owner = Buffer((math.prod(shape) * dtype.bits + 7) // 8)
-    return Tensor(View(owner.pointer, shape, None, dtype, "cpu", False, owner)), owner.pointer
+    owner = Buffer((math.prod(shape) * dtype.bits + 7) // 8, device)
+    return Tensor(View(owner.pointer, shape, None, dtype, device, False, owner)), owner.pointer
 
 
 class Tensor:

@@ -17,6 +17,7 @@ _api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, c_char_p]
 _api.PyCapsule_GetPointer.restype = c_void_p
 
 CPU, CUDA, CUDA_HOST = 1, 2, 3
+_LEGACY = 1
 READ_ONLY = 1
 
 
@@ -43,23 +44,25 @@ def device_of(name: str) -> Tuple[int, int]:
     return CUDA, int(name.partition(":")[2] or 0)
 
 
-def _ask(data: Any) -> Any:
+def _ask(data: Any, stream: Optional[int]) -> Any:
     """The producer's capsule: a versioned one where it has them."""
     device = data.__dlpack_device__() if hasattr(data, "__dlpack_device__") else (CPU, 0)
     more: Dict[str, Any] = {}
     if int(device[0]) == CUDA:
-        more["stream"] = 1  # whatever the producer has begun comes before the default stream
+        more["stream"] = _LEGACY if stream is None else stream  # comes after the producer's work
     try:
         return data.__dlpack__(max_version=(1, 0), **more)
     except TypeError:  # written before there were versions
         return data.__dlpack__(**more)
 
 
-def view(data: Any, kind: Any, dtypes: Dict[Tuple[int, int], Any]) -> Any:
-    """A `View` (`kind`) of an object with ``__dlpack__``. The capsule is never taken over: it is
-    held as long as the view is, and frees the array as its producer meant it to."""
+def view(data: Any, kind: Any, dtypes: Dict[Tuple[int, int], Any],
+         stream: Optional[int] = None) -> Any:
+    """A `View` (`kind`) of an object with ``__dlpack__``, for `stream` where it is on a device. The
+    capsule is never taken over: it is held as long as the view is, and frees the array as its
+    producer meant it to."""
     try:
-        capsule = _ask(data)
+        capsule = _ask(data, stream)
     except (BufferError, RuntimeError) as error:
         raise ArgumentError(f"the array does not let its memory be seen: {error}") from error
     readonly = False
@@ -84,7 +87,8 @@ def view(data: Any, kind: Any, dtypes: Dict[Tuple[int, int], Any]) -> Any:
     shape = tuple(tensor.shape[i] for i in range(tensor.ndim))
     strides = tuple(tensor.strides[i] for i in range(tensor.ndim)) if tensor.strides else None
     where = (tensor.data or 0) + tensor.byte_offset
-    return kind(where, shape, strides, dtype, device, readonly, (capsule, data))
+    order = None if device == "cpu" or stream is not None else _LEGACY
+    return kind(where, shape, strides, dtype, device, readonly, (capsule, data), order)
 
 
 # The capsule's end: where nobody took the tensor over, its deleter is called here.

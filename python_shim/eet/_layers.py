@@ -1,7 +1,8 @@
 """Parts of a loaded model, one at a time: what the original's layer classes are.
 
 A part is a view on a model: its weights are those of the file, its arithmetic is that of `eet.ops`,
-its numbers are those of the library's submodule. Arrays are NumPy's or torch's on the CPU.
+its numbers are those of the library's submodule. It computes where its input lies: arrays of NumPy's
+or torch's on the CPU, or torch's on the model's device, with the weights that are there.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
-from . import _arrays, ops
-from ._errors import ArgumentError, StateError, UnsupportedError
-from ._padded import Array, Frame, Packed, as_indexes, as_mask, as_table, pack
+from . import _arrays, _device, ops
+from ._errors import ArgumentError, UnsupportedError
+from ._layer_cache import Cache
+from ._padded import Frame, Packed, as_mask, as_table, pack
 
 if TYPE_CHECKING:
     from ._pretrained import Pretrained
@@ -26,9 +28,6 @@ __all__ = [
     "LayerNorm",
     "Stack",
 ]
-
-LEAST_ROOM = 64  # tokens that a cache has room for at first
-
 
 class Part:
     """A view on some weights of a model.
@@ -59,33 +58,43 @@ class Part:
     def _name(self, part: str) -> str:
         return f"{self.stack}.{self.layer:04d}.{part}"
 
-    def _weight(self, name: str, first: int = 0, count: int = -1) -> Any:
+    def _where(self, array: object) -> str:
+        """Where to compute with an array: "cpu", or the model's device."""
+        device, _ = _device.place_of(array)
+        if device not in ("cpu", self.model.device):
+            raise ArgumentError(f"the array lies on {device}, the model on {self.model.device}")
+        return device
+
+    def _weight(self, where: str, name: str, first: int = 0, count: int = -1) -> Any:
         """A tensor, or `count` of its rows; None where the model has none."""
         if name not in self.model.tensors:
             return None
-        tensor = self.model.tensors[name]
+        tensor = self.model.tensors[name] if where == "cpu" else self.model._there(name)
         if count < 0:
             return tensor
-        shape = (count, *tensor.shape[1:])
-        row = tensor.nbytes // tensor.shape[0]
+        if not isinstance(tensor, _arrays.Tensor):  # torch's, of a vector
+            return tensor[first : first + count]
+        seen = tensor._view
+        row = tensor.strides[0]
         return _arrays.Tensor(
             _arrays.View(
-                tensor.pointer + first * row, shape, None, _arrays.dtype_of(tensor.dtype), "cpu",
-                True, tensor,
+                seen.pointer + first * row, (count, *seen.shape[1:]), seen.strides, seen.dtype,
+                seen.device, True, tensor, seen.order,
             )  # fmt: skip
         )
 
-    def _linear(self, part: str, first: int = 0, count: int = -1) -> ops.Linear:
+    def _linear(self, where: str, part: str, first: int = 0, count: int = -1) -> ops.Linear:
         name = self._name(part)
         return ops.Linear(
-            self._weight(name + ".w", first, count), self._weight(name + ".b", first, count)
+            self._weight(where, name + ".w", first, count),
+            self._weight(where, name + ".b", first, count),
         )
 
-    def _norm(self, name: str) -> Optional[ops.Norm]:
-        weight = self._weight(name + ".w")
+    def _norm(self, where: str, name: str) -> Optional[ops.Norm]:
+        weight = self._weight(where, name + ".w")
         if weight is None:
             return None
-        return ops.Norm(weight, self._weight(name + ".b"), self._fact("norm_eps"))
+        return ops.Norm(weight, self._weight(where, name + ".b"), self._fact("norm_eps"))
 
 
 class LayerNorm(Part):
@@ -103,7 +112,7 @@ class LayerNorm(Part):
     ) -> None:
         super().__init__(model, 0, stack)
         self.name = name or self.stack + ".norm"
-        self.norm = self._norm(self.name)
+        self.norm = self._norm("cpu", self.name)
         if self.norm is None:
             raise UnsupportedError(f"the model has no norm {self.name}")
 
@@ -119,7 +128,7 @@ class LayerNorm(Part):
         -------
         array
         """
-        norm = self.norm
+        norm = self._norm(self._where(hidden_states), self.name)
         assert norm is not None
         return ops.layernorm(hidden_states, norm.weight, norm.bias, eps=norm.eps)
 
@@ -149,7 +158,8 @@ class Embedding(Part):
         import numpy
 
         stack = self.stack
-        if self._weight(stack + ".emb.proj_in.w") is not None:
+        where = self._where(input_ids)
+        if self._weight("cpu", stack + ".emb.proj_in.w") is not None:
             raise UnsupportedError("an embedding with a projection is no single operator")
         ids = as_table(input_ids, "input_ids")
         packed = pack(ids, None, token_type_ids, position_ids)
@@ -161,15 +171,15 @@ class Embedding(Part):
         positions = packed.positions
         if positions is not None and pad is not None:
             positions = numpy.maximum(positions - (pad + 1), -1)
-        table = self._weight(stack + ".emb.pos")
+        table = self._weight(where, stack + ".emb.pos")
         frame = Frame(input_ids)
         made = frame.empty((ids.size, int(self._fact("hidden"))))
         ops.embedding(
-            packed.tokens, self._weight(stack + ".emb.tok"), positions=positions,
+            packed.tokens, self._weight(where, stack + ".emb.tok"), positions=positions,
             types=types, position=table,
-            type=None if types is None else self._weight(stack + ".emb.type"),
+            type=None if types is None else self._weight(where, stack + ".emb.type"),
             scale=float(self._fact("emb.scale", 1.0)), pad=pad, lengths=[past] * packed.rows,
-            start=packed.start, norm=self._norm(stack + ".emb.norm"), out=made,
+            start=packed.start, norm=self._norm(where, stack + ".emb.norm"), out=made,
         )  # fmt: skip
         return packed.spread(frame, made)
 
@@ -195,51 +205,13 @@ class Feedforward(Part):
         -------
         array
         """
+        where = self._where(hidden_states)
         return ops.ffn(
-            hidden_states, self._linear("ffn.fc1"), self._linear("ffn.fc2"),
-            activation=str(self._fact("act")), norm=self._norm(self._name("ffn.norm")),
+            hidden_states, self._linear(where, "ffn.fc1"), self._linear(where, "ffn.fc2"),
+            activation=str(self._fact("act")), norm=self._norm(where, self._name("ffn.norm")),
             pre_norm=self.pre_norm if pre_layernorm is None else pre_layernorm,
             add_residual=add_residual,
         )  # fmt: skip
-
-
-class _Cache:
-    """Keys and values of one attention; room grows as it has to."""
-
-    def __init__(self) -> None:
-        self.keys: Optional[Array] = None
-        self.values: Optional[Array] = None
-        self.lengths: list[int] = []
-
-    def begin(self, rows: int, room: int, heads: int, size: int) -> None:
-        import numpy
-
-        self.keys = numpy.zeros((rows, max(room, LEAST_ROOM), heads, size), numpy.float32)
-        self.values = numpy.zeros_like(self.keys)
-        self.lengths = [0] * rows
-
-    def reserve(self, tokens: int) -> None:
-        """Makes room for so many more in every row."""
-        import numpy
-
-        assert self.keys is not None
-        room, wanted = self.keys.shape[1], max(self.lengths, default=0) + tokens
-        if wanted > room:
-            more = ((0, 0), (0, max(wanted, 2 * room) - room), (0, 0), (0, 0))
-            self.keys = numpy.pad(self.keys, more)
-            self.values = numpy.pad(self.values, more)
-
-    def gather(self, reorder_state: object) -> None:
-        parents = as_indexes(reorder_state, "reorder_state")
-        if self.keys is None or self.values is None:
-            raise StateError("reorder_state before a first pass: there are no rows to reorder")
-        for row, parent in enumerate(parents):
-            if not 0 <= parent < len(self.lengths):
-                raise ArgumentError(
-                    f"reorder_state[{row}] is {parent}; there are {len(self.lengths)} rows"
-                )
-        self.keys, self.values = self.keys[parents], self.values[parents]
-        self.lengths = [self.lengths[p] for p in parents]
 
 
 def _pack(hidden_states: Any, mask: object) -> tuple[Packed, Any, Frame]:
@@ -267,13 +239,13 @@ class Attention(Part):
         self.heads, self.size = int(self._fact("heads")), int(self._fact("head_dim"))
         scale = float(self._fact("attn_scale"))
         self.scale = scale / (layer + 1) if self._fact("inv_layer_scale", False) else scale
-        self.cache = _Cache()
+        self.cache = Cache()
 
-    def _projections(self) -> dict[str, Any]:
+    def _projections(self, where: str) -> dict[str, Any]:
         inner = self.heads * self.size
         names = ("query", "key", "value")
-        parts = {n: self._linear("attn.qkv", i * inner, inner) for i, n in enumerate(names)}
-        return {**parts, "output": self._linear("attn.out"), "heads": self.heads}
+        parts = {n: self._linear(where, "attn.qkv", i * inner, inner) for i, n in enumerate(names)}
+        return {**parts, "output": self._linear(where, "attn.out"), "heads": self.heads}
 
     def __call__(
         self,
@@ -306,10 +278,11 @@ class Attention(Part):
         array
             (batch, columns, size), zeros where the mask is 0.
         """
+        where = self._where(hidden_states)
         packed, x, frame = _pack(hidden_states, attention_mask)
         switch: dict[str, Any] = {
-            **self._projections(), "scale": self.scale, "head_dim": self.size,
-            "norm": self._norm(self._name("attn.norm")),
+            **self._projections(where), "scale": self.scale, "head_dim": self.size,
+            "norm": self._norm(where, self._name("attn.norm")),
             "pre_norm": self.pre_norm if pre_layernorm is None else pre_layernorm,
             "add_residual": add_residual, "start": packed.start,
         }  # fmt: skip
@@ -318,7 +291,7 @@ class Attention(Part):
             return packed.spread(frame, found)
         cache = self.cache
         if first_pass:
-            cache.begin(packed.rows, packed.width, self.heads, self.size)
+            cache.begin(hidden_states, packed.rows, packed.width, self.heads, self.size)
         elif reorder_state is not None:
             cache.gather(reorder_state)
         if len(cache.lengths) != packed.rows:
@@ -364,6 +337,7 @@ class CrossAttention(Attention):
         array
             (batch, columns, size).
         """
+        where = self._where(hidden_states)
         packed, x, frame = _pack(hidden_states, None)
         inner = self.heads * self.size
         cache, memory, starts = self.cache, None, None
@@ -372,17 +346,18 @@ class CrossAttention(Attention):
             if len(source.live) != packed.rows:
                 raise ArgumentError(f"encoder_out has {len(source.live)} rows, not {packed.rows}")
             starts = source.start
-            cache.begin(packed.rows, source.width, self.heads, self.size)
+            cache.begin(hidden_states, packed.rows, source.width, self.heads, self.size)
             cache.lengths = [int(n) for n in starts[1:] - starts[:-1]]
         elif reorder_state is not None:
             cache.gather(reorder_state)
         if len(cache.lengths) != packed.rows:
             raise ArgumentError(f"{packed.rows} rows after {len(cache.lengths)}")
         found = ops.cross_multi_head_attention(
-            x, self._linear("cross.q"), self._linear("cross.kv", 0, inner),
-            self._linear("cross.kv", inner, inner), self._linear("cross.out"), self.heads,
+            x, self._linear(where, "cross.q"), self._linear(where, "cross.kv", 0, inner),
+            self._linear(where, "cross.kv", inner, inner), self._linear(where, "cross.out"),
+            self.heads,
             cache.keys, cache.values, memory=memory, memory_start=starts, lengths=cache.lengths,
-            scale=self.scale, head_dim=self.size, norm=self._norm(self._name("cross.norm")),
+            scale=self.scale, head_dim=self.size, norm=self._norm(where, self._name("cross.norm")),
             pre_norm=self.pre_norm if pre_layernorm is None else pre_layernorm,
             add_residual=add_residual, start=packed.start,
         )  # fmt: skip

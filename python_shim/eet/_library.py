@@ -9,7 +9,7 @@ from typing import Any, List, Mapping, Optional, Tuple, Type
 from . import _structs
 
 ABI_MAJOR = 1
-ABI_MINOR = 2
+ABI_MINOR = 3
 SONAME = f"libeet.so.{ABI_MAJOR}"
 
 _ERROR = POINTER(_structs.Error)
@@ -54,6 +54,11 @@ FUNCTIONS: List[Tuple[str, Any, Tuple[Any, ...]]] = [
     ("eet_buffer_release", None, (c_void_p,)),
     ("eet_dlpack_create", c_int32,
      (c_void_p, c_int32, c_int32, c_void_p, c_void_p, c_void_p, _ERROR)),
+    ("eet_session_stream", c_void_p, (c_void_p,)),
+    ("eet_session_wait", c_int32, (c_void_p, c_void_p, _ERROR)),
+    ("eet_session_fetch", c_int32, (c_void_p, c_void_p, c_void_p, c_uint64, _ERROR)),
+    ("eet_buffer_create_on", c_int32, (c_int32, c_int32, c_uint64, c_void_p, _ERROR)),
+    ("eet_model_weight", c_int32, (c_void_p, c_int32, c_void_p, _ERROR)),
 ]
 
 

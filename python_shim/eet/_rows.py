@@ -13,11 +13,12 @@ from ._errors import ArgumentError
 class Rows:
     """A batch: packed ids, where rows begin, and how a padded caller wants results back."""
 
-    __slots__ = ("kind", "device", "count", "total", "width", "runs", "kept", "batch", "keep")
+    __slots__ = ("kind", "device", "order", "count", "total", "width", "runs", "kept", "batch", "keep")
 
     def __init__(self) -> None:
         self.kind = "eet"
         self.device = "cpu"  # where results go: that of the tokens
+        self.order: Optional[int] = None  # the stream that has been waited for, to read them
         self.count = 0
         self.total = 0
         self.width: Optional[int] = None  # columns, where rows were given as one 2-D array

@@ -139,7 +139,8 @@ def fill_sources(session: Session, hidden: Any, mask: object = None) -> list[int
     if len(shape) != 3:
         raise ArgumentError(f"hidden states of an encoder: shape {shape}; three axes are wanted")
     if hasattr(hidden, "detach"):
-        hidden = hidden.detach().cpu()
+        hidden = hidden.detach()
+        hidden = hidden.cpu() if session.model.device == "cpu" else hidden
     keep = None if mask is None else as_mask(mask, shape[0], (shape[1],), "encoder_attention_mask")
     for row in range(shape[0]):
         values = hidden[row]
@@ -147,6 +148,6 @@ def fill_sources(session: Session, hidden: Any, mask: object = None) -> list[int
             if not keep[row].any():
                 raise ArgumentError(f"encoder_attention_mask leaves nothing of row {row}")
             rows = keep[row].nonzero()[0]
-            values = values[rows]
+            values = values[Frame(hidden).index(rows)]
         session.source_set(row, values)
     return list(range(shape[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any, List
 
-from . import _arrays, _wait
+from . import _arrays, _device, _wait
 from ._errors import ArgumentError, error_of
 
 __all__ = ["Bound"]
@@ -36,14 +36,16 @@ class Bound:
         self._function = function
         self._arguments = (ctypes.byref(rows.batch), structs, len(made), session._error)
         self._work = rows.total * session._costs
-        self._settles = any(one.device != "cpu" for one in made)
+        with session._lock:
+            session._settle(made, None)
+        self._streams = {(one.kind, one.device) for one in made if one.order is not None}
 
     def __call__(self) -> Any:
         """Runs the step; gives `results`, which hold the new outputs. Errors as `Session.step`."""
         session = self._session
         with session._lock:
-            if self._settles:
-                session._settle(self._made, False)
+            if self._streams:  # the framework's current one may be another each time
+                session._wait_for(_device.current_stream(*one) for one in self._streams)
             if self._work < _wait.LONG and not session._stale:
                 status = self._function(session._open(), *self._arguments)
                 if status != 0:

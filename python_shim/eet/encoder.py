@@ -104,6 +104,10 @@ def _normalize(found: Any) -> None:
         norm = found.double().norm(dim=-1, keepdim=True)
         norm[norm == 0] = 1
         found /= norm.to(found.dtype)
+    elif kind == "cupy":
+        norm = (found.astype("f8") ** 2).sum(-1, keepdims=True) ** 0.5
+        norm[norm == 0] = 1
+        found /= norm.astype(found.dtype)
     else:
         if seen.dtype.name != "f32" or seen.device != "cpu":
             raise ArgumentError(f"normalize takes f32 on the CPU, or an array of numpy or torch; "

@@ -179,7 +179,7 @@ class Generator(Runner):
         sources = None
         self._forget()
         if source_ids is not None:
-            packed = _rows.pack(source_ids, None, source_mask)
+            packed = self.session._pack(source_ids, None, source_mask)
             sources = packed.count
             self.session.source(source_ids, attention_mask=source_mask)
             if input_ids is None:
@@ -190,7 +190,7 @@ class Generator(Runner):
             raise ArgumentError("there are no input_ids")
         if copies < 1 or (how.get("num_beams", 1) > 1 and copies > how["num_beams"]):
             raise ArgumentError(f"num_return_sequences is {copies}")
-        rows = _rows.pack(input_ids, None, mask)
+        rows = self.session._pack(input_ids, None, mask)
         beams = how.get("num_beams", 1) > 1
         repeat = 1 if beams else copies
         if sources is not None and sources != rows.count:
@@ -207,7 +207,7 @@ class Generator(Runner):
                pad: Optional[int]) -> Any:
         if pad is None:
             pad = self._pad if self._pad >= 0 else max(self._eos, 0)
-        old = _arrays.ids(prompts, "input_ids")
+        old = _arrays.ids(self.session._near(prompts), "input_ids")
         width = old.shape[-1]
         flat = old.tolist()
         longest = max(len(one.token_ids) for one in found)

@@ -7,7 +7,7 @@ import threading
 import weakref
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Union
 
-from . import _arrays, _fork, _structs
+from . import _arrays, _device, _fork, _structs
 from ._errors import ArgumentError, ClosedError, Error, UnsupportedError, error_of
 from ._library import lib
 
@@ -117,6 +117,7 @@ class Model:
         self.device, handle = self._open(device, dtype, verify, mmap)
         self._reference = _Reference(handle, self._keep)
         self._tensors: Optional[Tensors] = None
+        self._weights: Dict[str, Any] = {}  # on the device
         self._config: Optional[Config] = None
         self._heads: Optional[Tuple[Head, ...]] = None
         info = _structs.ModelInfo(ctypes.sizeof(_structs.ModelInfo))
@@ -301,6 +302,22 @@ class Model:
         return info.name.decode(), _arrays.Tensor(_arrays.View(
             found.data or 0, shape, None, dtype, "cpu", True, reference))
 
+    def _there(self, name: str) -> Any:
+        """A weight where the model computes: an `eet.Tensor` of the memory that it has there, or,
+        of a vector, a copy of torch's."""
+        if name not in self._weights:
+            index = self.tensors._index[name]
+            found = _structs.Array(ctypes.sizeof(_structs.Array))
+            try:
+                self._call(lib.eet_model_weight, index, ctypes.byref(found))
+            except UnsupportedError:
+                self._weights[name] = _device.copied(self.tensors[name], self.device)
+                return self._weights[name]
+            self._weights[name] = _arrays.Tensor(_arrays.View(
+                found.data or 0, tuple(found.shape[:2]), tuple(found.stride[:2]),
+                _arrays.BY_CODE[found.dtype], self.device, True, self._held(), 0))
+        return self._weights[name]
+
     # ---- life ---------------------------------------------------------------
 
     @property
@@ -317,6 +334,7 @@ class Model:
     def close(self) -> None:
         """Gives the weights up. Twice is fine; sessions and tensors go on."""
         self._reference = None
+        self._weights = {}
 
     def __enter__(self) -> "Model":
         self._held()

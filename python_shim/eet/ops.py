@@ -1,22 +1,21 @@
 """Single operators of a transformer on arrays of the caller's: attention, feed-forward, embedding,
 layer norm. docs/ops.md has the formulas; `eet_ops.h` is the same in C.
 
-Arrays are numpy's, torch's, or anything with DLPack or an array interface, of any strides, in f32,
-f16 or bf16 each; nothing is copied to reach them. Weights are (out, in), as torch's Linear has
-them. A row's result depends on that row alone, to the last bit.
+Arrays are numpy's, torch's, CuPy's, or anything with DLPack or an array interface, of any strides,
+in f32, f16 or bf16 each, all of a call in the CPU's memory or all on one device; nothing is copied
+to reach them. Weights are (out, in), as torch's Linear has them. A row's result depends on that row
+alone, to the last bit. On a device a call is in the order of the framework's current stream.
 """
 from __future__ import annotations
 
 import ctypes
-import os
-import threading
-from ctypes import POINTER, c_double, c_int32, c_uint32, c_uint64, c_void_p
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from . import _arrays, _structs
+from . import _op_context as _c
 from ._arrays import DType, View
-from ._errors import ArgumentError, UnsupportedError, error_of
-from ._library import check_layouts, lib, path
+from ._errors import ArgumentError
+from ._op_context import Context, Kept, context_of
 
 __all__ = ["ACTIVATIONS", "Context", "Linear", "Norm", "cross_multi_head_attention", "embedding",
            "ffn", "layernorm", "masked_multi_head_attention", "multi_head_attention"]
@@ -48,174 +47,6 @@ LinearLike = Union[Linear, Tuple[Any, ...], Any]
 NormLike = Union[Norm, Tuple[Any, ...], None]
 
 
-# ---- structs of eet_ops.h
-
-_Array = _structs.Array
-
-
-class _Options(ctypes.Structure):
-    _fields_ = [("size", c_uint32), ("device", c_int32), ("device_index", c_int32),
-                ("threads", c_int32), ("stream", c_void_p)]
-
-
-class _Linear(ctypes.Structure):
-    _fields_ = [("weight", _Array), ("bias", _Array)]
-
-
-class _Norm(ctypes.Structure):
-    _fields_ = [("weight", _Array), ("bias", _Array), ("eps", c_double)]
-
-
-class _Mask(ctypes.Structure):
-    _fields_ = [("causal", c_int32), ("reserved", c_int32), ("allowed", _Array),
-                ("added", _Array)]
-
-
-class _Attention(ctypes.Structure):
-    _fields_ = [("size", c_uint32), ("rows", c_int32), ("workspace", c_void_p),
-                ("workspace_bytes", c_uint64), ("heads", c_int32), ("head_dim", c_int32),
-                ("pre_norm", c_int32), ("add_residual", c_int32), ("scale", c_double),
-                ("start", c_void_p), ("length", c_void_p), ("slot", c_void_p), ("x", _Array),
-                ("y", _Array), ("norm", _Norm), ("query", _Linear), ("key", _Linear),
-                ("value", _Linear), ("out", _Linear), ("mask", _Mask), ("keys", _Array),
-                ("values", _Array), ("memory", _Array), ("memory_start", c_void_p)]
-
-
-class _Ffn(ctypes.Structure):
-    _fields_ = [("size", c_uint32), ("act", c_int32), ("workspace", c_void_p),
-                ("workspace_bytes", c_uint64), ("pre_norm", c_int32), ("add_residual", c_int32),
-                ("x", _Array), ("y", _Array), ("norm", _Norm), ("fc1", _Linear), ("fc2", _Linear)]
-
-
-class _Embedding(ctypes.Structure):
-    _fields_ = [("size", c_uint32), ("rows", c_int32), ("workspace", c_void_p),
-                ("workspace_bytes", c_uint64), ("scale", c_double), ("position_offset", c_int32),
-                ("skip_pad", c_int32), ("pad", c_int32), ("reserved", c_int32),
-                ("start", c_void_p), ("length", c_void_p), ("ids", _Array), ("types", _Array),
-                ("positions", _Array), ("token", _Array), ("position", _Array), ("type", _Array),
-                ("norm", _Norm), ("y", _Array)]
-
-
-class _Layernorm(ctypes.Structure):
-    _fields_ = [("size", c_uint32), ("reserved", c_int32), ("workspace", c_void_p),
-                ("workspace_bytes", c_uint64), ("x", _Array), ("y", _Array), ("norm", _Norm)]
-
-
-check_layouts(lib, path, {
-    "eet_op_options": _Options, "eet_op_linear": _Linear, "eet_op_norm": _Norm,
-    "eet_op_mask": _Mask, "eet_attention_op": _Attention, "eet_ffn_op": _Ffn,
-    "eet_embedding_op": _Embedding, "eet_layernorm_op": _Layernorm,
-})
-
-_ERROR = POINTER(_structs.Error)
-_NAMES = ("eet_op_masked_multi_head_attention", "eet_op_cross_multi_head_attention",
-          "eet_op_multi_head_attention", "eet_op_ffn", "eet_op_embedding", "eet_op_layernorm")
-_MASKED, _CROSS, _PLAIN, _FFN, _EMBEDDING, _LAYERNORM = range(1, 7)
-
-
-def _declare() -> List[Any]:
-    lib.eet_op_context_create.argtypes = [c_void_p, c_void_p, _ERROR]
-    lib.eet_op_context_destroy.argtypes = [c_void_p]
-    lib.eet_op_context_destroy.restype = None
-    lib.eet_op_workspace.argtypes = [c_void_p, c_int32, c_void_p, c_void_p, _ERROR]
-    found = []
-    for name in _NAMES:
-        function = getattr(lib, name)
-        function.argtypes = [c_void_p, c_void_p, _ERROR]
-        function.restype = c_int32
-        found.append(function)
-    return found
-
-
-_CALLS = _declare()
-
-
-class Context:
-    """The device that operators run on, with its threads and a workspace that grows as it has to.
-
-    Calls from several threads come one after the other; for more at once, make more contexts.
-    Without one, an operator uses its thread's own.
-
-    Parameters
-    ----------
-    device : str
-        ``"cpu"``.
-    threads : int or None
-        None: as many as CPUs are there.
-    """
-
-    def __init__(self, device: str = "cpu", threads: Optional[int] = None) -> None:
-        self._context: Optional[int] = None
-        self._destroy = lib.eet_op_context_destroy
-        self._lock = threading.Lock()
-        self._workspace: Optional[_arrays.Buffer] = None
-        self._room = 0
-        self._process = os.getpid()
-        name, _, index = device.partition(":")
-        if name not in ("cpu", "cuda") or (index and not index.isdigit()):
-            raise ArgumentError(f"there is no device {device!r}")
-        options = _Options(ctypes.sizeof(_Options), int(name == "cuda"), int(index or 0),
-                           int(threads or 0), None)
-        out = c_void_p()
-        error = _structs.Error()
-        status = lib.eet_op_context_create(ctypes.byref(options), ctypes.byref(out), error)
-        if status != 0:
-            raise error_of(status, error)
-        self._context = out.value
-
-    def close(self) -> None:
-        """Gives threads and memory back; twice is fine."""
-        with self._lock:
-            context, self._context = self._context, None
-            self._workspace = None
-            self._room = 0
-        if context is not None and self._process == os.getpid():
-            self._destroy(context)
-
-    def __enter__(self) -> "Context":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if getattr(self, "_context", None) is not None:
-            self.close()
-
-    def _run(self, op: int, args: Any) -> None:
-        error = _structs.Error()
-        need = c_uint64()
-        with self._lock:
-            if self._context is None:
-                raise ArgumentError("the context is closed")
-            status = lib.eet_op_workspace(self._context, op, ctypes.byref(args),
-                                          ctypes.byref(need), error)
-            if status == 0:
-                if need.value > self._room:
-                    self._workspace = None  # not both at once
-                    self._room = 0
-                    self._workspace = _arrays.Buffer(need.value)
-                    self._room = need.value
-                if self._workspace is not None:
-                    args.workspace = self._workspace.pointer
-                args.workspace_bytes = self._room
-                status = _CALLS[op - 1](self._context, ctypes.byref(args), error)
-        if status != 0:
-            raise error_of(status, error)
-
-
-_own = threading.local()
-
-
-def _context(given: Optional[Context]) -> Context:
-    if given is not None:
-        return given
-    found = getattr(_own, "context", None)
-    if found is None or found._process != os.getpid() or found._context is None:
-        found = _own.context = Context()
-    return found
-
-
 # ---- arrays
 
 def _strides_of(what: View) -> Sequence[int]:
@@ -229,9 +60,11 @@ def _strides_of(what: View) -> Sequence[int]:
     return strides[::-1]
 
 
-def _fill(to: Any, data: Any, name: str, keep: List[Any], one_for_all: bool = False) -> View:
+def _fill(to: Any, data: Any, name: str, keep: Kept, one_for_all: bool = False) -> View:
     """Describes an array in place. With `one_for_all` an axis of stride 0 is one of length 1."""
-    what = _arrays.view(data)
+    what = _arrays.view(data, keep.stream)
+    if what.device not in ("cpu", "cuda", keep.device):
+        raise ArgumentError(f"{name} lies on {what.device}, the context is on {keep.device}")
     shape = list(what.shape)
     strides = list(_strides_of(what))
     if len(shape) > _structs.MAX_RANK:
@@ -241,7 +74,7 @@ def _fill(to: Any, data: Any, name: str, keep: List[Any], one_for_all: bool = Fa
             shape[i] = 1
     if not any(strides) and any(length > 1 for length in shape):
         raise ArgumentError(f"{name} is one number seen many times; copy it")
-    to.size = ctypes.sizeof(_Array)
+    to.size = ctypes.sizeof(_structs.Array)
     to.dtype = 6 if what.dtype.name == "bool" else what.dtype.code
     to.memory = 0 if what.device == "cpu" else 1
     to.rank = len(shape)
@@ -252,14 +85,14 @@ def _fill(to: Any, data: Any, name: str, keep: List[Any], one_for_all: bool = Fa
     return what
 
 
-def _fill_written(to: Any, data: Any, name: str, keep: List[Any]) -> View:
+def _fill_written(to: Any, data: Any, name: str, keep: Kept) -> View:
     what = _fill(to, data, name, keep)
     if what.readonly:
         raise ArgumentError(f"{name} is read-only")
     return what
 
 
-def _linear(to: Any, layer: LinearLike, name: str, keep: List[Any]) -> View:
+def _linear(to: Any, layer: LinearLike, name: str, keep: Kept) -> View:
     if layer is None:
         raise ArgumentError(f"there is no {name}")
     weight, bias = layer if isinstance(layer, (tuple, list)) and len(layer) == 2 else (layer, None)
@@ -271,7 +104,7 @@ def _linear(to: Any, layer: LinearLike, name: str, keep: List[Any]) -> View:
     return what
 
 
-def _norm(to: Any, norm: NormLike, keep: List[Any]) -> None:
+def _norm(to: Any, norm: NormLike, keep: Kept) -> None:
     if norm is None:
         return
     if not isinstance(norm, (tuple, list)) or not 1 <= len(norm) <= 3:
@@ -283,7 +116,7 @@ def _norm(to: Any, norm: NormLike, keep: List[Any]) -> None:
     to.eps = 1e-5 if eps is None else eps
 
 
-def _list(values: Any, count: int, name: str, keep: List[Any]) -> Optional[int]:
+def _list(values: Any, count: int, name: str, keep: Kept) -> Optional[int]:
     """The address of `count` int32, or None."""
     if values is None:
         return None
@@ -294,7 +127,7 @@ def _list(values: Any, count: int, name: str, keep: List[Any]) -> Optional[int]:
     return found.pointer
 
 
-def _rows(what: View, start: Any, name: str, keep: List[Any]) -> Tuple[int, Optional[int]]:
+def _rows(what: View, start: Any, name: str, keep: Kept) -> Tuple[int, Optional[int]]:
     """How many rows there are, and where `start` lies."""
     if start is None:
         return (what.shape[0] if what.shape else 0), None
@@ -306,10 +139,10 @@ def _rows(what: View, start: Any, name: str, keep: List[Any]) -> Tuple[int, Opti
 
 
 def _result(to: Any, out: Any, like: Any, shape: Tuple[int, ...], dtype: DType,
-            keep: List[Any]) -> Any:
-    """`out`, or a new array of `like`'s framework."""
+            keep: Kept) -> Any:
+    """`out`, or a new array of `like`'s framework, where it lies."""
     if out is None:
-        out, _ = _arrays.empty(_arrays.kind_of(like), shape, dtype)
+        out, _ = _arrays.empty(_arrays.kind_of(like), shape, dtype, keep.device)
     _fill_written(to, out, "out", keep)
     return out
 
@@ -335,12 +168,13 @@ def layernorm(x: Any, weight: Any, bias: Any = None, *, eps: float = 1e-5, out: 
     array
         `out`, or an array of x's framework and data type.
     """
-    args = _Layernorm(size=ctypes.sizeof(_Layernorm))
-    keep: List[Any] = []
+    run = context_of(context, x)
+    args = _c.Layernorm(size=ctypes.sizeof(_c.Layernorm))
+    keep = Kept(run)
     what = _fill(args.x, x, "x", keep)
     _norm(args.norm, (weight, bias, eps), keep)
     made = _result(args.y, out, x, what.shape, what.dtype, keep)
-    _context(context)._run(_LAYERNORM, args)
+    run._run(_c.LAYERNORM, args, keep, x)
     return made
 
 
@@ -363,19 +197,20 @@ def ffn(x: Any, fc1: LinearLike, fc2: LinearLike, *, activation: str = "gelu",
     out : array or None
     context : Context or None
     """
-    args = _Ffn(size=ctypes.sizeof(_Ffn), pre_norm=int(pre_norm), add_residual=int(add_residual))
+    run = context_of(context, x)
+    args = _c.Ffn(size=ctypes.sizeof(_c.Ffn), pre_norm=int(pre_norm), add_residual=int(add_residual))
     if activation not in ACTIVATIONS:
         raise ArgumentError(f"there is no activation {activation!r}; there are "
                             f"{', '.join(ACTIVATIONS)}")
     args.act = ACTIVATIONS[activation]
-    keep: List[Any] = []
+    keep = Kept(run)
     what = _fill(args.x, x, "x", keep)
     _linear(args.fc1, fc1, "fc1", keep)
     last = _linear(args.fc2, fc2, "fc2", keep)
     _norm(args.norm, norm, keep)
     columns = last.shape[0] if last.shape else 0
     made = _result(args.y, out, x, what.shape[:-1] + (columns,), what.dtype, keep)
-    _context(context)._run(_FFN, args)
+    run._run(_c.FFN, args, keep, x)
     return made
 
 
@@ -383,9 +218,10 @@ class _Call:
     """What the three attentions have in common."""
 
     def __init__(self, x: Any, layers: Sequence[LinearLike], heads: int, start: Any,
-                 options: Dict[str, Any]) -> None:
-        self.args = _Attention(size=ctypes.sizeof(_Attention), heads=heads)
-        self.keep: List[Any] = []
+                 options: Dict[str, Any], context: Optional[Context]) -> None:
+        self.context = run = context_of(context, x)
+        self.args = _c.Attention(size=ctypes.sizeof(_c.Attention), heads=heads)
+        self.keep = Kept(run)
         self.x = x
         args = self.args
         self.what = _fill(args.x, x, "x", self.keep)
@@ -416,10 +252,10 @@ class _Call:
         _fill_written(self.args.keys, keys, "keys", self.keep)
         _fill_written(self.args.values, values, "values", self.keep)
 
-    def run(self, op: int, out: Any, context: Optional[Context]) -> Any:
+    def run(self, op: int, out: Any) -> Any:
         made = _result(self.args.y, out, self.x, self.what.shape[:-1] + (self.columns,),
                        self.what.dtype, self.keep)
-        _context(context)._run(op, self.args)
+        self.context._run(op, self.args, self.keep, self.x)
         return made
 
 
@@ -458,10 +294,10 @@ def multi_head_attention(
     """
     call = _Call(x, (query, key, value, output), heads, start, dict(
         head_dim=head_dim, scale=scale, norm=norm, pre_norm=pre_norm, add_residual=add_residual,
-        mask=mask, bias=bias))
+        mask=mask, bias=bias), context)
     call.lists(lengths, None)
     call.args.mask.causal = int(causal)
-    return call.run(_PLAIN, out, context)
+    return call.run(_c.PLAIN, out)
 
 
 def masked_multi_head_attention(
@@ -488,10 +324,10 @@ def masked_multi_head_attention(
     """
     call = _Call(x, (query, key, value, output), heads, start, dict(
         head_dim=head_dim, scale=scale, norm=norm, pre_norm=pre_norm, add_residual=add_residual,
-        mask=mask, bias=bias))
+        mask=mask, bias=bias), context)
     call.lists(lengths, slots)
     call.cache(keys, values)
-    return call.run(_MASKED, out, context)
+    return call.run(_c.MASKED, out)
 
 
 def cross_multi_head_attention(
@@ -521,7 +357,7 @@ def cross_multi_head_attention(
     """
     call = _Call(x, (query, key, value, output), heads, start, dict(
         head_dim=head_dim, scale=scale, norm=norm, pre_norm=pre_norm, add_residual=add_residual,
-        mask=mask, bias=bias))
+        mask=mask, bias=bias), context)
     call.lists(lengths, slots)
     call.cache(keys, values)
     if memory is not None:
@@ -529,7 +365,7 @@ def cross_multi_head_attention(
         rows, call.args.memory_start = _rows(what, memory_start, "memory_start", call.keep)
         if rows != call.rows:
             raise ArgumentError(f"memory has {rows} rows, x has {call.rows}")
-    return call.run(_CROSS, out, context)
+    return call.run(_c.CROSS, out)
 
 
 def embedding(ids: Any, token: Any, *, positions: Any = None, types: Any = None,
@@ -561,9 +397,10 @@ def embedding(ids: Any, token: Any, *, positions: Any = None, types: Any = None,
     """
     if scale == 0:
         raise ArgumentError("scale is 0")
-    args = _Embedding(size=ctypes.sizeof(_Embedding), scale=scale, position_offset=offset,
-                      skip_pad=int(pad is not None), pad=pad or 0)
-    keep: List[Any] = []
+    run = context_of(context, ids, out, token)
+    args = _c.Embedding(size=ctypes.sizeof(_c.Embedding), scale=scale, position_offset=offset,
+                        skip_pad=int(pad is not None), pad=pad or 0)
+    keep = Kept(run)
     what = _fill(args.ids, ids, "ids", keep)
     table = _fill(args.token, token, "token", keep)
     for field, data, name in ((args.positions, positions, "positions"), (args.types, types,
@@ -578,6 +415,7 @@ def embedding(ids: Any, token: Any, *, positions: Any = None, types: Any = None,
     args.rows = rows
     args.length = _list(lengths, rows, "lengths", keep)
     columns = table.shape[1] if len(table.shape) == 2 else 0
-    made = _result(args.y, out, ids, what.shape + (columns,), table.dtype, keep)
-    _context(context)._run(_EMBEDDING, args)
+    like = token if keep.stream is not None and what.device == "cpu" else ids
+    made = _result(args.y, out, like, what.shape + (columns,), table.dtype, keep)
+    run._run(_c.EMBEDDING, args, keep, token)
     return made

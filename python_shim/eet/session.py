@@ -2,15 +2,16 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
-from . import _arrays, _fork, _rows, _structs, _wait
-from ._errors import ArgumentError, ClosedError, UnsupportedError, error_of
+from . import _arrays, _device, _fork, _rows, _structs, _wait
+from ._errors import ArgumentError, ClosedError, error_of
 from ._library import lib
-from .model import TAKES, Head, Model, head_among
+from ._wanted import Output as Output
+from ._wanted import Spec, Wanted, outputs_of
+from .model import Model, head_among
 
 if TYPE_CHECKING:
     from .bound import Bound
@@ -19,131 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["Output", "Scores", "Session"]
 
 
-class Output(NamedTuple):
-    """One output of a call.
-
-    Attributes
-    ----------
-    head : str or int
-        A head's name or number, or ``"hidden"``.
-    take : str or None
-        ``"first"``, ``"last"``, ``"every"``, ``"given"``, ``"mean"``; None: the head's own.
-    at : list or array of int, or None
-        For ``"given"``: indexes into the packed tokens, ascending.
-    dtype : str or dtype
-        ``"f32"``, ``"f16"`` or ``"bf16"``.
-    out : array or None
-        Where to write it: row-major, of that data type and as many elements; None: new memory.
-    """
-
-    head: Union[str, int] = "hidden"
-    take: Optional[str] = None
-    at: Any = None
-    dtype: Any = "f32"
-    out: Any = None
-
-
 class Scores(NamedTuple):
     """What `Session.score` tells of each packed token."""
 
     log_prob: Any
     top_tokens: Any
     top_log_probs: Any
-
-
-class _Wanted:
-    """An Output, resolved against a model and a batch."""
-
-    __slots__ = ("result", "pointer", "row_bytes", "every", "device", "padded")
-
-    def __init__(self, heads: Tuple[Head, ...], hidden: int, wanted: Output, rows: _rows.Rows,
-                 into: Any, keep: List[Any]) -> None:
-        head: Optional[Head] = None
-        if wanted.head not in ("hidden", _structs.HIDDEN):
-            head = head_among(heads, wanted.head)
-        width = hidden if head is None else head.width
-        take = wanted.take or ("given" if wanted.at is not None else
-                               "every" if head is None else head.take)
-        if take not in TAKES:
-            raise ArgumentError(f"take is {take!r}; there are {', '.join(TAKES)}")
-        dtype = _arrays.dtype_of(wanted.dtype)
-        into.size = ctypes.sizeof(_structs.Output)
-        into.head = _structs.HIDDEN if head is None else head.index
-        into.take = 0 if wanted.take is None and take != "given" else TAKES[take]
-        into.dtype = dtype.code
-        lines = rows.count
-        self.every = take == "every"
-        if take == "given":
-            if wanted.at is None:
-                raise ArgumentError('take is "given", and at is not')
-            at = _arrays.ids(wanted.at, "at")
-            keep.append(at)
-            into.count, into.at, lines = at.count, at.pointer, at.count
-        elif self.every:
-            lines = rows.total
-        shape: Tuple[int, ...] = (lines, width)
-        room = lines
-        if self.every and rows.width is not None:
-            shape = (rows.count, rows.width, width)
-            room = rows.count * rows.width
-        self.row_bytes = width * dtype.bits // 8
-        self.device = rows.device
-        self.padded = rows if self.every and rows.runs is not None else None
-        if wanted.out is not None:
-            self.result = wanted.out
-            self.pointer, self.device = _writable(wanted.out, shape, dtype)
-            if self.padded is not None and self.device != "cpu":
-                raise UnsupportedError("out on a device takes no attention_mask; leave it out")
-        else:
-            made = shape if self.padded is None or self.device == "cpu" else (lines, width)
-            self.result, self.pointer = _arrays.empty(rows.kind, made, dtype, self.device)
-        into.memory = 0 if self.device == "cpu" else 1
-        into.data = self.pointer
-        into.bytes = room * self.row_bytes
-
-    def finish(self) -> Any:
-        """The result, rows in their padded places."""
-        rows = self.padded
-        if rows is not None and self.device == "cpu":
-            rows.spread(self.pointer, self.row_bytes)
-        elif rows is not None and rows.width is not None:  # torch moves what lies on a device
-            whole = self.result.new_zeros((rows.count * rows.width, self.result.shape[-1]))
-            whole[rows.kept] = self.result
-            self.result = whole.view(rows.count, rows.width, -1)
-        return self.result
-
-
-def _writable(out: Any, shape: Tuple[int, ...], dtype: _arrays.DType) -> Tuple[int, str]:
-    found = _arrays.view(out)
-    if found.device != "cpu" and _arrays.kind_of(out) != "torch":
-        raise UnsupportedError(f"out lies on {found.device} and is no torch tensor; of other "
-                               "frameworks the CPU's memory is written to")
-    count = math.prod(shape)
-    if found.readonly:
-        raise ArgumentError("out is read-only")
-    bits_alone = dtype.name == "bf16" and found.dtype.name == "u16"
-    if found.dtype.name != dtype.name and not bits_alone:
-        raise ArgumentError(f"out holds {found.dtype.name}; the output is {dtype.name}")
-    if found.count != count or not found.contiguous:
-        raise ArgumentError(f"out has the shape {found.shape}; the output has {shape}, "
-                            "row-major without gaps")
-    return found.pointer, found.device
-
-
-_Spec = Union[None, str, int, Output, Tuple[Any, ...], List[Any]]
-
-
-def _outputs_of(heads: Tuple[Head, ...], outputs: _Spec) -> Tuple[List[Output], bool]:
-    """The outputs asked for, and whether they were a list."""
-    if outputs is None:
-        return [Output(0 if heads else "hidden")], False
-    if isinstance(outputs, list):
-        return [_outputs_of(heads, one)[0][0] for one in outputs], True
-    if isinstance(outputs, Output):
-        return [outputs], False
-    if isinstance(outputs, tuple):
-        return [Output(*outputs)], False
-    return [Output(outputs)], False
 
 
 class Session:
@@ -205,6 +87,7 @@ class Session:
         self._heads = model.heads
         self._hidden = model.hidden  # what a decoder gives, and the encoder, which may be another
         self._encoded = int(model.fact("enc.hidden")) if model.has_encoder else model.hidden
+        self._stream: Optional[int] = lib.eet_session_stream(self._handle)  # of a device
         _fork.register(self)
 
     def _after_fork(self) -> None:
@@ -226,33 +109,67 @@ class Session:
         if status != 0:
             raise error_of(status, self._error, self.model.path)
 
-    def _settle(self, made: List[_Wanted], waited: bool) -> None:
-        """Results on a device: the model's, and free of what torch still does with them. Reading
-        tokens from the device (`waited`) has waited for that."""
-        for device in {one.device for one in made}:
-            if device == "cpu":
-                continue
-            if device != self.model.device:
-                raise ArgumentError(f"the array lies on {device}, the model on "
-                                    f"{self.model.device}")
-            if not waited:
-                _arrays.wait_for_torch(device)
+    def _wait_for(self, orders: Iterable[Optional[int]]) -> None:
+        """What the session does from now on comes after these streams; the lock is held."""
+        for order in orders:
+            if order and order != self._stream:
+                status = lib.eet_session_wait(self._open(), order, self._error)
+                if status != 0:
+                    raise error_of(status, self._error, self.model.path)
 
-    def _prepare(self, function: Any, rows: _rows.Rows, outputs: _Spec) -> Tuple[Any, ...]:
+    def _settle(self, made: List[Wanted], waited: Optional[int]) -> None:
+        """Results on a device: the model's, and free of what others still do with them. What is in
+        the stream `waited` has been waited for. The lock is held."""
+        for one in made:
+            if one.device not in ("cpu", self.model.device) and not (
+                    one.device == "cuda" and self._stream):
+                raise ArgumentError(f"the array lies on {one.device}, the model on "
+                                    f"{self.model.device}")
+        self._wait_for({one.order for one in made if one.order != waited})
+
+    def _near(self, data: Any) -> Any:
+        """An argument as the host has it, where the model is on a device."""
+        if self._stream is None:
+            return data
+        if isinstance(data, (list, tuple)):
+            return [self._near(one) for one in data] if data and _arrays.is_array(data[0]) else data
+        kind = _arrays.kind_of(data)
+        if kind == "numpy" or (kind == "torch" and not data.is_cuda) or data is None or (
+                not _arrays.is_array(data)):
+            return data
+        seen = _arrays.view(data, self._stream)
+        if seen.device == "cpu":
+            return data
+        with self._lock:
+            return _device.fetch(self, seen)
+
+    def _pack(self, tokens: Any, *more: Any) -> _rows.Rows:
+        """A batch of what a caller gives; the arguments are those of `_rows.pack`."""
+        if self._stream is None:
+            return _rows.pack(tokens, *more)
+        first = tokens[0] if isinstance(tokens, (list, tuple)) and tokens else tokens
+        rows = _rows.pack(*(self._near(one) for one in (tokens, *more)))
+        rows.kind = _arrays.kind_of(first)
+        device, order = _device.place_of(first)
+        if device != "cpu":
+            rows.device, rows.order = self.model.device, order
+        return rows
+
+    def _prepare(self, function: Any, rows: _rows.Rows, outputs: Spec) -> Tuple[Any, ...]:
         """Structs for the outputs, the outputs, whether they were a list, what to keep."""
-        wanted, several = _outputs_of(self._heads, outputs)
+        wanted, several = outputs_of(self._heads, outputs)
         keep: List[Any] = [rows]
         structs = (_structs.Output * max(len(wanted), 1))()
         alone = function is lib.eet_encode and not rows.batch.source
         hidden = self._encoded if alone else self._hidden
-        made = [_Wanted(self._heads, hidden, one, rows, structs[i], keep)
+        made = [Wanted(self._heads, hidden, one, rows, structs[i], keep, self._stream)
                 for i, one in enumerate(wanted)]
         return structs, made, several, keep
 
-    def _run(self, function: Any, rows: _rows.Rows, outputs: _Spec) -> Any:
+    def _run(self, function: Any, rows: _rows.Rows, outputs: Spec) -> Any:
         structs, made, several, keep = self._prepare(function, rows, outputs)
-        self._settle(made, rows.device != "cpu")
         with self._lock:
+            self._settle(made, rows.order)
             self._call(function, rows.total, ctypes.byref(rows.batch), structs, len(made))
         del keep  # until here
         results = [one.finish() for one in made]
@@ -260,7 +177,7 @@ class Session:
 
     def step(self, tokens: Any, *, start: Any = None, attention_mask: Any = None,
              types: Any = None, positions: Any = None, sequence: Any = None, source: Any = None,
-             outputs: _Spec = None) -> Any:
+             outputs: Spec = None) -> Any:
         """Appends tokens to sequences of the cache.
 
         Parameters
@@ -296,19 +213,19 @@ class Session:
             The session is as it was before.
         UnsupportedError, CancelledError, DeviceError, StateError, ClosedError
         """
-        rows = _rows.pack(tokens, start, attention_mask, types, positions, sequence, source)
+        rows = self._pack(tokens, start, attention_mask, types, positions, sequence, source)
         return self._run(lib.eet_step, rows, outputs)
 
     def encode(self, tokens: Any, *, start: Any = None, attention_mask: Any = None,
                types: Any = None, positions: Any = None, sequence: Any = None,
-               source: Any = None, outputs: _Spec = None) -> Any:
+               source: Any = None, outputs: Spec = None) -> Any:
         """Runs whole rows and keeps nothing in the cache; any model. Arguments, result and errors
         are those of `step`. With both stacks: the encoder, or with `source` the decoder."""
-        rows = _rows.pack(tokens, start, attention_mask, types, positions, sequence, source)
+        rows = self._pack(tokens, start, attention_mask, types, positions, sequence, source)
         return self._run(lib.eet_encode, rows, outputs)
 
     def bind(self, tokens: Any, *, start: Any = None, types: Any = None, positions: Any = None,
-             sequence: Any = None, source: Any = None, outputs: _Spec = None) -> "Bound":
+             sequence: Any = None, source: Any = None, outputs: Spec = None) -> "Bound":
         """A step (`step`) whose arrays stay the same: the caller writes new ids into them and
         calls the result, which costs a few microseconds less each time.
 
@@ -324,7 +241,7 @@ class Session:
         """
         from .bound import Bound
 
-        rows = _rows.pack(tokens, start, None, types, positions, sequence, source)
+        rows = self._pack(tokens, start, None, types, positions, sequence, source)
         structs, made, several, keep = self._prepare(lib.eet_step, rows, outputs)
         bound = Bound(self, lib.eet_step, [tokens, types, positions], rows, structs, made, several)
         bound._keep += keep
@@ -334,7 +251,7 @@ class Session:
                types: Any = None, positions: Any = None, source: Any = None) -> None:
         """Runs the encoder over rows and keeps what the decoder's cross attention looks at: row r
         fills slot ``source[r]`` (default r). Arguments are those of `step`."""
-        rows = _rows.pack(tokens, start, attention_mask, types, positions, None, source)
+        rows = self._pack(tokens, start, attention_mask, types, positions, None, source)
         with self._lock:
             self._call(lib.eet_source, rows.total, ctypes.byref(rows.batch))
 
@@ -344,19 +261,22 @@ class Session:
         Parameters
         ----------
         slot : int
-        hidden : array of f32, f16, bf16 or f64, any strides; or None
+        hidden : array of f32, f16, bf16 or f64, any strides, the host's or on the model's device; or
+            None
         """
         with self._lock:
             if hidden is None:
                 self._call(lib.eet_source_set, 0, slot, None)
                 return
-            found = _arrays.view(hidden)
+            found = _arrays.view(hidden, self._stream)
             if found.device != "cpu":
-                raise ArgumentError(f"hidden lies on {found.device}; copy it to the CPU first")
+                _device.check(self, found)
+                self._wait_for([found.order])
             if len(found.shape) != 2 or found.dtype.code < 0:
                 raise ArgumentError(f"hidden is {found.dtype.name} of shape {found.shape}; "
                                     "(tokens, width) of f32, f16, bf16 or f64 is taken")
-            described = _structs.Array(ctypes.sizeof(_structs.Array), found.dtype.code, 0, 2)
+            described = _structs.Array(ctypes.sizeof(_structs.Array), found.dtype.code,
+                                       int(found.device != "cpu"), 2)
             described.shape[0], described.shape[1] = found.shape
             if found.strides is not None:
                 described.stride[0], described.stride[1] = found.strides
@@ -410,9 +330,9 @@ class Session:
             `log_prob` (tokens,) of the packed tokens, NaN where there is no target;
             `top_tokens` and `top_log_probs` (tokens, top), or None.
         """
-        rows = _rows.pack(tokens, start, attention_mask, types, positions, sequence, source)
+        rows = self._pack(tokens, start, attention_mask, types, positions, sequence, source)
         wanted = _structs.Scores(ctypes.sizeof(_structs.Scores), head_among(self._heads, head).index, top)
-        aims = None if targets is None else rows.extra(targets, "targets")
+        aims = None if targets is None else rows.extra(self._near(targets), "targets")
         f32, i32 = _arrays.DTYPES["f32"], _arrays.DTYPES["i32"]
         log_prob, wanted.log_prob = _arrays.empty(rows.kind, (rows.total,), f32)
         top_token = top_log_prob = None
@@ -422,10 +342,9 @@ class Session:
         with self._lock:
             self._call(lib.eet_score, rows.total, ctypes.byref(rows.batch), aims,
                        ctypes.byref(wanted))
-        if rows.device != "cpu":
-            return Scores(*(one if one is None else one.to(rows.device)
-                            for one in (log_prob, top_token, top_log_prob)))
-        return Scores(log_prob, top_token, top_log_prob)
+        made = (None if one is None else _device.homed(one, rows.kind, rows.device)
+                for one in (log_prob, top_token, top_log_prob))
+        return Scores(*made)
 
     def generate(self, tokens: Any, *, start: Any = None, attention_mask: Any = None,
                  sequence: Any = None, source: Any = None, **how: Any) -> "Running":
@@ -446,7 +365,7 @@ class Session:
         """
         from .generation import start as begin
 
-        rows = _rows.pack(tokens, start, attention_mask, None, None, sequence, source)
+        rows = self._pack(tokens, start, attention_mask, None, None, sequence, source)
         return begin(self, rows, **how)
 
     def memory(self) -> Dict[str, int]:

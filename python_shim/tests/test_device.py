@@ -6,14 +6,13 @@ import eet
 import numpy
 import torch
 
+import device_support
 import support
+from device_support import Interface, Producer
 
 
 def setUpModule():
-    if not torch.cuda.is_available():
-        raise unittest.SkipTest("torch finds no CUDA device")
-    if "cuda" not in eet.backends():
-        raise unittest.SkipTest("the library has no CUDA backend")
+    device_support.need_cuda()
 
 
 class Device(unittest.TestCase):
@@ -94,17 +93,89 @@ class Device(unittest.TestCase):
         host = self.host.session()
         with self.assertRaisesRegex(eet.ArgumentError, "cuda:0"):
             host.encode(self.ids.cuda())
-
-        class Interface:
-            def __init__(self, data):
-                self.data = data
-                self.__cuda_array_interface__ = data.__cuda_array_interface__
-
-        with self.assertRaisesRegex(eet.UnsupportedError, "torch"):
-            self.session.encode(self.ids, outputs=eet.Output(
-                "lm", out=Interface(torch.empty(2, 4, 101, device="cuda"))))
         with self.assertRaisesRegex(eet.UnsupportedError, "cuda"):
-            self.session.encode(Interface(self.ids.cuda()))
+            host.encode(Producer(self.ids.cuda()))
+        with self.assertRaisesRegex(eet.ArgumentError, "cuda:0"):
+            host.source_set(0, torch.zeros(3, 32, device="cuda"))
+
+    def test_unknown_frameworks_are_read_and_written_without_copies(self):
+        stream = torch.cuda.current_stream().cuda_stream or 1
+        for ids in (Producer(self.ids.cuda()), Producer(self.ids.int().cuda()),
+                    Producer(self.ids.cuda().t().contiguous().t()),
+                    Interface(self.ids.cuda(), stream), Interface(self.ids.int().cuda(), None)):
+            found = self.session.encode(ids)
+            self.assertIsInstance(found, eet.Tensor)
+            self.assertEqual(found.device, "cuda:0")
+            shared = torch.from_dlpack(found)
+            self.assertEqual(shared.data_ptr(), found.pointer)
+            self.near(shared, self.expected)
+        for wrap in (Producer, lambda out: Interface(out, stream)):
+            out = torch.empty(2, 4, 101, device="cuda")
+            self.session.encode(self.ids, outputs=eet.Output("lm", out=wrap(out)))
+            self.near(out, self.expected)
+
+    def test_a_producer_is_asked_for_the_sessions_stream(self):
+        ids = Producer(self.ids.cuda())
+        self.session.encode(ids)
+        self.assertEqual(set(ids.asked), {self.session._stream})
+
+    def test_cupy_gives_cupy(self):
+        try:
+            import cupy
+        except ImportError:
+            self.skipTest("there is no CuPy")
+        ids, mask = cupy.asarray(self.ids.numpy()), cupy.asarray([[1, 1, 1, 1], [0, 1, 0, 1]])
+        for given in ({}, {"attention_mask": mask}):
+            found = self.session.encode(ids, **given)
+            self.assertIsInstance(found, cupy.ndarray)
+            want = self.host.session().encode(
+                self.ids, **{key: torch.from_numpy(value.get()) for key, value in given.items()})
+            self.near(torch.from_numpy(found.get()), want)
+        out = cupy.empty((2, 4, 101), "f4")
+        found = self.session.encode(ids, outputs=eet.Output("lm", out=out))
+        self.assertIs(found, out)
+        self.near(torch.from_numpy(out.get()), self.expected)
+        with eet.Generator(self.model, max_batch_size=2) as generator:
+            made = generator.generate(ids, max_new_tokens=3)
+            self.assertIsInstance(made, cupy.ndarray)
+            self.assertEqual((made.shape, made.dtype), ((2, 7), ids.dtype))
+        with eet.Encoder(support.model("bert_tiny")) as encoder:
+            vectors = encoder.encode(ids, normalize=True)
+            self.assertLess(float(abs((vectors ** 2).sum(-1) - 1).max()), 1e-5)
+
+    def test_scores_come_to_where_the_tokens_are(self):
+        found = self.model.session().score(self.ids[:1].cuda(), top=2)
+        want = self.host.session().score(self.ids[:1], top=2)
+        self.assertEqual(found.log_prob.device.type, "cuda")
+        self.near(found.log_prob[:-1], want.log_prob[:-1])
+        self.assertTrue(torch.equal(found.top_tokens.cpu()[:-1], want.top_tokens[:-1]))
+
+    def test_an_unknown_framework_may_give_a_mask_with_packed_rows(self):
+        ids = Producer(torch.tensor([1, 2, 3, 4, 5, 6], device="cuda"))
+        found = self.session.encode(ids, start=[0, 4, 6])
+        self.near(torch.from_dlpack(found)[:4], self.expected[0])
+        with self.assertRaisesRegex(eet.UnsupportedError, "packed rows"):
+            self.session.encode(Producer(self.ids.cuda()),
+                                attention_mask=[[1, 1, 1, 1], [0, 1, 1, 1]])
+
+
+class Sources(unittest.TestCase):
+    def test_states_of_an_encoder_stay_there(self):
+        model, host = eet.load(support.model("fs012_nmt")), eet.load(support.model("fs012_nmt"),
+                                                                     device="cpu")
+        wide = torch.randn(5, 2 * int(host.fact("dec.cross_dim")))
+        states, steps = wide[:, ::2], [[2, 4, 5]]
+        options = {"max_sources": 1, "source_tokens": 16}
+        session = host.session(**options)
+        session.source_set(0, states.contiguous())
+        want = session.step(torch.tensor(steps), source=[0])
+        session = model.session(**options)
+        there = wide.cuda()
+        for given in (there[:, ::2], there[:, ::2].double(), Producer(there[:, ::2])):
+            session.source_set(0, given)
+            found = session.step(torch.tensor(steps).cuda(), source=[0])
+            session.trim(0)
+            self.assertLess(float((found.cpu() - want).abs().max()), 1e-3)
 
 
 if __name__ == "__main__":

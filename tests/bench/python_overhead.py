@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""python_overhead.py BUILD FOLDER - what Python adds to a call of the library, on the smallest model:
-the time of a call from Python, less that of the same call made with everything prepared (which is
-ctypes' own cost beside C: "foreign call"). Microseconds, the fastest of several runs."""
+"""python_overhead.py BUILD FOLDER [DEVICE] - what Python adds to a call of the library, on the smallest
+model: the time of a call from Python, less that of the same call made with everything prepared (which
+is ctypes' own cost beside C: "foreign call"). Microseconds, the fastest of several runs. FOLDER may
+have gpt2_tiny.eet already. DEVICE: cpu, or cuda, where a call is that of arrays which lie there."""
 import ctypes
 import os
 import sys
 import timeit
 
 BUILD, FOLDER = os.path.abspath(sys.argv[1]), sys.argv[2]
+DEVICE = sys.argv[3] if len(sys.argv) > 3 else "cpu"
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 os.environ["EET_LIBRARY"] = os.path.join(BUILD, "lib", "libeet.so.1")
 os.environ["EET_BIN"] = os.path.join(BUILD, "bin")
@@ -38,6 +40,9 @@ def frameworks():
         import torch
 
         found.append(("torch", torch.tensor([1], dtype=torch.int32), lambda n: torch.zeros(1, n)))
+        if DEVICE != "cpu":
+            found.append(("torch there", torch.tensor([1], device=DEVICE),
+                          lambda n: torch.zeros(1, n, device=DEVICE)))
     except ImportError:
         pass
     return found
@@ -65,6 +70,9 @@ def steps(session, width):
     bound = session.bind(ids, outputs=("lm", "last"))
     calls = [("bound arrays", bound), ("lists", lambda: session.step([1], outputs=("lm", "last")))]
     for name, token, memory in frameworks():
+        if "there" in name:
+            calls.append(("bound, out= there", session.bind(ids, outputs=eet.Output(
+                "lm", "last", out=memory(width)))))
         wanted = eet.Output("lm", "last", out=memory(width))
         calls.append((f"{name}, out=", lambda t=token, w=wanted: session.step(t, outputs=w)))
         calls.append((f"{name}, result of its own",
@@ -99,11 +107,33 @@ def generation(generator):
     print(f"{'  generate()':34}{whole - base:+8.1f} us, {(whole - base) / TOKENS:.2f} a token")
 
 
+def drop_in(path, session, width):
+    """A whole call of a class that stands in for Transformers'; its ids and scores are torch's."""
+    import torch
+    from eet.transformers import AutoModelForCausalLM
+
+    ids = torch.tensor([[1]], device=DEVICE)
+    out = torch.zeros(1, width)
+    rows = _rows.pack([1])
+    structs = (_structs.Output * 1)()
+    structs[0].size, structs[0].data = ctypes.sizeof(_structs.Output), out.data_ptr()
+    structs[0].bytes = out.numel() * 4
+    batch, error, handle = ctypes.byref(rows.batch), session._error, session._handle
+    model = AutoModelForCausalLM.from_pretrained(path, device=DEVICE)
+    base = fastest(lambda: lib.eet_encode(handle, batch, structs, 1, error))
+    whole = fastest(lambda: model(ids, use_cache=False).logits)
+    print(f"{'one encode, foreign call':34}{base:8.1f} us")
+    print(f"{'  AutoModelForCausalLM()':34}{whole - base:+8.1f} us")
+
+
 def main():
-    path = os.path.join(FOLDER, "python_overhead.eet")
-    eet.convert(os.path.join(ROOT, "fixtures", "checkpoints", "gpt2_tiny"), path, force=True)
-    with eet.load(path, device="cpu") as model, model.session(threads=1) as session:
+    path = os.path.join(FOLDER, "gpt2_tiny.eet")
+    if not os.path.exists(path):
+        eet.convert(os.path.join(ROOT, "fixtures", "checkpoints", "gpt2_tiny"), path)
+    with eet.load(path, device=DEVICE) as model, model.session(threads=1) as session:
         steps(session, model.vocab_size)
+        if any(name == "torch" for name, _, _ in frameworks()):
+            drop_in(path, session, model.vocab_size)
         with eet.Generator(model, threads=1) as generator:
             generation(generator)
 

@@ -1,0 +1,136 @@
+"""What a caller wants of a call, resolved against a model and a batch."""
+from __future__ import annotations
+
+import ctypes
+import math
+from typing import Any, List, NamedTuple, Optional, Tuple, Union
+
+from . import _arrays, _device, _rows, _structs
+from ._errors import ArgumentError, UnsupportedError
+from .model import TAKES, Head, head_among
+
+
+class Output(NamedTuple):
+    """One output of a call.
+
+    Attributes
+    ----------
+    head : str or int
+        A head's name or number, or ``"hidden"``.
+    take : str or None
+        ``"first"``, ``"last"``, ``"every"``, ``"given"``, ``"mean"``; None: the head's own.
+    at : list or array of int, or None
+        For ``"given"``: indexes into the packed tokens, ascending.
+    dtype : str or dtype
+        ``"f32"``, ``"f16"`` or ``"bf16"``.
+    out : array or None
+        Where to write it: row-major, of that data type and as many elements; None: new memory.
+    """
+
+    head: Union[str, int] = "hidden"
+    take: Optional[str] = None
+    at: Any = None
+    dtype: Any = "f32"
+    out: Any = None
+
+
+class Wanted:
+    """An Output, resolved against a model and a batch."""
+
+    __slots__ = ("result", "pointer", "row_bytes", "every", "device", "padded", "kind", "order")
+
+    def __init__(self, heads: Tuple[Head, ...], hidden: int, wanted: Output, rows: _rows.Rows,
+                 into: Any, keep: List[Any], stream: Optional[int]) -> None:
+        head: Optional[Head] = None
+        if wanted.head not in ("hidden", _structs.HIDDEN):
+            head = head_among(heads, wanted.head)
+        width = hidden if head is None else head.width
+        take = wanted.take or ("given" if wanted.at is not None else
+                               "every" if head is None else head.take)
+        if take not in TAKES:
+            raise ArgumentError(f"take is {take!r}; there are {', '.join(TAKES)}")
+        dtype = _arrays.dtype_of(wanted.dtype)
+        into.size = ctypes.sizeof(_structs.Output)
+        into.head = _structs.HIDDEN if head is None else head.index
+        into.take = 0 if wanted.take is None and take != "given" else TAKES[take]
+        into.dtype = dtype.code
+        lines = rows.count
+        self.every = take == "every"
+        if take == "given":
+            if wanted.at is None:
+                raise ArgumentError('take is "given", and at is not')
+            at = _arrays.ids(wanted.at, "at")
+            keep.append(at)
+            into.count, into.at, lines = at.count, at.pointer, at.count
+        elif self.every:
+            lines = rows.total
+        shape: Tuple[int, ...] = (lines, width)
+        room = lines
+        if self.every and rows.width is not None:
+            shape = (rows.count, rows.width, width)
+            room = rows.count * rows.width
+        self.row_bytes = width * dtype.bits // 8
+        self.device = rows.device
+        self.padded = rows if self.every and rows.runs is not None else None
+        self.kind = rows.kind
+        self.order: Optional[int] = None
+        if wanted.out is not None:
+            found = _writable(wanted.out, shape, dtype, stream)
+            self.result, self.kind = wanted.out, _arrays.kind_of(wanted.out)
+            self.pointer, self.device, self.order = found.pointer, found.device, found.order
+            keep.append(found)
+            if self.padded is not None and self.device != "cpu":
+                raise UnsupportedError("out on a device takes no attention_mask; leave it out")
+        else:
+            made = shape if self.padded is None or self.device == "cpu" else (lines, width)
+            if made != shape and rows.kind not in ("torch", "cupy"):
+                raise UnsupportedError("an attention_mask for arrays on a device takes those of "
+                                       "torch or CuPy; give packed rows (start=)")
+            self.result, self.pointer = _arrays.empty(rows.kind, made, dtype, self.device)
+            if self.device != "cpu":  # its memory may have been in use until now
+                self.order = _device.current_stream(self.kind, self.device)
+        into.memory = 0 if self.device == "cpu" else 1
+        into.data = self.pointer
+        into.bytes = room * self.row_bytes
+
+    def finish(self) -> Any:
+        """The result, rows in their padded places."""
+        rows = self.padded
+        if rows is not None and self.device == "cpu":
+            rows.spread(self.pointer, self.row_bytes)
+        elif rows is not None and rows.width is not None:  # its framework moves it there
+            whole = _device.zeros(self.result, (rows.count * rows.width, self.result.shape[-1]))
+            whole[rows.kept] = self.result
+            self.result = whole.reshape(rows.count, rows.width, -1)
+        return self.result
+
+
+def _writable(out: Any, shape: Tuple[int, ...], dtype: _arrays.DType,
+              stream: Optional[int]) -> _arrays.View:
+    found = _arrays.view(out, stream)
+    count = math.prod(shape)
+    if found.readonly:
+        raise ArgumentError("out is read-only")
+    bits_alone = dtype.name == "bf16" and found.dtype.name == "u16"
+    if found.dtype.name != dtype.name and not bits_alone:
+        raise ArgumentError(f"out holds {found.dtype.name}; the output is {dtype.name}")
+    if found.count != count or not found.contiguous:
+        raise ArgumentError(f"out has the shape {found.shape}; the output has {shape}, "
+                            "row-major without gaps")
+    return found
+
+
+Spec = Union[None, str, int, Output, Tuple[Any, ...], List[Any]]
+
+
+def outputs_of(heads: Tuple[Head, ...], outputs: Spec) -> Tuple[List[Output], bool]:
+    """The outputs asked for, and whether they were a list."""
+    if outputs is None:
+        return [Output(0 if heads else "hidden")], False
+    if isinstance(outputs, list):
+        return [outputs_of(heads, one)[0][0] for one in outputs], True
+    if isinstance(outputs, Output):
+        return [outputs], False
+    if isinstance(outputs, tuple):
+        return [Output(*outputs)], False
+    return [Output(outputs)], False
