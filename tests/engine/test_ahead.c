@@ -121,6 +121,9 @@ static bool same_events(eet_generation *ahead, eet_generation *here, int32_t roo
     EET_MUST(eet_generate_next(here, want, room, &wanted, err));
     ck_assert_int_eq(count, wanted);
     ck_assert_mem_eq(got, want, sizeof got);
+    if (count > 1 && got[1].token >= 0) { /* the scores are of these rows */
+        ck_assert(got[0].log_prob != got[1].log_prob);
+    }
     return count > 0;
 }
 
@@ -134,7 +137,12 @@ static void expect_same_sessions(const device *d) {
         .size = sizeof output, .take = EET_TAKE_LAST, .data = got, .bytes = sizeof got};
 
     for (int32_t r = 0; r < ROWS; ++r) {
-        ck_assert_int_eq(eet_sequence_length(d->ahead, r), eet_sequence_length(d->here, r));
+        const int32_t length = eet_sequence_length(d->ahead, r);
+        const int32_t kept = length < POSITIONS ? length : POSITIONS - 1;
+
+        ck_assert_int_eq(length, eet_sequence_length(d->here, r));
+        EET_MUST(eet_sequence_trim(d->ahead, r, kept, err));
+        EET_MUST(eet_sequence_trim(d->here, r, kept, err));
     }
     EET_MUST(eet_step(d->ahead, &batch, &output, 1, err));
     output.data = want;
