@@ -41,9 +41,8 @@ eet_project_args eet_embed_projection(const eet_embed_args *a) {
     };
 }
 
-bool eet_attention_is_plain(const eet_attention_args *a) {
-    return a->kv_dtype == 0 && a->kv_head_stride == 0 && a->kv_offset == NULL &&
-           a->kv_seen == NULL && a->allowed.data == NULL && a->added.data == NULL;
+bool eet_attention_is_masked(const eet_attention_args *a) {
+    return a->kv_seen != NULL || a->allowed.data != NULL || a->added.data != NULL;
 }
 
 eet_status eet_attention_check(const eet_attention_args *a) {

@@ -19,8 +19,8 @@ static inline bool eet_all_f32(int32_t a, int32_t b, int32_t c) {
 eet_status eet_project_check(const eet_project_args *a);
 eet_status eet_embed_check(const eet_embed_args *a);
 eet_status eet_attention_check(const eet_attention_args *a); /* on the CPU */
-/* No mask, and packed keys and values as queries are. */
-bool eet_attention_is_plain(const eet_attention_args *a);
+/* Is there anything that hides a key from a query, or changes its score? */
+bool eet_attention_is_masked(const eet_attention_args *a);
 bool eet_convert_is_known(const eet_convert_args *a);
 
 /* How many of the leading columns go to y; the others go into pages. */

@@ -169,7 +169,7 @@ typedef struct eet_attention_args {
     void *y;                       /* (tokens, heads * head_dim) */
     void *scratch; /* eet_attention_scratch bytes, zeroed once before the first use */
 
-    /* What a model never asks for (eet_attention_is_plain): all zero. */
+    /* What a model never asks for: all zero. */
     int32_t kv_dtype;         /* of packed k and v; 0 = dtype */
     int64_t kv_head_stride;   /* of packed k and v; 0 = head_dim */
     const int64_t *kv_offset; /* (rows) packed: elements before a row's keys; NULL = by kv_start */

@@ -72,6 +72,23 @@ __device__ inline float power_of_two(float x) {
     return y;
 }
 
+/* The numbers of 16 bytes. */
+template <typename T> __device__ inline void unpack(uint4 chunk, float (&x)[16 / sizeof(T)]) {
+    const uint32_t words[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
+
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        if constexpr (sizeof(T) == 4) {
+            x[i] = __uint_as_float(words[i]);
+        } else {
+            const float2 pair = unpacked<T>(words[i]);
+
+            x[2 * i] = pair.x;
+            x[2 * i + 1] = pair.y;
+        }
+    }
+}
+
 /* The row that a query belongs to: the last that does not begin behind it. */
 __device__ inline int32_t row_of(const eet_attention_args &a, int32_t query) {
     int32_t low = 0;
@@ -89,11 +106,39 @@ __device__ inline int32_t row_of(const eet_attention_args &a, int32_t query) {
     return low;
 }
 
+/* A query and how many keys it sees; -1: it is no row's. */
+struct query_facts {
+    int32_t row, keys;
+    int32_t kept; /* keys of the row before those of its queries */
+};
+
+/* The row and its facts come in one trip to memory where each row has one query. */
+__device__ inline query_facts query_of(const eet_attention_args &a, int32_t token) {
+    int32_t row = token < a.rows ? token : a.rows - 1;
+    int32_t start = a.q_start[row];
+    int32_t end = a.q_start[row + 1];
+    int32_t keys = a.kv_length[row];
+
+    if (start != token || end != token + 1) {
+        row = row_of(a, token);
+        start = a.q_start[row];
+        end = a.q_start[row + 1];
+        keys = a.kv_length[row];
+    }
+    if (token < start || token >= end) {
+        return {row, -1, 0};
+    }
+    const int32_t kept = keys - (end - start);
+
+    keys -= a.causal ? end - 1 - token : 0;
+    return {row, keys > 0 ? keys : 0, kept};
+}
+
 /* Elements before a row's token in the array of keys (kv 0) or values. */
 __device__ inline int64_t key_at(const eet_attention_args &a, int32_t kv, int32_t row, int32_t head,
                                  int32_t token) {
     if (a.k != nullptr) {
-        return (int64_t)(a.kv_start[row] + token) * a.kv_stride + (int64_t)head * a.head_dim;
+        return eet_attention_kv_at(&a, row, head) + token * a.kv_stride;
     }
     const int32_t page = a.page_table[(int64_t)row * a.table_stride + token / EET_PAGE_TOKENS];
 
@@ -109,7 +154,7 @@ __device__ inline const void *keys_data(const eet_attention_args &a, int32_t kv)
 }
 
 EET_BOTH inline int32_t keys_dtype(const eet_attention_args &a) {
-    return a.k != nullptr ? a.dtype : a.pages.dtype;
+    return a.k != nullptr ? eet_attention_kv_dtype(&a) : a.pages.dtype;
 }
 
 /* Can rows of keys and values be read 16 bytes at a time? Pages always can. */
@@ -117,10 +162,11 @@ inline bool keys_are_wide(const eet_attention_args &a) {
     if (a.k == nullptr) {
         return true;
     }
-    const int64_t bytes = eet_float_bytes(a.dtype);
+    const int64_t bytes = eet_float_bytes(keys_dtype(a));
 
     return ((uintptr_t)a.k | (uintptr_t)a.v) % 16 == 0 && a.kv_stride * bytes % 16 == 0 &&
-           a.head_dim * bytes % 16 == 0;
+           a.kv_head_stride * bytes % 16 == 0 && a.head_dim * bytes % 16 == 0 &&
+           a.kv_offset == nullptr; /* what is there only the device knows */
 }
 
 inline bool queries_are_wide(const eet_attention_args &a) {

@@ -26,31 +26,6 @@ template <typename T, int LANES_, int CHUNKS_> struct lanes_of {
     static constexpr int READS = 4 / CHUNKS;
 };
 
-/* A query and how many keys it sees; -1: it is no row's. */
-struct query {
-    int32_t row, keys;
-};
-
-/* The row and its facts come in one trip to memory where each row has one query. */
-__device__ query query_of(const eet_attention_args &a, int32_t token) {
-    int32_t row = token < a.rows ? token : a.rows - 1;
-    int32_t start = a.q_start[row];
-    int32_t end = a.q_start[row + 1];
-    int32_t keys = a.kv_length[row];
-
-    if (start != token || end != token + 1) {
-        row = row_of(a, token);
-        start = a.q_start[row];
-        end = a.q_start[row + 1];
-        keys = a.kv_length[row];
-    }
-    if (token < start || token >= end) {
-        return {row, -1};
-    }
-    keys -= a.causal ? end - 1 - token : 0;
-    return {row, keys > 0 ? keys : 0};
-}
-
 __device__ uint4 read_wide(const void *from) {
     uint4 x;
 
@@ -58,23 +33,6 @@ __device__ uint4 read_wide(const void *from) {
                  : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
                  : "l"(from));
     return x;
-}
-
-/* The numbers of a chunk. */
-template <typename T> __device__ void unpack(uint4 chunk, float (&x)[WIDE / sizeof(T)]) {
-    const uint32_t words[4] = {chunk.x, chunk.y, chunk.z, chunk.w};
-
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        if constexpr (sizeof(T) == 4) {
-            x[i] = __uint_as_float(words[i]);
-        } else {
-            const float2 pair = unpacked<T>(words[i]);
-
-            x[2 * i] = pair.x;
-            x[2 * i + 1] = pair.y;
-        }
-    }
 }
 
 /* A lane's columns of the query, or what it has added up for them. */
@@ -88,7 +46,8 @@ template <typename T> struct warp_keys {
 };
 
 template <typename T>
-__device__ warp_keys<T> keys_of(const eet_attention_args &a, query q, int32_t head, int32_t first) {
+__device__ warp_keys<T> keys_of(const eet_attention_args &a, query_facts q, int32_t head,
+                                int32_t first) {
     const int32_t rest = q.keys - first;
     const int32_t count = rest < 0 ? 0 : (rest < WARP_KEYS ? rest : WARP_KEYS);
     const int32_t from = count > 0 ? first : 0; /* no page behind the last */
@@ -349,7 +308,7 @@ __global__ void __launch_bounds__(BLOCK, 3) attend_few(eet_attention_args a, int
         const int64_t item = block / most_parts; /* token and head */
         const int32_t head = (int32_t)(item % a.heads);
         const int32_t token = (int32_t)(item / a.heads);
-        const query q = query_of(a, token);
+        const query_facts q = query_of(a, token);
 
         if (part * EET_SPLIT_KEYS >= q.keys) {
             if (part == 0 && q.keys == 0 && (int32_t)threadIdx.x < a.head_dim) {

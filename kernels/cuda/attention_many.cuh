@@ -45,9 +45,8 @@ __device__ inline bool find_work(const eet_attention_args &a, int32_t queries, i
     w.count = all - w.first < queries ? all - w.first : queries;
     w.seen = a.causal ? length - all + 1 : length;
     w.keys = w.count > 0 ? seen_by(w, w.count - 1) : 0;
-    w.keys_at = a.k != nullptr
-                    ? (int64_t)a.kv_start[w.row] * a.kv_stride + (int64_t)w.head * a.head_dim
-                    : eet_page_at(&a.pages, a.layer, 0, 0, w.head, 0);
+    w.keys_at = a.k != nullptr ? eet_attention_kv_at(&a, w.row, w.head)
+                               : eet_page_at(&a.pages, a.layer, 0, 0, w.head, 0);
     return w.count > 0;
 }
 

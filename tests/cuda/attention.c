@@ -5,7 +5,7 @@
 #include "tests/cuda/device.h"
 #include "tests/kernels/lab.h"
 
-enum { ROWS = 5, COMBINATIONS = 18 };
+enum { ROWS = 5, COMBINATIONS = 18, LONG = 16384 };
 
 typedef struct shape {
     int32_t rows;
@@ -111,6 +111,36 @@ static const shape shapes[] = {
      .heads = 12,
      .head_dim = 32,
      .large = true},
+    {.rows = 5,
+     .queries = {2100, 70, 1, 1000, 63},
+     .keys = {2100, 70, 1, 1000, 63},
+     .heads = 12,
+     .head_dim = 64,
+     .apart = 8,
+     .large = true},
+    {.rows = 3,
+     .queries = {1500, 70, 1000},
+     .keys = {1500, 90, 1065},
+     .heads = 16,
+     .head_dim = 128,
+     .causal = true,
+     .paged = true,
+     .large = true},
+    /* packed as a model has them: each query beside its key */
+    {.rows = 5,
+     .queries = {64, 1, 63, 0, 129},
+     .keys = {64, 1, 63, 0, 129},
+     .heads = 3,
+     .head_dim = 64},
+    {.rows = 2,
+     .queries = {70, 193},
+     .keys = {70, 193},
+     .heads = 2,
+     .head_dim = 128,
+     .causal = true},
+    {.rows = 2, .queries = {90, 20}, .keys = {90, 20}, .heads = 2, .head_dim = 104},
+    {.rows = 2, .queries = {90, 20}, .keys = {90, 20}, .heads = 3, .head_dim = 40, .causal = true},
+    {.rows = 2, .queries = {90, 20}, .keys = {90, 84}, .heads = 3, .head_dim = 40, .paged = true},
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -136,6 +166,16 @@ static bool is_tried(const shape *s, kind k) {
     const bool few = tokens_of(s) <= EET_FEW_TOKENS;
 
     return (k.family == EET_MANY || few) && (s->paged || k.pages == k.dtype);
+}
+
+/* Packed, and each query beside its own key: kv_start is q_start, as a model's is. */
+static bool is_beside(const shape *s) {
+    bool same = !s->paged;
+
+    for (int32_t r = 0; r < s->rows; ++r) {
+        same = same && s->queries[r] == s->keys[r];
+    }
+    return same;
 }
 
 /* Arguments on the host, with numbers of the dtypes that the device takes. */
@@ -182,7 +222,7 @@ static eet_attention_args make_args(const shape *s, kind k) {
     return a;
 }
 
-static eet_attention_args on_device(const eet_attention_args *host) {
+static eet_attention_args on_device(const shape *s, const eet_attention_args *host) {
     const int64_t bytes = eet_float_bytes(host->dtype);
     const int64_t y_bytes = (int64_t)host->tokens * host->heads * host->head_dim * bytes;
     const int64_t scratch =
@@ -195,10 +235,10 @@ static eet_attention_args on_device(const eet_attention_args *host) {
     a.q = device_up(a.q, a.tokens * a.q_stride * bytes);
     a.k = device_up(a.k, keys * a.kv_stride * bytes);
     a.v = device_up(a.v, keys * a.kv_stride * bytes);
-    a.kv_start = device_up(a.kv_start, a.rows * (int64_t)4);
     a.pages = device_pages(a.pages);
     a.page_table = device_up(a.page_table, (int64_t)a.rows * a.table_stride * 4);
     a.q_start = device_up(a.q_start, (a.rows + 1) * (int64_t)4);
+    a.kv_start = is_beside(s) ? a.q_start : device_up(a.kv_start, a.rows * (int64_t)4);
     a.kv_length = device_up(a.kv_length, a.rows * (int64_t)4);
     a.y = device_up(lab_block(y_bytes), y_bytes);
     a.scratch = device_up(zeros, scratch);
@@ -258,7 +298,7 @@ START_TEST(attention_of_every_dtype_agrees_with_the_reference)
         const eet_attention_args host = make_args(s, k);
         const int64_t count = (int64_t)host.tokens * host.heads * host.head_dim;
         const float *want = reference_of(&host);
-        const eet_attention_args got = on_device(&host);
+        const eet_attention_args got = on_device(s, &host);
         void *y = lab_block(count * 4);
         const double bound = bound_of(s, k, host.longest_kv);
 
@@ -290,6 +330,11 @@ static eet_attention_args row_alone(const eet_attention_args *all, const eet_att
     one.longest_kv = s->keys[r] > 0 ? s->keys[r] : 1;
     one.q_start = device_up(q_start, sizeof q_start);
     one.kv_start += r;
+    if (is_beside(s)) {
+        one.kv_start = one.q_start;
+        one.k = (const char *)all->k + first * all->kv_stride * bytes;
+        one.v = (const char *)all->v + first * all->kv_stride * bytes;
+    }
     one.kv_length += r;
     one.page_table = s->paged ? all->page_table + (int64_t)r * all->table_stride : NULL;
     return one;
@@ -310,7 +355,7 @@ START_TEST(a_row_of_attention_is_the_same_alone_in_every_dtype)
         const eet_attention_args host = make_args(s, k);
         const int64_t row_bytes = (int64_t)s->heads * s->head_dim * eet_float_bytes(k.dtype);
         const int64_t bytes = host.tokens * row_bytes;
-        const eet_attention_args all = on_device(&host);
+        const eet_attention_args all = on_device(s, &host);
         void *together = lab_block(bytes);
         void *alone = lab_block(bytes);
 
@@ -335,6 +380,102 @@ START_TEST(a_row_of_attention_is_the_same_alone_in_every_dtype)
 }
 END_TEST
 
+/* A number that shows wherever it has a part. */
+static void spoil(void *data, int32_t dtype, int64_t at) {
+    eet_float_put(data, dtype, at, at % 2 == 0 ? NAN : INFINITY);
+}
+
+/* What no query of the call sees: keys and values behind each row's, other pages and layers. */
+static void spoil_pages(const eet_attention_args *host) {
+    const eet_pages *p = &host->pages;
+    const int64_t head = (int64_t)EET_PAGE_TOKENS * p->dp;
+    uint8_t *seen = lab_block(p->pages); /* keys of each page */
+
+    memset(seen, 0, (size_t)p->pages);
+    for (int32_t r = 0; r < host->rows; ++r) {
+        for (int32_t at = 0; at < host->kv_length[r]; ++at) {
+            const int64_t entry = (int64_t)r * host->table_stride + at / EET_PAGE_TOKENS;
+
+            seen[host->page_table[entry]] = (uint8_t)(at % EET_PAGE_TOKENS + 1);
+        }
+    }
+    for (int64_t at = 0; at < eet_page_at(p, p->layers, 0, 0, 0, 0); ++at) {
+        const int64_t page = at / head / p->heads / 2;
+
+        if (page / p->pages != host->layer || at % head / p->dp >= seen[page % p->pages]) {
+            spoil(p->data, p->dtype, at);
+        }
+    }
+}
+
+/* Keys and values of all rows but the first. */
+static void spoil_packed(const eet_attention_args *host, void *k, void *v) {
+    const int32_t last = host->rows - 1;
+    const int64_t begin = host->kv_start[0] + host->kv_length[0];
+    const int64_t end = host->kv_start[last] + host->kv_length[last];
+
+    for (int64_t at = begin * host->kv_stride; at < end * host->kv_stride; ++at) {
+        spoil(k, host->dtype, at);
+        spoil(v, host->dtype, at);
+    }
+}
+
+/* The same call again over other keys and values. */
+static eet_attention_args spoiled(const eet_attention_args *got, const eet_attention_args *host) {
+    const int32_t last = host->rows - 1;
+    const int64_t keys = host->kv_start[last] + host->kv_length[last];
+    const int64_t count = keys * host->kv_stride;
+    const int64_t bytes = count * eet_float_bytes(host->dtype);
+    eet_attention_args a = *got;
+
+    if (host->k == NULL) {
+        spoil_pages(host);
+        a.pages = device_pages(host->pages);
+        return a;
+    }
+    void *k = lab_block(bytes);
+    void *v = lab_block(bytes);
+
+    memcpy(k, host->k, (size_t)bytes);
+    memcpy(v, host->v, (size_t)bytes);
+    spoil_packed(host, k, v);
+    a.k = device_up(k, bytes);
+    a.v = device_up(v, bytes);
+    return a;
+}
+
+/* Pages: all rows; packed: the first row, whose neighbours' keys are spoilt. */
+START_TEST(keys_that_no_query_sees_leave_no_trace)
+{
+    const shape *s = &shapes[_i];
+
+    for (int32_t i = 0; i < COMBINATIONS && !s->large && s->keys[0] < LONG; ++i) {
+        const kind k = kind_of(i);
+
+        if (!is_tried(s, k)) {
+            continue;
+        }
+        lab_seed((uint64_t)i);
+        const eet_attention_args host = make_args(s, k);
+        const int64_t tokens = s->paged ? host.tokens : s->queries[0];
+        const int64_t row_bytes = (int64_t)s->heads * s->head_dim * eet_float_bytes(k.dtype);
+        const eet_attention_args got = on_device(s, &host);
+        void *before = lab_block(host.tokens * row_bytes);
+        void *after = lab_block(host.tokens * row_bytes);
+
+        ON_DEVICE(attention, &got);
+        device_down(before, got.y, host.tokens * row_bytes);
+        const eet_attention_args again = spoiled(&got, &host);
+
+        ON_DEVICE(attention, &again);
+        device_down(after, again.y, host.tokens * row_bytes);
+        ck_assert_msg(memcmp(before, after, (size_t)(tokens * row_bytes)) == 0,
+                      "shape %d, dtypes %d and %d, family %d", _i, k.dtype, k.pages, k.family);
+        device_free();
+    }
+}
+END_TEST
+
 const eet_claim *attention_claims(void) {
     static eet_claim claims[ATTENTION_CLAIMS];
 
@@ -342,5 +483,6 @@ const eet_claim *attention_claims(void) {
         (eet_claim){.test = attention_of_every_dtype_agrees_with_the_reference, .rows = SHAPES};
     claims[1] =
         (eet_claim){.test = a_row_of_attention_is_the_same_alone_in_every_dtype, .rows = SHAPES};
+    claims[2] = (eet_claim){.test = keys_that_no_query_sees_leave_no_trace, .rows = SHAPES};
     return claims;
 }

@@ -3,8 +3,8 @@
  * all claims run in one process. */
 #include <stdlib.h>
 
+#include "tests/cuda/attention_device.h"
 #include "tests/cuda/trial_device.h"
-#include "tests/kernels/trial_attention.h"
 #include "tests/kernels/trial_embed.h"
 
 /* An x of project in f32 is rounded to weights of 16 bits: by 2^-11 and 2^-8, in units of U. */
@@ -53,35 +53,6 @@ START_TEST(a_row_of_project_is_the_same_alone)
     device_free();
 }
 END_TEST
-
-static eet_attention_args attention_up(const attention_case *c, const eet_attention_args *host) {
-    eet_attention_args a = *host;
-    const int32_t width = c->heads * c->head_dim;
-    const int32_t tokens = host->q_start[c->rows];
-    int64_t keys = 0;
-
-    for (int32_t r = 0; r < c->rows; ++r) {
-        keys += c->keys[r];
-    }
-    a.q = device_up(a.q, ((tokens - 1) * a.q_stride + width) * 4);
-    a.k = device_up(a.k, ((keys - 1) * a.kv_stride + width) * 4);
-    a.v = device_up(a.v, ((keys - 1) * a.kv_stride + width) * 4);
-    a.kv_start = device_up(a.kv_start, 16);
-    a.pages = device_pages(a.pages);
-    a.page_table = device_up(a.page_table, (int64_t)c->rows * a.table_stride * 4);
-    a.q_start = device_up(a.q_start, (c->rows + 1) * (int64_t)4);
-    a.kv_length = device_up(a.kv_length, 16);
-    a.y = device_up(a.y, (int64_t)tokens * width * 4);
-    return a;
-}
-
-/* Scores are off by the roundings of head_dim products one after another, weights by as much
- * (relatively), the weighted sum and its divisor by those of the keys besides. */
-static double attention_bound(const attention_case *c, double largest, double scale) {
-    const double score = (c->head_dim + 8.0) * U * c->head_dim * largest * largest * scale;
-
-    return largest * (2 * score * 2 + (2 * 200 + 16) * U);
-}
 
 START_TEST(attention_agrees_with_the_reference)
 {
@@ -330,7 +301,7 @@ int main(void) {
         {.test = convert_rounds_as_the_reference, .rows = 12},
     };
     enum { OPS = sizeof ops / sizeof *ops };
-    eet_claim claims[OPS + CHOICE_CLAIMS + ATTENTION_CLAIMS + STEP_CLAIMS];
+    eet_claim claims[OPS + CHOICE_CLAIMS + ATTENTION_CLAIMS + MASK_CLAIMS + STEP_CLAIMS];
     eet_claim *to = claims;
 
     (void)setenv("CK_FORK", "no", 1);
@@ -340,6 +311,7 @@ int main(void) {
     to = put_claims(to, ops, OPS);
     to = put_claims(to, choice_claims(), CHOICE_CLAIMS);
     to = put_claims(to, attention_claims(), ATTENTION_CLAIMS);
+    to = put_claims(to, mask_claims(), MASK_CLAIMS);
     to = put_claims(to, step_claims(), STEP_CLAIMS);
     const int code = eet_suite_run("cuda_ops", claims, (size_t)(to - claims));
 
