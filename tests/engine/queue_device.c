@@ -1,12 +1,14 @@
 /* queue_device.c - a plugin that stands for a device: the CPU's ops, done as late as they may be.
  *
  * What is asked for waits in a queue, with copies of arguments and bytes, until somebody waits for
- * it; a wait for a number in shared memory does no more work than that takes. So work is ahead of
- * who asked for it, and what reads memory of the host too late or waits for nothing is found. */
+ * it; a wait for a number in shared memory does no more work than that takes, or all. So work is
+ * behind who asked for it or ahead of him, and what reads memory of the host too late, takes a
+ * result too late or waits for nothing is found. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "kernels/backend.h"
+#include "tests/engine/queue_device.h"
 
 typedef enum what_to_do {
 #define X(op) DO_##op,
@@ -41,15 +43,14 @@ struct eet_backend {
     jobs *records; /* NULL: nothing is recorded */
 };
 
-static size_t most_ahead; /* ends of steps that waited at once */
+static queue_seen seen;
+static size_t waits;
 
-EET_API size_t queue_most_ahead(void);
+EET_API queue_seen queue_look(void) {
+    const queue_seen now = seen;
 
-EET_API size_t queue_most_ahead(void) {
-    const size_t most = most_ahead;
-
-    most_ahead = 0;
-    return most;
+    seen = (queue_seen){0};
+    return now;
 }
 
 static eet_status add(jobs *to, const job *one) {
@@ -70,6 +71,10 @@ static eet_status add(jobs *to, const job *one) {
 static eet_status do_job(eet_backend *b, job *one) {
     const eet_ops *ops = eet_backend_cpu()->ops(b->cpu);
 
+    if (one->what == DO_advance) {
+        seen.steps += 1;
+        seen.rows = one->args.advance.rows;
+    }
     switch (one->what) {
 #define X(op)     \
     case DO_##op: \
@@ -113,7 +118,7 @@ static void note_ahead(const eet_backend *b) {
     for (size_t i = b->queue.done; i < b->queue.count; ++i) {
         ahead += b->queue.job[i].what == DO_advance ? 1 : 0;
     }
-    most_ahead = ahead > most_ahead ? ahead : most_ahead;
+    seen.most_ahead = ahead > seen.most_ahead ? ahead : seen.most_ahead;
 }
 
 #define X(op)                                                                   \
@@ -249,6 +254,10 @@ static eet_status wait_for(eet_backend *b, const uint64_t *word, uint64_t number
     eet_status status = EET_OK;
 
     note_ahead(b);
+    waits += 1;
+    if (waits % 3 == 0) {
+        status = do_all(b);
+    }
     while (status == EET_OK && *word < number) {
         status = b->queue.count > 0 ? do_next(b) : EET_E_DEVICE;
     }

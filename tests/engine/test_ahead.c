@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/engine/queue_device.h"
 #include "tests/engine/support.h"
 
 enum { ROWS = 5, VOCAB = 40, EOS = 9, PAD = 3, MOST = 120, POSITIONS = 200 };
@@ -28,6 +29,7 @@ static const eet_generate_options ways[] = {
      .max_new_tokens = 90},
     {.repetition_penalty = 1.8, .min_new_tokens = 8, .max_new_tokens = 66},
     {.temperature = 2, .min_new_tokens = 20, .stop = stops, .stop_count = 3, .max_new_tokens = 40},
+    {.min_new_tokens = 9, .stop = stops, .stop_count = 3, .max_new_tokens = 50},
     {.max_new_tokens = 1},
     {.max_new_tokens = 2, .ignore_eos = 1},
 };
@@ -36,19 +38,19 @@ enum { WAYS = sizeof ways / sizeof *ways };
 typedef struct device {
     eet_model *model;
     eet_session *ahead, *here; /* the second takes its steps one by one */
-    bool cross;
+    bool cross, mixed;
 } device;
 
-static size_t most_ahead(void) {
+static queue_seen look_at_queue(void) {
     void *plugin = dlopen(EET_QUEUE_DEVICE, RTLD_NOW | RTLD_NOLOAD);
-    size_t (*most)(void) = NULL;
+    queue_seen (*look)(void) = NULL;
 
     ck_assert_ptr_nonnull(plugin);
-    void *symbol = dlsym(plugin, "queue_most_ahead");
+    void *symbol = dlsym(plugin, "queue_look");
 
-    memcpy(&most, &symbol, sizeof most);
+    memcpy(&look, &symbol, sizeof look);
     dlclose(plugin);
-    return most();
+    return look();
 }
 
 static void fill_sources(eet_session *session) {
@@ -58,6 +60,24 @@ static void fill_sources(eet_session *session) {
     EET_MUST(eet_source(session, &sources, err));
 }
 
+/* The sources of a decoder without an encoder, two of which are left empty. */
+static void give_sources(eet_session *session) {
+    float states[6 * 16];
+
+    for (int32_t i = 0; i < 6 * 16; ++i) {
+        states[i] = (float)(i * 37 % 64) / 32.0F - 1.0F;
+    }
+    for (int32_t slot = 0; slot < ROWS; slot += 2) {
+        const eet_array array = {.size = sizeof array,
+                                 .dtype = EET_F32,
+                                 .rank = 2,
+                                 .shape = {2 + slot, 16},
+                                 .data = states};
+
+        EET_MUST(eet_source_set(session, slot, &array, err));
+    }
+}
+
 static eet_session *make_one(const device *d, bool one_by_one) {
     eet_session_options options = {.threads = 1, .max_sequences = ROWS};
 
@@ -65,22 +85,29 @@ static eet_session *make_one(const device *d, bool one_by_one) {
     eet_session *session = make_session(d->model, options);
 
     ck_assert_int_eq(unsetenv("EET_SYNC"), 0);
-    if (d->cross) {
+    if (d->mixed) {
+        give_sources(session);
+    } else if (d->cross) {
         fill_sources(session);
     }
     return session;
 }
 
-typedef enum kind { PLAIN, PADS, CROSS, KINDS } kind;
+/* MIXED: some rows look at sources, some at none. */
+typedef enum kind { PLAIN, PADS, CROSS, MIXED, KINDS } kind;
 
 static device open_device(kind of) {
     eet_sample_model sample = of == CROSS ? eet_sample_encoder_decoder() : eet_sample_decoder();
     const eet_tmp path = eet_tmp_path("model.eet");
     const eet_model_options options = {.size = sizeof options, .device = EET_CUDA};
-    device d = {.cross = of == CROSS};
+    device d = {.cross = of >= CROSS, .mixed = of == MIXED};
 
     sample.facts.stack[EET_DEC].tok_eos = EOS;
     sample.facts.stack[EET_DEC].pos_rows = POSITIONS;
+    if (of == MIXED) {
+        sample.facts.stack[EET_DEC].cross = true;
+        sample.facts.stack[EET_DEC].cross_dim = 16;
+    }
     if (of == PADS) {
         sample.facts.stack[EET_DEC].pos_skip_pad = true;
         sample.facts.stack[EET_DEC].tok_pad = PAD;
@@ -99,13 +126,19 @@ static void close_device(device *d) {
     eet_model_close(d->model);
 }
 
-static eet_generation *begin(const device *d, eet_session *session, eet_generate_options options) {
+static const int32_t *source_of(const device *d) {
     static const int32_t look[ROWS] = {0, 1, 2, 3, 4};
+    static const int32_t some[ROWS] = {0, -1, 2, -1, 4};
+
+    return d->mixed ? some : d->cross ? look : NULL;
+}
+
+static eet_generation *begin(const device *d, eet_session *session, eet_generate_options options) {
     eet_batch batch = prompts;
     eet_generation *generation = NULL;
 
     options.size = sizeof options;
-    batch.source = d->cross ? look : NULL;
+    batch.source = source_of(d);
     EET_MUST(eet_generate_begin(session, &batch, &options, &generation, err));
     return generation;
 }
@@ -130,7 +163,8 @@ static bool same_events(eet_generation *ahead, eet_generation *here, int32_t roo
 /* What the sessions have, and what comes of a further step of all sequences. */
 static void expect_same_sessions(const device *d) {
     static const int32_t one[ROWS + 1] = {0, 1, 2, 3, 4, 5};
-    const eet_batch batch = {.size = sizeof batch, .rows = ROWS, .start = one, .tokens = ids};
+    const eet_batch batch = {
+        .size = sizeof batch, .rows = ROWS, .start = one, .tokens = ids, .source = source_of(d)};
     float got[ROWS][VOCAB];
     float want[ROWS][VOCAB];
     eet_output output = {
@@ -170,8 +204,8 @@ START_TEST(events_are_those_of_steps_one_by_one)
         eet_generate_end(here);
         expect_same_sessions(&d);
     }
-    if (way->max_new_tokens == 0 || way->max_new_tokens > 5) {
-        ck_assert_uint_eq(most_ahead(), 3);
+    if (!d.mixed && (way->max_new_tokens == 0 || way->max_new_tokens > 5)) {
+        ck_assert_uint_eq(look_at_queue().most_ahead, 3);
     }
     close_device(&d);
 }
@@ -216,7 +250,7 @@ START_TEST(likeliest_tokens_are_told_by_steps_one_by_one)
     device d = open_device(PLAIN);
     eet_generate_options options = ways[1];
 
-    (void)most_ahead();
+    (void)look_at_queue();
     options.top_n = 2;
     eet_generation *here = begin(&d, d.ahead, options);
 
@@ -225,9 +259,48 @@ START_TEST(likeliest_tokens_are_told_by_steps_one_by_one)
 
     while (same_events(here, other, ROWS)) {
     }
-    ck_assert_uint_eq(most_ahead(), 0);
+    ck_assert_uint_eq(look_at_queue().most_ahead, 0);
     eet_generate_end(here);
     eet_generate_end(other);
+    close_device(&d);
+}
+END_TEST
+
+/* Rows of five lengths: which steps there are, and how wide the last is. */
+START_TEST(no_step_is_queued_that_no_row_needs)
+{
+    static const int32_t most[] = {1, 2, 3, 4, 5, 60};
+    device d = open_device(PLAIN);
+    const eet_generate_options options = {.ignore_eos = 1, .max_new_tokens = most[_i]};
+    eet_generation *ahead = begin(&d, d.ahead, options);
+    eet_generation *here = begin(&d, d.here, options);
+
+    (void)look_at_queue();
+    while (same_events(ahead, here, ROWS)) {
+    }
+    ck_assert_int_eq((int32_t)look_at_queue().steps, most[_i] - 1);
+    eet_generate_end(ahead);
+    eet_generate_end(here);
+    close_device(&d);
+}
+END_TEST
+
+/* Rows have room for as many tokens as their prompts leave. */
+START_TEST(rows_that_ended_leave_the_step)
+{
+    device d = open_device(PLAIN);
+    eet_generation *ahead = begin(&d, d.ahead, (eet_generate_options){.ignore_eos = 1});
+    eet_generation *here = begin(&d, d.here, (eet_generate_options){.ignore_eos = 1});
+
+    (void)look_at_queue();
+    while (same_events(ahead, here, ROWS)) {
+    }
+    const queue_seen seen = look_at_queue();
+
+    ck_assert_int_eq(seen.rows, 1);
+    ck_assert_uint_le(seen.steps, POSITIONS + 2 * 3); /* three are done for nobody as rows leave */
+    eet_generate_end(ahead);
+    eet_generate_end(here);
     close_device(&d);
 }
 END_TEST
@@ -237,6 +310,8 @@ int main(void) {
         {.test = events_are_those_of_steps_one_by_one, .rows = KINDS * WAYS},
         {.test = a_generation_that_is_cancelled_or_left_leaves_nothing_behind, .rows = 12},
         {.test = likeliest_tokens_are_told_by_steps_one_by_one},
+        {.test = no_step_is_queued_that_no_row_needs, .rows = 6},
+        {.test = rows_that_ended_leave_the_step},
     };
 
     return eet_suite_run("ahead", claims, sizeof claims / sizeof *claims);
