@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 
+#include "engine/device.h"
 #include "engine/graphs.h"
 #include "engine/run.h"
 #include "kernels/advance.h"
@@ -35,7 +36,7 @@ eet_status eet_ahead_make(eet_session *s, eet_error *err) {
     }
     a->ring = s->api->share(s->backend, SLOTS * sizeof *a->ring);
     if (a->ring == NULL) {
-        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE,
+        return eet_fail(err, eet_device_denied(s->api, s->backend), EET_NOWHERE,
                         "no memory that the host shares with the %s backend", s->api->name);
     }
     for (int32_t i = 0; i < EET_FEW_TOKENS; ++i) {

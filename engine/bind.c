@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "engine/arena.h"
+#include "engine/device.h"
 #include "engine/model.h"
 #include "format/slots.h"
 
@@ -114,77 +115,11 @@ static const float *bind_vector(binder *b, int slot, bool bias) {
     return widened;
 }
 
-/* A tensor and its aliases are one matrix. */
-static bool placed_before(const eet_model *model, const void *host, eet_matrix *out) {
-    for (int32_t i = 0; i < model->placed_count; ++i) {
-        if (model->placed[i].host == host) {
-            *out = model->placed[i].matrix;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* In the dtype to compute in: the file's bytes, or *converted, which is to be freed. */
-static eet_matrix host_matrix(binder *b, const eet_file_tensor *tensor, void **converted) {
-    eet_matrix host = {
-        .data = tensor->data,
-        .n = (int32_t)tensor->dims[0],
-        .k = (int32_t)tensor->dims[1],
-        .ld = (int32_t)tensor->dims[1],
-        .dtype = (uint16_t)tensor->dtype,
-    };
-    const int32_t wanted = b->model->dtype != 0 ? b->model->dtype : tensor->dtype;
-    const uint64_t count = tensor->dims[0] * tensor->dims[1];
-    eet_convert_args into = {
-        .x = tensor->data, .count = (int64_t)count, .from = tensor->dtype, .to = wanted};
-
-    if (wanted == tensor->dtype) {
-        return host;
-    }
-    *converted = malloc((size_t)(count * (uint64_t)eet_float_bytes(wanted)));
-    into.y = *converted;
-    if (into.y == NULL) {
-        b->status = eet_fail(b->err, EET_E_MEMORY, EET_NOWHERE, "no memory for %s in %s",
-                             tensor->name, eet_dtype_name((eet_dtype)wanted));
-        return host;
-    }
-    b->status = eet_convert_ref(NULL, &into);
-    host.data = *converted;
-    host.dtype = (uint16_t)wanted;
-    return host;
-}
-
 static void bind_matrix(binder *b, int slot, eet_matrix *out) {
-    eet_model *model = b->model;
     eet_file_tensor tensor;
-    eet_placed placed = {0};
 
-    if (!find_tensor(b, slot, false, &tensor) || b->arena.base == NULL ||
-        (tensor.alias_of >= 0 && placed_before(model, tensor.data, out))) {
-        return;
-    }
-    placed.host = tensor.data;
-    const eet_matrix host = host_matrix(b, &tensor, &placed.converted);
-
-    if (b->status == EET_OK) {
-        b->status = model->api->place(model->backend, &host, &placed.matrix);
-        if (b->status != EET_OK) {
-            (void)eet_fail(b->err, b->status, EET_NOWHERE,
-                           "%s (%llu bytes) cannot be placed on %s:%d; %llu bytes are free there",
-                           tensor.name, (unsigned long long)tensor.bytes, model->api->name,
-                           (int)model->device_index,
-                           (unsigned long long)model->api->unused(model->backend));
-        }
-    }
-    if (b->status != EET_OK || model->device != EET_HOST) { /* a device has a copy of its own */
-        free(placed.converted);
-        placed.converted = NULL;
-    }
-    if (b->status == EET_OK) {
-        *out = placed.matrix;
-        model->placed[model->placed_count] = placed;
-        model->placed_count += 1;
+    if (find_tensor(b, slot, false, &tensor) && b->arena.base != NULL) {
+        b->status = eet_model_place(b->model, &tensor, out, b->err);
     }
 }
 
@@ -395,7 +330,16 @@ static eet_status fill(eet_model *model, uint64_t bytes, eet_error *err) {
     bind_all(&bind);
     if (bind.status == EET_OK) {
         bind.status = model->api->upload(model->backend, model->widened, bind.staged, bytes);
+        if (bind.status == EET_OK) { /* matrices, too, may be on their way until then */
+            bind.status = model->api->sync(model->backend);
+        }
+        if (bind.status != EET_OK) {
+            (void)eet_fail(err, bind.status, EET_NOWHERE, "the weights do not reach %s:%d: %s",
+                           model->api->name, (int)model->device_index,
+                           model->api->why(model->backend));
+        }
     }
+    model->weight_bytes += bytes;
     free(bind.staged);
     return bind.status;
 }
@@ -413,20 +357,17 @@ eet_status eet_model_bind(eet_model *model, eet_error *err) {
     model->placed = calloc((size_t)eet_file_tensors(model->file) + 1, sizeof *model->placed);
     model->widened = model->api->alloc(model->backend, measure.arena.peak + 1);
     if (model->placed == NULL || model->widened == NULL) {
-        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes of biases",
-                        (unsigned long long)measure.arena.peak);
+        const char *why = model->api->why(model->backend);
+
+        return eet_fail(err, eet_device_denied(model->api, model->backend), EET_NOWHERE,
+                        "no memory for %llu bytes of biases%s%s",
+                        (unsigned long long)measure.arena.peak, *why != '\0' ? ": " : "", why);
     }
     return fill(model, measure.arena.peak + 1, err);
 }
 
 void eet_model_unbind(eet_model *model) {
-    for (int32_t i = 0; i < model->placed_count; ++i) {
-        model->api->unplace(model->backend, &model->placed[i].matrix);
-        free(model->placed[i].converted);
-    }
-    free(model->placed);
-    model->placed = NULL;
-    model->placed_count = 0;
+    eet_model_unplace(model);
     for (int32_t s = 0; s < EET_STACKS; ++s) {
         free(model->layer[s]);
         model->layer[s] = NULL;

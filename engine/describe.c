@@ -59,6 +59,13 @@ void eet_model_unindex(eet_model *model) {
     free(model->text);
 }
 
+uint64_t eet_model_file_bytes(const eet_model *model) {
+    eet_model_info info = {.size = sizeof info};
+
+    eet_model_info_get(model, &info);
+    return info.weight_bytes;
+}
+
 static void count_weights(const eet_model *model, eet_model_info *out) {
     for (int32_t i = 0; i < out->tensors; ++i) {
         const eet_file_tensor tensor = eet_file_tensor_at(model->file, i);

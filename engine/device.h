@@ -10,4 +10,7 @@
  * E_ARGUMENT for a device that does not exist. */
 eet_status eet_device_find(int32_t device, const eet_backend_api **out, eet_error *err);
 
+/* Of an allocation that gave nothing: E_DEVICE where the device fails, else E_MEMORY. */
+eet_status eet_device_denied(const eet_backend_api *api, eet_backend *backend);
+
 #endif

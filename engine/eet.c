@@ -216,6 +216,22 @@ eet_status eet_session_measure(const eet_model *model, const eet_session_options
     return status;
 }
 
+eet_status eet_session_memory(const eet_session *session, eet_memory_use *out, eet_error *err) {
+    eet_error own;
+    eet_memory_use use;
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = eet_call_check(session, true, e);
+
+    if (status == EET_OK) {
+        status = eet_abi_writable(out, "eet_memory_use", e);
+    }
+    if (status == EET_OK) {
+        eet_session_use(session, &use);
+        eet_abi_write(out, &use, sizeof use);
+    }
+    return status;
+}
+
 eet_status eet_session_create(eet_model *model, const eet_session_options *options,
                               eet_session **out, eet_error *err) {
     eet_error own;
@@ -273,6 +289,11 @@ eet_status eet_call_end(eet_session *s, eet_status status, eet_error *err) {
             (void)snprintf(err->text + said, sizeof err->text - said, " (%s)", why);
         }
         s->dead = true;
+    } else if (s != NULL && status == EET_E_MEMORY && s->model->device != EET_HOST) {
+        const size_t said = strlen(err->text);
+
+        (void)snprintf(err->text + said, sizeof err->text - said, " (out of memory, %llu free)",
+                       (unsigned long long)s->api->memory(s->backend).unused);
     }
     return finish(s != NULL ? s->log : EET_LOG_NONE, status, err);
 }

@@ -150,6 +150,21 @@ typedef struct eet_memory_need {
 /* What eet_session_create would allocate, by the code that allocates it. */
 EET_API eet_status eet_session_measure(const eet_model *model, const eet_session_options *options,
                                        eet_memory_need *out, eet_error *err);
+/* Who has how much memory now. */
+typedef struct eet_memory_use {
+    uint32_t size;
+    int32_t reserved;
+    uint64_t
+        weights_bytes; /* the model's, in the dtype it computes in; on the CPU they are mapped */
+    uint64_t cache_bytes, workspace_bytes;
+    uint64_t graphs_bytes;  /* steps that were recorded; about, others' may be among them */
+    uint64_t library_bytes; /* all else that is taken of the device: by CUDA itself, by others */
+    uint64_t free_bytes;    /* of the device; 0 on the CPU */
+    uint64_t host_bytes;    /* the session's, beside what a CPU has above */
+} eet_memory_use;
+
+EET_API eet_status eet_session_memory(const eet_session *session, eet_memory_use *out,
+                                      eet_error *err);
 EET_API eet_status eet_session_create(eet_model *model, const eet_session_options *options,
                                       eet_session **out, eet_error *err);
 EET_API void eet_session_destroy(eet_session *session); /* NULL is fine */

@@ -38,8 +38,13 @@ eet_status eet_finite_check(eet_session *s, const eet_pass *pass, const void *x,
     const int32_t dtype = eet_activation(pass->stack->stream);
     const uint64_t bytes = (uint64_t)(count * eet_activation_bytes(dtype));
 
-    if (!s->check_finite || s->api->download(s->backend, s->values, x, bytes) != EET_OK) {
+    if (!s->check_finite) {
         return EET_OK;
+    }
+    if (s->api->download(s->backend, s->values, x, bytes) != EET_OK) {
+        name_place(s, pass, layer, part, place, sizeof place);
+        return eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "the values after %s cannot be read",
+                        place);
     }
     for (int64_t i = 0; i < count; ++i) {
         if (!isfinite(eet_float_at(s->values, dtype, i))) {

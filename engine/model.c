@@ -53,13 +53,10 @@ eet_status eet_model_make(eet_file *file, const eet_model_options *options, eet_
     if (status == EET_OK) {
         status = open_backend(model, options, err);
     }
-    if (status == EET_OK) { /* norms and biases, which stand far apart */
-        eet_file_read_ahead(file, false);
+    if (status == EET_OK) { /* norms and biases, which stand far apart; a device wants it all */
+        eet_file_read_ahead(file, model->device != EET_HOST);
         status = eet_model_bind(model, err);
         eet_file_read_ahead(file, true);
-    }
-    if (status == EET_OK && model->api->sync(model->backend) != EET_OK) { /* for every session */
-        status = eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "the weights do not reach the device");
     }
     if (status == EET_OK) {
         status = eet_model_index(model, err);

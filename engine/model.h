@@ -40,9 +40,10 @@ struct eet_model {
     void *widened;      /* norms and biases in f32, in the backend's memory */
     eet_placed *placed; /* (placed_count) matrices, each once however many names it has */
     int32_t placed_count;
-    int32_t *by_name;     /* directory indexes, by name */
-    char *texts;          /* memory of `text` */
-    eet_model_text *text; /* (entries of META) */
+    uint64_t weight_bytes; /* of all of that, as it is here */
+    int32_t *by_name;      /* directory indexes, by name */
+    char *texts;           /* memory of `text` */
+    eet_model_text *text;  /* (entries of META) */
 };
 
 /* Takes `file` over, also when it fails. */
@@ -60,7 +61,13 @@ int32_t eet_model_last_stack(const eet_model *model);
 eet_status eet_model_bind(eet_model *model, eet_error *err);
 void eet_model_unbind(eet_model *model);
 
+/* place.c: a matrix of the file where the model runs, in the dtype it computes in. */
+eet_status eet_model_place(eet_model *model, const eet_file_tensor *tensor, eet_matrix *out,
+                           eet_error *err);
+void eet_model_unplace(eet_model *model); /* all of them */
+
 /* describe.c */
+uint64_t eet_model_file_bytes(const eet_model *model); /* of the weights; aliases counted once */
 eet_status eet_model_index(eet_model *model, eet_error *err);
 void eet_model_unindex(eet_model *model);
 void eet_model_info_get(const eet_model *model, eet_model_info *out);

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "engine/device.h"
+
 /* A session with its options read and nothing allocated. */
 static eet_status prepare(const eet_model *model, const eet_session_options *options,
                           eet_session *out, eet_error *err) {
@@ -76,23 +78,45 @@ static eet_status open_backend(eet_session *session, eet_error *err) {
     return EET_OK;
 }
 
+void eet_session_use(const eet_session *s, eet_memory_use *out) {
+    const eet_backend_memory device = s->api->memory(s->backend);
+    const uint64_t known =
+        device.unused + s->model->weight_bytes + s->cache_bytes + s->work_bytes + device.graphs;
+
+    *out = (eet_memory_use){
+        .weights_bytes = s->model->weight_bytes,
+        .cache_bytes = s->cache_bytes,
+        .workspace_bytes = s->work_bytes,
+        .graphs_bytes = device.graphs,
+        .library_bytes = device.all > known ? device.all - known : 0,
+        .free_bytes = device.unused,
+        .host_bytes = s->host_bytes,
+    };
+}
+
 static eet_status fail_for_memory(const eet_session *session, const eet_arenas *need,
                                   eet_error *err) {
-    const uint64_t unused = session->api->unused(session->backend);
-    eet_model_info model = {.size = sizeof model};
+    const char *why = session->api->why(session->backend);
+    eet_memory_use use;
 
-    if (unused == 0) {
+    if (eet_device_denied(session->api, session->backend) != EET_E_MEMORY) {
+        return eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "%s:%d fails: %s", session->api->name,
+                        (int)session->model->device_index, why);
+    }
+    eet_session_use(session, &use);
+    if (session->model->device == EET_HOST) {
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE,
                         "no memory for a session: %llu bytes of cache and %llu of workspace",
                         (unsigned long long)need->cache.peak, (unsigned long long)need->work.peak);
     }
-    eet_model_info_get(session->model, &model);
     return eet_fail(err, EET_E_MEMORY, EET_NOWHERE,
                     "no memory on %s:%d for a session: %llu bytes of cache and %llu of workspace, "
-                    "beside %llu of weights; %llu are free",
+                    "beside %llu of weights, %llu of graphs and %llu of CUDA and of others; %llu "
+                    "are free",
                     session->api->name, (int)session->model->device_index,
                     (unsigned long long)need->cache.peak, (unsigned long long)need->work.peak,
-                    (unsigned long long)model.weight_bytes, (unsigned long long)unused);
+                    (unsigned long long)use.weights_bytes, (unsigned long long)use.graphs_bytes,
+                    (unsigned long long)use.library_bytes, (unsigned long long)use.free_bytes);
 }
 
 /* What the layout measured, in one piece a kind of memory. */
@@ -105,8 +129,15 @@ static eet_status allocate(eet_session *session, const eet_arenas *need, eet_err
     session->work_memory = session->api->alloc(session->backend, need->work.peak + 1);
     if (session->host_memory == NULL || session->cache_memory == NULL ||
         session->work_memory == NULL) {
+        session->api->free(session->backend, session->cache_memory);
+        session->api->free(session->backend, session->work_memory);
+        session->cache_memory = NULL;
+        session->work_memory = NULL;
         return fail_for_memory(session, need, err);
     }
+    session->host_bytes = need->host.peak + sizeof *session;
+    session->cache_bytes = need->cache.peak;
+    session->work_bytes = need->work.peak;
     arenas.host.base = session->host_memory;
     arenas.cache.base = session->cache_memory;
     arenas.work.base = session->work_memory;

@@ -125,6 +125,7 @@ struct eet_session {
     int32_t graphs;
     eet_graph graph[EET_GRAPHS];
     void *host_memory, *cache_memory, *work_memory;
+    uint64_t host_bytes, cache_bytes, work_bytes; /* of these, once they are there */
 };
 
 /* layout.c: cuts a session's memory out of its three arenas; with arenas that have no
@@ -144,6 +145,7 @@ eet_status eet_session_need(const eet_model *model, const eet_session_options *o
 eet_status eet_session_make(eet_model *model, const eet_session_options *options, eet_session **out,
                             eet_error *err);
 void eet_session_free(eet_session *session);
+void eet_session_use(const eet_session *session, eet_memory_use *out);
 /* Was the session told to stop? Forgets it. */
 bool eet_session_stopped(eet_session *session);
 

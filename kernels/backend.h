@@ -22,6 +22,12 @@ typedef struct eet_backend_options {
                          NULL: one of its own */
 } eet_backend_options;
 
+/* Bytes of a device. */
+typedef struct eet_backend_memory {
+    uint64_t unused, all; /* that nobody has; whoever has them. 0: unknown */
+    uint64_t graphs;      /* that recording took, for this handle */
+} eet_backend_memory;
+
 typedef struct eet_backend_api {
     uint32_t size;      /* of this struct */
     char interface[65]; /* of a plugin: EET_INTERFACE as it was built with; "" within the library */
@@ -32,8 +38,7 @@ typedef struct eet_backend_api {
     /* Memory of the device, 256-byte aligned and zeroed; NULL when there is none. */
     void *(*alloc)(eet_backend *, uint64_t bytes);
     void (*free)(eet_backend *, void *);
-    /* Bytes of the device that nobody has; 0: unknown. */
-    uint64_t (*unused)(eet_backend *);
+    eet_backend_memory (*memory)(eet_backend *);
     eet_status (*upload)(eet_backend *, void *device, const void *host, uint64_t bytes);
     eet_status (*download)(eet_backend *, void *host, const void *device, uint64_t bytes);
     /* A download whose bytes are there after the next sync. */
@@ -55,9 +60,10 @@ typedef struct eet_backend_api {
      * written before it is there then. E_DEVICE when no work that is left will. */
     eet_status (*wait_for)(eet_backend *, const uint64_t *word, uint64_t number);
 
-    /* A host matrix as the backend wants it: on the CPU the same bytes in place.
-     * What was allocated for it goes with eet_backend_api.unplace. */
-    eet_status (*place)(eet_backend *, const eet_matrix *host, eet_matrix *out);
+    /* A host matrix as the backend wants it, in `dtype`: on the CPU the same bytes in place, in
+     * their own dtype alone. The host's may be read until the next sync or unplace. What was
+     * allocated for it goes with eet_backend_api.unplace. */
+    eet_status (*place)(eet_backend *, const eet_matrix *host, int32_t dtype, eet_matrix *out);
     void (*unplace)(eet_backend *, eet_matrix *);
 
     /* The dtype of activations inside a block whose weights have `weights`: x, y and what
@@ -81,6 +87,11 @@ typedef struct eet_backend_api {
      * comes from now on waits, on the device, for what is in a caller's `stream` now. */
     void *(*stream)(const eet_backend *);
     eet_status (*wait_stream)(eet_backend *, void *stream);
+
+    /* What a device could do at best, now: bytes that it reads a second, and multiplications and
+     * additions of this dtype. 0: unknown. NULL on the CPU, whose bounds eet-bench finds. */
+    double (*read_rate)(eet_backend *);
+    double (*product_rate)(eet_backend *, int32_t dtype);
 } eet_backend_api;
 
 /* The one symbol of a plugin, a shared library with a backend. */

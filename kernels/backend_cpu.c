@@ -113,10 +113,11 @@ static eet_status sync_nothing(eet_backend *backend) {
     return EET_OK;
 }
 
-static eet_status place_in_place(eet_backend *backend, const eet_matrix *host, eet_matrix *out) {
+static eet_status place_in_place(eet_backend *backend, const eet_matrix *host, int32_t dtype,
+                                 eet_matrix *out) {
     (void)backend;
     *out = *host;
-    return EET_OK;
+    return dtype == host->dtype ? EET_OK : EET_E_UNSUPPORTED;
 }
 
 static void unplace(eet_backend *backend, eet_matrix *matrix) {
@@ -124,9 +125,9 @@ static void unplace(eet_backend *backend, eet_matrix *matrix) {
     *matrix = (eet_matrix){0};
 }
 
-static uint64_t unused_of(eet_backend *backend) {
+static eet_backend_memory memory_of(eet_backend *backend) {
     (void)backend;
-    return 0; /* the system gives what it has, and more */
+    return (eet_backend_memory){0}; /* the system gives what it has, and more */
 }
 
 static const char *why(const eet_backend *backend) {
@@ -171,7 +172,7 @@ const eet_backend_api *eet_backend_cpu(void) {
         .close = close_cpu,
         .alloc = alloc_zeroed,
         .free = free_block,
-        .unused = unused_of,
+        .memory = memory_of,
         .upload = copy_bytes,
         .download = copy_bytes,
         .download_later = copy_bytes,

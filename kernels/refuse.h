@@ -7,5 +7,8 @@
 /* Puts the sentence into `error` (NULL is fine), with E_DEVICE, which it returns. */
 eet_status eet_refuse(eet_error *error, const char *form, ...)
     __attribute__((format(printf, 2, 3)));
+/* The same with E_MEMORY. */
+eet_status eet_refuse_memory(eet_error *error, const char *form, ...)
+    __attribute__((format(printf, 2, 3)));
 
 #endif

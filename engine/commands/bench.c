@@ -6,13 +6,12 @@
 #include <string.h>
 
 #include "engine/commands/bench.h"
-#include "format/cli/options.h"
-#include "kernels/cpu.h"
+#include "engine/commands/device.h"
 
 enum { MAX_ITEMS = 64, PROMPT = 512, TEXT = 128, NEW = 128, REPETITIONS = 5, MAX_TOKENS = 1 << 24 };
 
 typedef struct bench_options {
-    const char *prompt, *new_tokens, *batch, *threads, *depth, *dtype, *format;
+    const char *prompt, *new_tokens, *batch, *threads, *depth, *dtype, *format, *device;
     eet_option_list random;
     int64_t repetitions;
     bool check;
@@ -56,6 +55,7 @@ static const eet_option options[] = {
      .value = "T,...",
      .help = "f32, f16, bf16: of random weights (f32), or to compute in",
      .offset = AT(dtype)},
+    EET_OPTION_DEVICE(AT(device)),
     {.name = "repetitions",
      .letter = 'r',
      .kind = EET_OPTION_INTEGER,
@@ -205,30 +205,34 @@ typedef struct bench {
     eet_error *err;
 } bench;
 
-static eet_status run_test(bench *b, const eet_bench_test *test) {
-    const eet_backend_options wanted = {.threads = test->threads};
-    const eet_backend_api *api = eet_backend_cpu();
-    eet_bench_result result = {.threads = 0};
-    eet_backend *backend = NULL;
-    eet_status status = api->open(&wanted, &backend);
+static eet_status measure(bench *b, const eet_bench_test *test, eet_bench_result *out) {
+    eet_bench_meter meter;
+    eet_status status = eet_bench_meter_open(&b->model, test->threads, b->probe, &meter, b->err);
 
-    if (status != EET_OK) {
-        return eet_fail(b->err, status, EET_NOWHERE, "%d threads cannot be started",
-                        (int)test->threads);
-    }
-    if (b->probe == NULL) { /* not before there is something to measure */
-        b->probe = eet_probe_create();
-    }
-    status = b->probe != NULL
-                 ? eet_bench_run(&b->model, test, b->probe, backend, &result, b->err)
-                 : eet_fail(b->err, EET_E_MEMORY, EET_NOWHERE, "no memory to read from");
-    result.threads = api->threads(backend);
-    (void)snprintf(result.isa, sizeof result.isa, "%s", eet_backend_cpu_isa(backend));
     if (status == EET_OK) {
-        status = eet_bench_print_result(&b->printer, &b->model, test, &result, b->err);
+        eet_bench_meter_name(&meter, &b->model, out);
+        status = eet_bench_run(&b->model, test, &meter, out, b->err);
     }
-    api->close(backend);
+    eet_bench_meter_close(&meter);
     return status;
+}
+
+static eet_status run_test(bench *b, const eet_bench_test *test) {
+    const bool host = b->model.device == EET_HOST;
+    eet_bench_result result = {.dtype = host ? 0 : b->model.dtype};
+    eet_status status = EET_OK;
+
+    if (b->probe == NULL && host) { /* not before there is something to measure */
+        b->probe = eet_probe_create();
+        status = b->probe != NULL
+                     ? EET_OK
+                     : eet_fail(b->err, EET_E_MEMORY, EET_NOWHERE, "no memory to read from");
+    }
+    if (status == EET_OK) {
+        status = measure(b, test, &result);
+    }
+    return status == EET_OK ? eet_bench_print_result(&b->printer, &b->model, test, &result, b->err)
+                            : status;
 }
 
 /* A depth and a number of tokens that this model has no positions for. */
@@ -314,6 +318,44 @@ static eet_status check_asked(const bench *b) {
     return EET_OK;
 }
 
+static eet_status open_as(const bench *b, const eet_model_options *wanted, eet_model **out) {
+    const eet_bench_image *image = &b->model.image;
+
+    return image->bytes != NULL
+               ? eet_model_open_memory(image->bytes, image->size, wanted, out, b->err)
+               : eet_model_open(b->model.name, wanted, out, b->err);
+}
+
+/* The file, or the image, where --device says. */
+static eet_status open_model(bench *b) {
+    eet_model_options wanted = {.size = sizeof wanted, .dtype = b->model.wanted};
+    bool fall_back = false;
+    eet_status status = eet_device_parse(b->options->device, &wanted, &fall_back, b->err);
+
+    if (status == EET_OK) {
+        status = open_as(b, &wanted, &b->model.model);
+    }
+    if (status == EET_E_DEVICE && fall_back) {
+        wanted.device = EET_HOST;
+        status = open_as(b, &wanted, &b->model.model);
+    }
+    b->model.device = wanted.device;
+    b->model.device_index = wanted.device_index;
+    return status;
+}
+
+static eet_status compare(bench *b, eet_bench_agreement *out) {
+    const eet_model_options host = {.size = sizeof host, .dtype = b->model.wanted};
+    eet_model *reference = NULL;
+    eet_status status = open_as(b, &host, &reference);
+
+    if (status == EET_OK) {
+        status = eet_bench_compare(&b->model, reference, out, b->err);
+    }
+    eet_model_close(reference);
+    return status;
+}
+
 /* A fast wrong result is none: a model that fails its check is not timed. */
 static eet_status check_values(bench *b, bool *good) {
     eet_bench_agreement agreement;
@@ -321,7 +363,7 @@ static eet_status check_values(bench *b, bool *good) {
 
     *good = true;
     if (b->options->check) {
-        status = eet_bench_compare(&b->model, &agreement, b->err);
+        status = compare(b, &agreement);
         if (status == EET_OK) {
             *good = agreement.good;
             b->failed = b->failed || !agreement.good;
@@ -331,11 +373,14 @@ static eet_status check_values(bench *b, bool *good) {
     return status;
 }
 
-/* An open model; closes it. */
+/* What is to be opened; closes it. */
 static eet_status run_model(bench *b) {
     bool good = true;
-    eet_status status = eet_bench_look(&b->model, b->err);
+    eet_status status = open_model(b);
 
+    if (status == EET_OK) {
+        status = eet_bench_look(&b->model, b->err);
+    }
     if (status == EET_OK) {
         status = check_asked(b);
     }
@@ -353,12 +398,8 @@ static eet_status run_model(bench *b) {
 }
 
 static eet_status run_file(bench *b, const char *path, int32_t dtype) {
-    const eet_model_options wanted = {.size = sizeof wanted, .dtype = dtype};
-
-    b->model = (eet_bench_model){.name = path};
-    const eet_status status = eet_model_open(path, &wanted, &b->model.model, b->err);
-
-    return status == EET_OK ? run_model(b) : status;
+    b->model = (eet_bench_model){.name = path, .wanted = dtype};
+    return run_model(b);
 }
 
 static eet_status run_random(bench *b, const char *text, int32_t dtype) {
@@ -377,15 +418,7 @@ static eet_status run_random(bench *b, const char *text, int32_t dtype) {
         shape.dtype = dtype != 0 ? dtype : EET_F32;
     }
     status = eet_bench_image_make(&shape, &b->model.image, b->err);
-    if (status == EET_OK) {
-        status = eet_model_open_memory(b->model.image.bytes, b->model.image.size, NULL,
-                                       &b->model.model, b->err);
-    }
-    if (status != EET_OK) {
-        eet_bench_model_close(&b->model);
-        return status;
-    }
-    return run_model(b);
+    return status == EET_OK ? run_model(b) : status;
 }
 
 /* ---- the command --------------------------------------------------------- */

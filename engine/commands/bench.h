@@ -11,6 +11,7 @@
 #include "eet.h"
 #include "engine/commands/probe.h"
 #include "format/cli/json.h"
+#include "kernels/backend.h"
 
 /* ---- models (bench_random.c, bench_model.c) ------------------------------ */
 
@@ -39,11 +40,13 @@ typedef struct eet_bench_model {
     const char *name;      /* as it was asked for; borrowed */
     eet_bench_image image; /* of a random model */
     eet_model *model;
+    int32_t device, device_index; /* where it runs */
+    int32_t wanted;               /* a dtype to compute in; 0 = each matrix's own */
     bool encoder;
     int32_t head;                                    /* that scores tokens, else EET_HIDDEN */
     int32_t width;                                   /* of its values */
     int32_t vocab, hidden, layers, inner, positions; /* positions 0: no bound */
-    int32_t dtype;                                   /* of the matrices */
+    int32_t dtype; /* of the matrices, as they are computed with */
     /* Of every stored number that a pass reads once, and of the matrices that every token,
      * and every scored position, is multiplied with. */
     double weight_bytes, row_bytes; /* row: of the tables of embeddings, a token */
@@ -81,8 +84,30 @@ typedef struct eet_bench_result {
     eet_bench_spread tokens; /* a second, of all rows; over repetitions */
     double bytes, flops;     /* a call: compulsory */
     double read_rate, peak;  /* a second: medians of what the machine did meanwhile; peak 0: none */
-    char isa[16];
+    int32_t dtype;           /* that the peak is of; 0 on the CPU, where it is f32's */
+    char isa[16];            /* of a device its name, "cuda:0" */
+    eet_memory_use memory;   /* behind the last call */
 } eet_bench_result;
+
+/* ---- bounds (bench_meter.c) ---------------------------------------------- */
+
+typedef struct eet_bench_meter {
+    const eet_backend_api *api;
+    eet_backend *backend;
+    eet_probe *probe; /* of a CPU; borrowed */
+    int32_t dtype;
+} eet_bench_meter;
+
+/* With as many threads as the test has. Closed whether it opened or not. */
+eet_status eet_bench_meter_open(const eet_bench_model *model, int32_t threads, eet_probe *probe,
+                                eet_bench_meter *out, eet_error *err);
+void eet_bench_meter_close(eet_bench_meter *meter);
+/* Fills in who it is that is measured. */
+void eet_bench_meter_name(const eet_bench_meter *meter, const eet_bench_model *model,
+                          eet_bench_result *out);
+/* Bytes, and multiplications and additions, a second, now. */
+double eet_bench_meter_read(const eet_bench_meter *meter);
+double eet_bench_meter_peak(const eet_bench_meter *meter);
 
 /* "prefill", "decode", "encode". */
 const char *eet_bench_kind_name(int32_t kind);
@@ -91,9 +116,8 @@ const char *eet_bench_kind_name(int32_t kind);
 void eet_bench_cost(const eet_bench_model *model, int32_t kind, int32_t batch, int32_t context,
                     int32_t tokens, double *bytes, double *flops);
 
-/* The backend gives the probe as many threads as the test has. */
-eet_status eet_bench_run(const eet_bench_model *model, const eet_bench_test *test, eet_probe *probe,
-                         eet_backend *backend, eet_bench_result *out, eet_error *err);
+eet_status eet_bench_run(const eet_bench_model *model, const eet_bench_test *test,
+                         const eet_bench_meter *meter, eet_bench_result *out, eet_error *err);
 
 /* Ids that are the same in every run: any number for any place. */
 int32_t eet_bench_token(const eet_bench_model *model, int64_t index);
@@ -106,9 +130,10 @@ typedef struct eet_bench_agreement {
     bool good;
 } eet_bench_agreement;
 
-/* Runs a few short texts on the fast path and on the plain-C reference (EET_BACKEND=ref). */
-eet_status eet_bench_compare(const eet_bench_model *model, eet_bench_agreement *out,
-                             eet_error *err);
+/* Runs a few short texts on the fast path and on the plain-C reference (EET_BACKEND=ref) of
+ * `reference`, the same model on the CPU. */
+eet_status eet_bench_compare(const eet_bench_model *model, eet_model *reference,
+                             eet_bench_agreement *out, eet_error *err);
 
 /* ---- printing (bench_print.c) -------------------------------------------- */
 

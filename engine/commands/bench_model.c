@@ -49,7 +49,8 @@ static bool is_of_head(const char *tensor, const char *head) {
 static void count_tensor(eet_bench_model *m, const eet_tensor_info *t, const char *head) {
     const bool matrix = t->array.rank == 2;
     const double count = (double)t->array.shape[0] * (matrix ? (double)t->array.shape[1] : 1.0);
-    const double bytes = count * (t->array.dtype == EET_F32 ? 4.0 : 2.0);
+    const int32_t dtype = matrix && m->wanted != 0 ? m->wanted : t->array.dtype;
+    const double bytes = count * (dtype == EET_F32 ? 4.0 : 2.0);
     const char *part = t->name + 4; /* behind "dec." */
 
     if (strncmp(t->name, "head.", 5) == 0) {
@@ -67,7 +68,7 @@ static void count_tensor(eet_bench_model *m, const eet_tensor_info *t, const cha
     }
     m->weight_bytes += bytes;
     m->token_flops += matrix ? 2.0 * count : 0.0;
-    m->dtype = matrix ? t->array.dtype : m->dtype;
+    m->dtype = matrix ? dtype : m->dtype;
 }
 
 static eet_status count_tensors(eet_bench_model *m, int32_t tensors, const char *head,
@@ -148,8 +149,10 @@ void eet_bench_cost(const eet_bench_model *m, int32_t kind, int32_t batch, int32
     const double kept = kind == EET_BENCH_ENCODE ? 0.0 : (double)batch * (context + tokens);
     const double scored = kind == EET_BENCH_ENCODE ? 0.0 : (double)batch;
 
-    /* keys and values: f32, each read once a call */
-    *bytes = m->weight_bytes + all * m->row_bytes + kept * 2.0 * per_layer * 4.0;
+    const double number = m->device == EET_HOST || m->dtype == EET_F32 ? 4.0 : 2.0;
+
+    /* keys and values: f32, on a device as the weights, each read once a call */
+    *bytes = m->weight_bytes + all * m->row_bytes + kept * 2.0 * per_layer * number;
     *flops = all * m->token_flops + scored * m->score_flops +
              (double)batch * 4.0 * per_layer * pairs(kind, context, tokens);
 }

@@ -1,5 +1,6 @@
 /* bench_print.c - results as a table of Markdown, CSV, JSON, or a JSON document a line. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ static const column columns[] = {
     {"model", 12, false},   {"dtype", 5, false}, {"test", 12, false},  {"batch", 5, true},
     {"threads", 7, true},   {"depth", 5, true},  {"ms", 16, true},     {"median", 8, true},
     {"tokens/s", 18, true}, {"GB/s", 6, true},   {"of read", 7, true}, {"GFLOP/s", 8, true},
-    {"of peak", 7, true},
+    {"of peak", 7, true},   {"MiB", 8, true},
 };
 enum { COLUMNS = sizeof columns / sizeof columns[0], CELL = 256 };
 
@@ -85,13 +86,22 @@ static void print_head(const eet_bench_printer *p) {
 static void note_machine(eet_bench_printer *p, const eet_bench_result *result) {
     int32_t at = 0;
 
-    while (at < p->machines && p->machine[at].threads != result->threads) {
+    while (at < p->machines &&
+           (p->machine[at].threads != result->threads || p->machine[at].dtype != result->dtype)) {
         ++at;
     }
     if (at < EET_BENCH_KEPT) {
         p->machine[at] = *result;
         p->machines = at == p->machines ? at + 1 : p->machines;
     }
+}
+
+/* Of the model and its session; of what the CPU has mapped, too. */
+static double mebibytes(const eet_memory_use *use) {
+    const uint64_t all = use->weights_bytes + use->cache_bytes + use->workspace_bytes +
+                         use->graphs_bytes + use->host_bytes;
+
+    return (double)all / (1 << 20);
 }
 
 static void print_markdown(eet_bench_printer *p, const eet_bench_model *m, const eet_bench_test *t,
@@ -117,6 +127,7 @@ static void print_markdown(eet_bench_printer *p, const eet_bench_model *m, const
     (void)snprintf(cells[11], CELL, "%.1f", 1e-9 * r->flops / seconds);
     (void)snprintf(cells[12], CELL, r->peak > 0.0 ? "%.0f %%" : "-",
                    100.0 * r->flops / seconds / r->peak);
+    (void)snprintf(cells[13], CELL, "%.1f", mebibytes(&r->memory));
     print_row(p, cells);
     note_machine(p, r);
 }
@@ -155,13 +166,44 @@ static void print_machine(const eet_bench_printer *p) {
     for (int32_t i = 0; i < p->machines; ++i) {
         const eet_bench_result *r = &p->machine[i];
 
-        (void)printf("%s%d threads, %s: memory is read at %.1f GB/s, multiply-adds peak at %.0f "
+        const bool host = r->dtype == 0;
+        char threads[32] = "";
+
+        if (host) {
+            (void)snprintf(threads, sizeof threads, "%d threads, ", (int)r->threads);
+        }
+        (void)printf("%s%s%s%s%s: memory is read at %.1f GB/s, multiply-adds peak at %.0f "
                      "GFLOP/s\n",
-                     i == 0 ? "\n" : "", (int)r->threads, r->isa, 1e-9 * r->read_rate,
+                     i == 0 ? "\n" : "", threads, r->isa, host ? "" : " ",
+                     host ? "" : eet_dtype_name((eet_dtype)r->dtype), 1e-9 * r->read_rate,
                      1e-9 * r->peak);
     }
     (void)printf("%s%ld CPUs: %s, load %.2f, eet %s\n", p->machines == 0 ? "\n" : "", m.cpus,
                  eet_show(&shown, m.cpu, strlen(m.cpu)), m.load, eet_version());
+}
+
+/* ---- memory -------------------------------------------------------------- */
+
+/* Bytes, as eet_session_memory tells them. */
+static const struct {
+    const char *name;
+    size_t offset;
+} memories[] = {
+    {"weights", offsetof(eet_memory_use, weights_bytes)},
+    {"cache", offsetof(eet_memory_use, cache_bytes)},
+    {"workspace", offsetof(eet_memory_use, workspace_bytes)},
+    {"graphs", offsetof(eet_memory_use, graphs_bytes)},
+    {"library", offsetof(eet_memory_use, library_bytes)},
+    {"free", offsetof(eet_memory_use, free_bytes)},
+    {"host", offsetof(eet_memory_use, host_bytes)},
+};
+enum { MEMORIES = sizeof memories / sizeof memories[0] };
+
+static uint64_t memory_of(const eet_bench_result *r, int32_t i) {
+    uint64_t bytes = 0;
+
+    memcpy(&bytes, (const char *)&r->memory + memories[i].offset, sizeof bytes);
+    return bytes;
 }
 
 /* ---- CSV ----------------------------------------------------------------- */
@@ -180,7 +222,8 @@ static void print_csv(const eet_bench_printer *p, const eet_bench_model *m, cons
         (void)puts("model,dtype,parameters,test,tokens,batch,threads,depth,repetitions,isa,"
                    "ms_mean,ms_deviation,ms_median,tokens_per_second_mean,"
                    "tokens_per_second_deviation,tokens_per_second_median,bytes,flops,read_rate,"
-                   "peak");
+                   "peak,weights_bytes,cache_bytes,workspace_bytes,graphs_bytes,library_bytes,"
+                   "free_bytes,host_bytes");
     }
     print_quoted(m->name);
     (void)printf(",%s,%.0f,%s,%d,%d,%d,%d,%d,%s,%.6f,%.6f,%.6f,%.6f,%.6f,%.6f,%.0f,%.0f,%.0f,",
@@ -188,7 +231,11 @@ static void print_csv(const eet_bench_printer *p, const eet_bench_model *m, cons
                  (int)t->tokens, (int)t->batch, (int)r->threads, (int)t->depth, (int)t->repetitions,
                  r->isa, r->ms.mean, r->ms.deviation, r->ms.median, r->tokens.mean,
                  r->tokens.deviation, r->tokens.median, r->bytes, r->flops, r->read_rate);
-    (void)printf(r->peak > 0.0 ? "%.0f\n" : "\n", r->peak);
+    (void)printf(r->peak > 0.0 ? "%.0f" : "", r->peak);
+    for (int32_t i = 0; i < MEMORIES; ++i) {
+        (void)printf(",%llu", (unsigned long long)memory_of(r, i));
+    }
+    (void)putchar('\n');
 }
 
 /* ---- JSON ---------------------------------------------------------------- */
@@ -204,6 +251,15 @@ static void set_spread(eet_json *object, const char *key, const eet_bench_spread
 
 static void set_share(eet_json *object, const char *key, double rate, double bound) {
     eet_json_set_real(object, key, bound > 0.0 ? rate / bound : (double)NAN);
+}
+
+static void set_memory(eet_json *o, const eet_bench_result *r) {
+    eet_json *memory = eet_json_object();
+
+    for (int32_t i = 0; i < MEMORIES; ++i) {
+        eet_json_set_integer(memory, memories[i].name, (int64_t)memory_of(r, i));
+    }
+    eet_json_set(o, "memory", memory);
 }
 
 static void set_result(eet_json *o, const eet_bench_model *m, const eet_bench_test *t,
@@ -228,6 +284,7 @@ static void set_result(eet_json *o, const eet_bench_model *m, const eet_bench_te
     eet_json_set_real(o, "peak", r->peak > 0.0 ? r->peak : (double)NAN);
     set_share(o, "share_of_read_rate", r->bytes / seconds, r->read_rate);
     set_share(o, "share_of_peak", r->flops / seconds, r->peak);
+    set_memory(o, r);
 }
 
 static void set_agreement(eet_json *o, const eet_bench_model *m, const eet_bench_agreement *a) {

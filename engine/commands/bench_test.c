@@ -5,15 +5,13 @@
 #include <string.h>
 
 #include "engine/commands/bench.h"
-#include "kernels/cpu.h"
 
 enum { AT_ONCE = 2048, PROBE_EVERY = 16 };
 
 typedef struct work {
     const eet_bench_model *model;
     const eet_bench_test *test;
-    eet_probe *probe;
-    eet_backend *backend;
+    const eet_bench_meter *meter;
     eet_session *session;
     eet_batch batch;
     int32_t *start, *tokens; /* (batch + 1), (batch * the longest call) */
@@ -86,7 +84,7 @@ static eet_status repeat(work *w, int32_t index, bool keep) {
         double seconds = 0.0;
 
         if (keep && i % PROBE_EVERY == 0) {
-            w->rates[w->rate_count++] = eet_probe_read_rate(w->probe, w->backend);
+            w->rates[w->rate_count++] = eet_bench_meter_read(w->meter);
         }
         status = call(w, tokens_of(w->test), true, &seconds);
         whole += seconds;
@@ -96,7 +94,7 @@ static eet_status repeat(work *w, int32_t index, bool keep) {
     }
     if (keep) {
         w->wholes[index] = whole;
-        w->peaks[w->peak_count++] = eet_probe_peak(w->probe, w->backend);
+        w->peaks[w->peak_count++] = eet_bench_meter_peak(w->meter);
     }
     return status;
 }
@@ -210,9 +208,9 @@ static eet_status open_session(work *w) {
     return eet_session_create(w->model->model, &options, &w->session, w->err);
 }
 
-eet_status eet_bench_run(const eet_bench_model *model, const eet_bench_test *test, eet_probe *probe,
-                         eet_backend *backend, eet_bench_result *out, eet_error *err) {
-    work w = {.model = model, .test = test, .probe = probe, .backend = backend, .err = err};
+eet_status eet_bench_run(const eet_bench_model *model, const eet_bench_test *test,
+                         const eet_bench_meter *meter, eet_bench_result *out, eet_error *err) {
+    work w = {.model = model, .test = test, .meter = meter, .err = err};
     eet_status status = open_session(&w);
 
     if (status == EET_OK) {
@@ -229,6 +227,8 @@ eet_status eet_bench_run(const eet_bench_model *model, const eet_bench_test *tes
     }
     if (status == EET_OK) {
         sum_up(&w, out);
+        out->memory = (eet_memory_use){.size = sizeof out->memory};
+        status = eet_session_memory(w.session, &out->memory, err);
     }
     free(w.start);
     free(w.tokens);

@@ -1,6 +1,7 @@
 /* device.c - opens a model where the options say. */
 #include "engine/commands/device.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,4 +64,26 @@ eet_status eet_device_open(const char *path, const char *device, const char *dty
         status = eet_model_open(path, &options, out, err);
     }
     return status;
+}
+
+static double mebibytes(uint64_t bytes) {
+    return (double)bytes / (1 << 20);
+}
+
+void eet_device_tell_memory(const eet_session *session) {
+    eet_memory_use use = {.size = sizeof use};
+
+    if (session == NULL || eet_session_memory(session, &use, NULL) != EET_OK) {
+        return;
+    }
+    (void)fprintf(
+        stderr, "memory, in MiB: weights %.1f, cache %.1f, workspace %.1f, the session's own %.1f",
+        mebibytes(use.weights_bytes), mebibytes(use.cache_bytes), mebibytes(use.workspace_bytes),
+        mebibytes(use.host_bytes));
+    if (use.free_bytes > 0) {
+        (void)fprintf(stderr, "; on the device graphs %.1f, CUDA and others %.1f, free %.1f",
+                      mebibytes(use.graphs_bytes), mebibytes(use.library_bytes),
+                      mebibytes(use.free_bytes));
+    }
+    (void)fputc('\n', stderr);
 }

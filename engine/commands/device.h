@@ -20,6 +20,12 @@
         .offset = (at)                                                               \
     }
 
+#define EET_OPTION_TIMINGS(at)                                                                  \
+    {                                                                                           \
+        .name = "timings", .brief = true, .help = "tell speed and memory on stderr at the end", \
+        .offset = (at)                                                                          \
+    }
+
 /* "cuda:1" -> EET_CUDA and 1; NULL is "auto": *fall_back, EET_CUDA and 0. E_ARGUMENT. */
 eet_status eet_device_parse(const char *text, eet_model_options *out, bool *fall_back,
                             eet_error *err);
@@ -30,5 +36,8 @@ int32_t eet_dtype_parse(const char *name);
 /* Opens a file where `device` says; both texts may be NULL. */
 eet_status eet_device_open(const char *path, const char *device, const char *dtype, eet_model **out,
                            eet_error *err);
+
+/* A line on standard error: who has how much memory. NULL: nobody. */
+void eet_device_tell_memory(const eet_session *session);
 
 #endif

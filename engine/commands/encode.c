@@ -1,10 +1,12 @@
 /* encode.c - eet-encode: hidden states, sentence vectors and the values of heads for
  * rows of token ids. */
+#include <inttypes.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "engine/commands/device.h"
 #include "engine/commands/encode.h"
@@ -46,6 +48,7 @@ static const eet_option options[] = {
     EET_OPTION_THREADS(AT(threads)),
     EET_OPTION_DEVICE(AT(device)),
     EET_OPTION_DTYPE(AT(dtype)),
+    EET_OPTION_TIMINGS(AT(timings)),
     {.name = NULL},
 };
 
@@ -262,6 +265,37 @@ static eet_status set_output(eet_encoding *e, eet_encoding_output *w, int32_t gi
                : eet_fail(e->err, EET_E_MEMORY, EET_NOWHERE, "no memory for the results");
 }
 
+static double now(void) {
+    struct timespec time;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* What --timings times: the calls alone. */
+static eet_status run_batch(eet_encoding *e, const eet_output *outputs) {
+    const eet_batch *sources = &e->packed.sources;
+    const double before = now();
+    eet_status status = EET_OK;
+
+    if (sources->rows > 0) {
+        status = eet_source(e->session, sources, e->err);
+        e->tokens += sources->start[sources->rows];
+    }
+    if (status == EET_OK) {
+        status = eet_encode(e->session, &e->packed.batch, outputs, e->outputs, e->err);
+    }
+    e->tokens += eet_packed_tokens(&e->packed);
+    e->seconds += now() - before;
+    return status;
+}
+
+static void print_timings(const eet_encoding *e) {
+    (void)fprintf(stderr, "encode: %" PRId64 " tokens in %.3f s, %.1f tokens/s\n", e->tokens,
+                  e->seconds, (double)e->tokens / (e->seconds > 0 ? e->seconds : 1));
+    eet_device_tell_memory(e->session);
+}
+
 static eet_status encode_batch(eet_encoding *e) {
     eet_output outputs[EET_ENCODING_OUTPUTS];
     int32_t given = 0;
@@ -273,11 +307,8 @@ static eet_status encode_batch(eet_encoding *e) {
     if (status == EET_OK) {
         status = make_session(e);
     }
-    if (status == EET_OK && e->packed.sources.rows > 0) {
-        status = eet_source(e->session, &e->packed.sources, e->err);
-    }
     if (status == EET_OK) {
-        status = eet_encode(e->session, &e->packed.batch, outputs, e->outputs, e->err);
+        status = run_batch(e, outputs);
     }
     if (status == EET_OK) {
         status = eet_encoding_print(e);
@@ -403,6 +434,9 @@ static eet_status encode(const eet_encode_options *o, const char *path, eet_erro
                                .sourced = sourced.source ? &sourced : NULL};
 
         status = encode_rows(&e, &records);
+        if (status == EET_OK && o->timings) {
+            print_timings(&e);
+        }
     }
     if (status == EET_OK && e.npy != NULL) {
         status = eet_npy_commit(e.npy, err);

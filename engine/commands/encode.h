@@ -12,7 +12,7 @@ typedef struct eet_encode_options {
     const char *pooling, *format, *output;
     const char *device, *dtype;
     int64_t batch, threads;
-    bool normalize, force;
+    bool normalize, force, timings;
 } eet_encode_options;
 
 /* One output of a call. */
@@ -33,6 +33,8 @@ typedef struct eet_encoding {
     eet_npy *npy; /* NULL: JSON Lines */
     eet_encoding_output output[EET_ENCODING_OUTPUTS];
     int32_t outputs;
+    int64_t tokens;  /* that were encoded, those of sources too, */
+    double seconds;  /* in so much time */
     int32_t *at;     /* of one call, for heads that take what is given */
     const char *key; /* of a result in JSON */
     eet_error *err;

@@ -79,6 +79,7 @@ static void print_timings(const eet_run *r) {
                   (double)r->prompt_tokens / (r->prompt_seconds > 0 ? r->prompt_seconds : 1),
                   r->next_tokens, r->next_seconds,
                   (double)r->next_tokens / (r->next_seconds > 0 ? r->next_seconds : 1));
+    eet_device_tell_memory(r->session);
 }
 
 static eet_status work_on_packed(eet_run *r) {

@@ -128,10 +128,7 @@ static const eet_option options[] = {
     EET_OPTION_THREADS(AT(threads)),
     EET_OPTION_DEVICE(AT(device)),
     EET_OPTION_DTYPE(AT(dtype)),
-    {.name = "timings",
-     .brief = true,
-     .help = "print tokens per second on stderr",
-     .offset = AT(timings)},
+    EET_OPTION_TIMINGS(AT(timings)),
     {.name = NULL},
 };
 

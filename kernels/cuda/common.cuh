@@ -27,10 +27,9 @@ class on_device {
     on_device(const on_device &) = delete;
     on_device &operator=(const on_device &) = delete;
 
-    /* After a launch. */
+    /* After a launch; watch.c asks what it was. */
     eet_status launched() const {
-        return scope.code == cudaSuccess && cudaGetLastError() == cudaSuccess ? EET_OK
-                                                                              : EET_E_DEVICE;
+        return eet_cuda_status(scope.code == cudaSuccess ? cudaPeekAtLastError() : scope.code);
     }
 
   private:

@@ -9,17 +9,17 @@ eet_status eet_graph_begin(eet_backend *backend) {
             : scope.code;
 
     eet_device_leave(scope);
-    return code == cudaSuccess ? EET_OK : EET_E_DEVICE;
+    return eet_cuda_end(code);
 }
 
 eet_status eet_graph_end(eet_backend *backend, void **out) {
     const eet_device_scope scope = eet_device_enter(backend);
     cudaGraph_t recorded = NULL;
     cudaGraphExec_t graph = NULL;
-    cudaError_t code = scope.code;
+    cudaError_t code = cudaStreamEndCapture(backend->stream, &recorded); /* whatever was before */
 
     if (code == cudaSuccess) {
-        code = cudaStreamEndCapture(backend->stream, &recorded);
+        code = scope.code;
     }
     if (code == cudaSuccess) {
         code = cudaGraphInstantiate(&graph, recorded, 0);
@@ -28,14 +28,8 @@ eet_status eet_graph_end(eet_backend *backend, void **out) {
         (void)cudaGraphDestroy(recorded);
     }
     *out = graph;
-    if (code != cudaSuccess) {
-        (void)cudaGetLastError();
-    }
     eet_device_leave(scope);
-    if (code == cudaErrorMemoryAllocation) {
-        return EET_E_MEMORY;
-    }
-    return code == cudaSuccess ? EET_OK : EET_E_DEVICE;
+    return eet_cuda_end(code);
 }
 
 eet_status eet_graph_launch(eet_backend *backend, void *graph) {
@@ -44,13 +38,13 @@ eet_status eet_graph_launch(eet_backend *backend, void *graph) {
         scope.code == cudaSuccess ? cudaGraphLaunch(graph, backend->stream) : scope.code;
 
     eet_device_leave(scope);
-    return code == cudaSuccess ? EET_OK : EET_E_DEVICE;
+    return eet_cuda_end(code);
 }
 
 void eet_graph_free(eet_backend *backend, void *graph) {
     const eet_device_scope scope = eet_device_enter(backend);
 
-    if (graph != NULL && scope.code == cudaSuccess) {
+    if (graph != NULL) {
         (void)cudaGraphExecDestroy(graph);
     }
     eet_device_leave(scope);

@@ -12,21 +12,22 @@ void *eet_share(eet_backend *backend, uint64_t bytes) {
     const eet_device_scope scope = eet_device_enter(backend);
     void *shared = NULL;
 
-    if (scope.code != cudaSuccess || bytes > SIZE_MAX ||
-        cudaHostAlloc(&shared, (size_t)bytes, cudaHostAllocMapped) != cudaSuccess) {
-        (void)cudaGetLastError();
-        shared = NULL;
-    } else {
-        memset(shared, 0, (size_t)bytes);
-    }
+    const cudaError_t code = scope.code == cudaSuccess
+                                 ? cudaHostAlloc(&shared, (size_t)bytes, cudaHostAllocMapped)
+                                 : scope.code;
+
     eet_device_leave(scope);
-    return shared;
+    if (eet_cuda_end(code) != EET_OK) {
+        eet_watch_failure(backend, "shared memory", code);
+        return NULL;
+    }
+    return memset(shared, 0, (size_t)bytes);
 }
 
 void eet_unshare(eet_backend *backend, void *shared) {
     const eet_device_scope scope = eet_device_enter(backend);
 
-    if (shared != NULL && scope.code == cudaSuccess) {
+    if (shared != NULL) {
         (void)cudaFreeHost(shared);
     }
     eet_device_leave(scope);

@@ -60,5 +60,5 @@ eet_status eet_stream_wait(eet_backend *backend, void *stream) {
     if (code != cudaSuccess) {
         eet_watch_failure(backend, "waiting for a stream", code);
     }
-    return code == cudaSuccess ? EET_OK : EET_E_DEVICE;
+    return eet_cuda_end(code);
 }

@@ -8,6 +8,9 @@
 #include "kernels/cuda/transfer.h"
 
 void eet_watch_failure(eet_backend *backend, const char *what, cudaError_t code) {
+    if (code == cudaSuccess || code == cudaErrorMemoryAllocation) {
+        return; /* there being no memory ends nothing */
+    }
     if (backend->why[0] == '\0') { /* the first one is the cause of the others */
         (void)snprintf(backend->why, sizeof backend->why, "%s: %s", what, cudaGetErrorString(code));
     }
@@ -21,7 +24,7 @@ static eet_status finish(eet_backend *backend, const char *op) {
     if (code != cudaSuccess) {
         eet_watch_failure(backend, op, code);
     }
-    return code == cudaSuccess ? EET_OK : EET_E_DEVICE;
+    return eet_cuda_end(code);
 }
 
 #define X(op)                                                                           \
@@ -31,6 +34,8 @@ static eet_status finish(eet_backend *backend, const char *op) {
                                                                                         \
         if (status == EET_OK && backend->one_by_one) {                                  \
             status = finish(backend, #op);                                              \
+        } else if (status != EET_OK) {                                                  \
+            eet_watch_failure(backend, #op, cudaGetLastError());                        \
         }                                                                               \
         (void)nvtxRangePop();                                                           \
         return status;                                                                  \

@@ -84,7 +84,8 @@ eet_norm_weights device_norm(eet_norm_weights norm, int32_t cols) {
 eet_matrix device_matrix(eet_matrix host) {
     eet_matrix placed = {0};
 
-    ck_assert_int_eq(api->place(backend, &host, &placed), EET_OK);
+    ck_assert_int_eq(api->place(backend, &host, host.dtype, &placed), EET_OK);
+    ck_assert_int_eq(api->sync(backend), EET_OK);
     if (placed.data != NULL) {
         void *block = NULL;
 

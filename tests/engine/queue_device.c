@@ -175,8 +175,8 @@ static void free_on(eet_backend *b, void *block) {
     eet_backend_cpu()->free(b->cpu, block);
 }
 
-static uint64_t unused_of(eet_backend *b) {
-    return eet_backend_cpu()->unused(b->cpu);
+static eet_backend_memory memory_of(eet_backend *b) {
+    return eet_backend_cpu()->memory(b->cpu);
 }
 
 static eet_status upload(eet_backend *b, void *device, const void *host, uint64_t bytes) {
@@ -264,8 +264,8 @@ static eet_status wait_for(eet_backend *b, const uint64_t *word, uint64_t number
     return status;
 }
 
-static eet_status place(eet_backend *b, const eet_matrix *host, eet_matrix *out) {
-    return eet_backend_cpu()->place(b->cpu, host, out);
+static eet_status place(eet_backend *b, const eet_matrix *host, int32_t dtype, eet_matrix *out) {
+    return eet_backend_cpu()->place(b->cpu, host, dtype, out);
 }
 
 static void unplace(eet_backend *b, eet_matrix *matrix) {
@@ -307,7 +307,7 @@ EET_API const eet_backend_api *eet_backend_entry(void) {
         .close = close_queue,
         .alloc = alloc_on,
         .free = free_on,
-        .unused = unused_of,
+        .memory = memory_of,
         .upload = upload,
         .download = download,
         .download_later = download_later,

@@ -159,14 +159,23 @@ static eet_status fill_need(const eet_model *model, void *out) {
     return eet_session_measure(model, NULL, out, NULL);
 }
 
+static eet_status fill_use(const eet_model *model, void *out) {
+    eet_session *session = NULL;
+    eet_status status = eet_session_create((eet_model *)(uintptr_t)model, NULL, &session, NULL);
+
+    if (status == EET_OK) {
+        status = eet_session_memory(session, out, NULL);
+    }
+    eet_session_destroy(session);
+    return status;
+}
+
 static const struct {
     fill_struct *fill;
     uint32_t bytes;
-} filled[] = {{fill_info, sizeof(eet_model_info)},
-              {fill_fact, sizeof(eet_fact)},
-              {fill_tensor, sizeof(eet_tensor_info)},
-              {fill_head, sizeof(eet_head_info)},
-              {fill_need, sizeof(eet_memory_need)}};
+} filled[] = {{fill_info, sizeof(eet_model_info)},    {fill_fact, sizeof(eet_fact)},
+              {fill_tensor, sizeof(eet_tensor_info)}, {fill_head, sizeof(eet_head_info)},
+              {fill_need, sizeof(eet_memory_need)},   {fill_use, sizeof(eet_memory_use)}};
 enum { FILLED = sizeof filled / sizeof *filled };
 
 START_TEST(outputs_are_filled_to_the_smaller_size)

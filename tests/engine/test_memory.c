@@ -121,6 +121,8 @@ START_TEST(a_session_allocates_what_measuring_said)
     eet_session_options wanted = options[_i / 3];
     eet_session *session = NULL;
     eet_memory_need need = {.size = sizeof need};
+    eet_memory_use use = {.size = sizeof use};
+    eet_model_info info = {.size = sizeof info};
     eet_error err = {0};
 
     wanted.size = sizeof wanted;
@@ -140,6 +142,14 @@ START_TEST(a_session_allocates_what_measuring_said)
                   (long long)took, (long long)said);
     ck_assert(_i % 3 == 1 ? need.cache_bytes == 0 : need.cache_bytes > 0);
     ck_assert_int_gt((int64_t)need.workspace_bytes, 0);
+    ck_assert_int_eq(eet_session_memory(session, &use, &err), EET_OK);
+    ck_assert_uint_eq(use.cache_bytes, need.cache_bytes);
+    ck_assert_uint_eq(use.workspace_bytes, need.workspace_bytes);
+    ck_assert_uint_eq(use.host_bytes, need.host_bytes);
+    ck_assert_uint_eq(use.graphs_bytes + use.library_bytes + use.free_bytes, 0); /* of a device */
+    ck_assert_int_eq(eet_model_describe(model, &info, &err), EET_OK);
+    ck_assert_uint_ge(use.weights_bytes, info.weight_bytes); /* vectors are f32 */
+    ck_assert_uint_lt(use.weights_bytes, info.weight_bytes + info.weight_bytes / 2);
     eet_session_destroy(session);
     eet_model_close(model);
 }

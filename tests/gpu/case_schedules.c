@@ -247,6 +247,25 @@ static void run_schedules(const gpu_case *one) {
     end_fair(&f, &twin);
 }
 
+/* ---- a smaller device --------------------------------------------------------------- */
+
+/* Grids that stride over their work where they would not on this card; values are what they were.
+ */
+static void run_small(const gpu_case *one) {
+    gpu_expect(setenv("EET_SMS", "16", 1) == 0, "no environment");
+    const int32_t length[] = {130, 5, 64};
+    gpu_twin twin = gpu_twin_begin(one->subject, one->dtype, true, false);
+    gpu_rows rows = gpu_rows_draw(length, 3, twin.shape.vocab, 3);
+
+    gpu_twin_sessions(&twin, (eet_session_options){.max_sequences = SLOTS});
+    gpu_twin_step(&twin, &rows.batch);
+    gpu_twin_note(&twin);
+    gpu_rows_free(&rows);
+    gpu_twin_end(&twin);
+    run_schedules(one);
+    gpu_expect(unsetenv("EET_SMS") == 0, "no environment");
+}
+
 /* ---- several threads on one model ---------------------------------------------------- */
 
 enum { THREADS = 4 };
@@ -298,6 +317,7 @@ void gpu_cases_schedules(gpu_table *table) {
         {"schedules.encode.%s", encoder, run_schedules, true},
         {"schedules.encode_decoder.%s", decoder, run_schedules, false},
         {"schedules.steps_threads.%s", decoder, run_threads, true},
+        {"schedules.steps_small.%s", decoder, run_small, false},
     };
     static const int32_t dtypes[] = {EET_F16, EET_F32, EET_BF16};
 
