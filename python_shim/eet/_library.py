@@ -4,6 +4,7 @@ from __future__ import annotations
 import ctypes
 import os
 from ctypes import POINTER, c_char_p, c_int32, c_uint32, c_uint64, c_void_p
+from importlib.machinery import PathFinder
 from typing import Any, List, Mapping, Optional, Tuple, Type
 
 from . import _structs
@@ -11,6 +12,7 @@ from . import _structs
 ABI_MAJOR = 1
 ABI_MINOR = 3
 SONAME = f"libeet.so.{ABI_MAJOR}"
+BACKEND = "libeet_cuda.so"
 
 _ERROR = POINTER(_structs.Error)
 
@@ -147,7 +149,30 @@ def _load() -> Tuple[ctypes.CDLL, str]:
     return library, place
 
 
+def _name_backend() -> None:
+    """Lets this package's own libeet.so find the CUDA backend of the package eet_cuda, which is not
+    imported for that. A backend beside the library comes first; a named one stays."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    if os.environ.get("EET_BACKEND_PATH") or path != os.path.join(here, "lib", SONAME):
+        return
+    found = PathFinder.find_spec("eet_cuda")
+    for folder in (found.submodule_search_locations or ()) if found is not None else ():
+        if os.path.exists(os.path.join(folder, BACKEND)):
+            os.environ["EET_BACKEND_PATH"] = folder
+            return
+
+
 lib, path = _load()
+_name_backend()
+
+
+def backend_path() -> str:
+    """The file that models on CUDA are run by, where there is one: beside libeet.so, else what
+    ``EET_BACKEND_PATH`` names. Else ""."""
+    named = os.environ.get("EET_BACKEND_PATH", "")
+    beside = os.path.join(os.path.dirname(library_path()), BACKEND)
+    places = [beside, os.path.join(named, BACKEND), named] if named else [beside]
+    return next((place for place in places if os.path.isfile(place)), "")
 
 
 def library_path() -> str:

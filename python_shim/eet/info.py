@@ -56,6 +56,7 @@ def describe() -> Dict[str, Any]:
         "library_version": _library.library_version(),
         "abi": f"{abi >> 16}.{abi & 0xFFFF}",
         "looked_at": _library.candidates(),
+        "cuda_backend": _library.backend_path() or "none",
         "converter": converter,
         "python": platform.python_version(),
         "machine": platform.machine(),

@@ -53,6 +53,19 @@ class Import(unittest.TestCase):
             eet.no_such_name
 
 
+class Wheels(unittest.TestCase):
+    def test_have_the_version_of_the_library(self):
+        found = []
+        for name, pattern in (
+                ("CMakeLists.txt", r"project\(eet VERSION ([\d.]+)"),
+                ("pyproject.toml", r'^version = "(.*)"'),
+                ("python_shim/cuda/pyproject.toml", r'^version = "(.*)"'),
+                ("python_shim/cuda/pyproject.toml", r'^dependencies = \["eet == (.*)"\]')):
+            with open(os.path.join(support.ROOT, name), encoding="utf-8") as file:
+                found += re.findall(pattern, file.read(), re.M)
+        self.assertEqual(found, [eet.__version__] * 4)
+
+
 class Structs(unittest.TestCase):
     def test_are_those_of_the_headers(self):
         headers = structs_of_headers()
