@@ -15,6 +15,8 @@
 
 struct eet_limits;
 
+enum { EET_MAX_FORCED = 8 };
+
 /* A token of a text, which is read from its end. */
 typedef struct eet_beam_node {
     int32_t token;
@@ -64,8 +66,10 @@ typedef struct eet_beams {
     int32_t beams; /* of each row; below 2: no search goes on */
     int32_t rows;
     int32_t early_stopping;
-    int32_t length; /* tokens that every open beam has */
-    int32_t best;   /* tokens to rank for each of them */
+    int32_t length;                 /* tokens that every open beam has */
+    int32_t best;                   /* tokens to rank for each of them */
+    int32_t forced[EET_MAX_FORCED]; /* what alone may be token number `force_at` + 1 of a text */
+    int32_t forced_count, force_at;
     double length_penalty;
     eet_beam_row *row;        /* (sequences) */
     eet_beam_open *open;      /* (sequences) */
@@ -99,7 +103,10 @@ void eet_beam_write(eet_beams *beams, int32_t row);
 int32_t eet_beam_common(const eet_beams *beams, const eet_beam_kept *kept,
                         const eet_beam_open *open);
 
-/* beams.c: E_ARGUMENT and E_LIMIT of a search whose prompts are checked and marked. */
+/* beams.c: E_ARGUMENT of forced ids, whose number is checked; the model has a decoder. */
+eet_status eet_beams_check_forced(const eet_session *session, const eet_generate_options *options,
+                                  eet_error *err);
+/* E_ARGUMENT and E_LIMIT of a search whose prompts are checked and marked. */
 eet_status eet_beams_check(eet_session *session, const eet_batch *prompts,
                            const eet_generate_options *options, eet_error *err);
 /* May a beam have the sequence? */

@@ -30,6 +30,49 @@ static void offer_ranked(eet_generation *g, int32_t first, int32_t count) {
     }
 }
 
+/* The forced ids alone are offered to the rows of [first, first + count), each at no cost. */
+static eet_status offer_forced(eet_session *s, int32_t first, int32_t count) {
+    eet_generation *g = &s->generation;
+    eet_beams *b = &g->beams;
+    const int32_t vocab = s->model->head[g->head].width;
+    const eet_logprob_args args = {
+        .logits = s->work.result,
+        .stride = vocab,
+        .rows = count,
+        .vocab = vocab,
+        .target = s->work.target,
+        .log_prob = s->work.log_prob,
+    };
+    const uint64_t bytes = (uint64_t)count * sizeof(int32_t);
+    eet_status status = EET_OK;
+
+    for (int32_t n = 0; n < b->forced_count && status == EET_OK; ++n) {
+        for (int32_t i = 0; i < count; ++i) {
+            s->target[i] = b->forced[n];
+        }
+        status = s->api->upload(s->backend, s->work.target, s->target, bytes);
+        if (status == EET_OK) {
+            status = s->ops->logprob(s->backend, &args);
+        }
+        if (status == EET_OK) {
+            status = s->api->download(s->backend, b->best_log_prob, s->work.log_prob, bytes);
+        }
+        for (int32_t i = 0; i < count && status == EET_OK; ++i) {
+            const int32_t lane = b->lane[first + i];
+            const eet_beam_candidate candidate = {
+                .sum = b->open[lane].sum,
+                .beam = lane % b->beams,
+                .token = b->forced[n],
+                .log_prob = b->best_log_prob[i],
+                .finish = eet_generation_finish(g, b->forced[n]),
+            };
+
+            eet_beam_offer(b, lane / b->beams, &candidate);
+        }
+    }
+    return status;
+}
+
 /* What the op ranked, on the host. */
 static eet_status download_best(eet_session *s, int32_t count) {
     eet_beams *b = &s->generation.beams;
@@ -83,6 +126,10 @@ eet_status eet_beam_pick(eet_session *s, const eet_batch *batch, int32_t first, 
         .score = s->work.best_score,
         .log_prob = s->work.best_log_prob,
     };
+
+    if (b->forced_count > 0 && b->length == b->force_at) {
+        return offer_forced(s, first, count);
+    }
     eet_status status = g->how.penalty != 0.0F ? upload_history(s, batch, first, count) : EET_OK;
 
     if (status == EET_OK) {
@@ -409,6 +456,11 @@ eet_status eet_beams_begin(eet_generation *g, const eet_batch *prompts,
     b->length_penalty = o->length_penalty != 0.0 ? o->length_penalty : 1.0;
     b->length = 0;
     b->best = best < vocab ? best : vocab;
+    b->forced_count = o->forced_count;
+    b->force_at = o->max_new_tokens - 1;
+    for (int32_t i = 0; i < o->forced_count; ++i) {
+        b->forced[i] = o->forced[i];
+    }
     begin_rows(g, prompts, o->max_new_tokens);
     eet_status status = run(g, prompts, err);
 

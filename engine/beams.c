@@ -16,6 +16,33 @@ static eet_status check_options(const eet_generate_options *o, eet_error *err) {
     return EET_OK;
 }
 
+eet_status eet_beams_check_forced(const eet_session *s, const eet_generate_options *o,
+                                  eet_error *err) {
+    const int32_t vocab = s->model->stack[EET_DEC].vocab_size;
+
+    if (o->reserved != 0) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "reserved is %d; it has to be 0",
+                        (int)o->reserved);
+    }
+    if (o->forced_count == 0) {
+        return EET_OK;
+    }
+    if (o->forced == NULL || o->beams < 2 || o->max_new_tokens == 0) {
+        return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                        "forced_count is %d: that asks for 2 beams or more, max_new_tokens and a "
+                        "list of ids in forced",
+                        (int)o->forced_count);
+    }
+    for (int32_t i = 0; i < o->forced_count; ++i) {
+        if (o->forced[i] < 0 || o->forced[i] >= vocab) {
+            return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,
+                            "forced[%d] is %d; the vocabulary is 0 to %d", (int)i,
+                            (int)o->forced[i], (int)vocab - 1);
+        }
+    }
+    return EET_OK;
+}
+
 bool eet_beams_may_have(const eet_session *s, int32_t id) {
     return s->cache.sequence[id].length == 0 && s->seen[id] != s->call;
 }

@@ -79,7 +79,7 @@ typedef struct eet_model_info {
     int32_t max_positions; /* rows of its position table; 0 = no bound */
     int32_t tensors;
     uint64_t weight_bytes; /* aliases counted once */
-    uint64_t parameters;
+    uint64_t parameters;   /* elements; no aliases, no tables that a formula gives */
     uint8_t content_sha256[32], weights_sha256[32]; /* as the file claims */
     char family[32];                                /* for people */
 } eet_model_info;
@@ -286,6 +286,10 @@ typedef struct eet_generate_options {
                                   to 40 */
     int32_t early_stopping;    /* EET_BEAMS_* */
     int32_t top_n; /* likeliest tokens to keep for eet_generate_top; at most 256, else LIMIT */
+    int32_t forced_count; /* at most 8, else LIMIT */
+    int32_t reserved;
+    const int32_t *forced; /* (forced_count) with beams: one of these, at no cost, is the last of
+                              max_new_tokens */
 } eet_generate_options;
 
 typedef struct eet_event {

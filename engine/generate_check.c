@@ -47,6 +47,7 @@ static eet_status check_integers(const eet_session *s, const eet_generate_option
         {"top_n", o->top_n, EET_MAX_TOP, EET_E_LIMIT},
         {"beams", o->beams, INT32_MAX, EET_E_ARGUMENT},
         {"early_stopping", o->early_stopping, EET_BEAMS_NEVER, EET_E_ARGUMENT},
+        {"forced_count", o->forced_count, EET_MAX_FORCED, EET_E_LIMIT},
     };
 
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; ++i) {
@@ -137,6 +138,9 @@ eet_status eet_generation_check(eet_session *s, const eet_batch *prompts,
 
     if (status == EET_OK) {
         status = check_model(s, o, err);
+    }
+    if (status == EET_OK) {
+        status = eet_beams_check_forced(s, o, err);
     }
     if (status == EET_OK && prompts->positions != NULL) {
         status = eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE,

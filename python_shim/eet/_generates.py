@@ -68,7 +68,8 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
 # What a library's configuration class says where neither file does.
 CLASS_DEFAULTS: dict[str, dict[str, Any]] = {"bart": {"forced_eos_token_id": 2}}
 DEFAULT_LENGTH = 20  # Transformers' max_length
-EARLY: dict[Any, int] = {False: 0, True: 1, "never": 2}
+LEAST_MASS = 1e-30  # top_p: the likeliest token alone; 0 would be the engine's default
+NO_TEXT = -1e9  # where Transformers begins the beams that have no text of their own yet
 
 
 class Plan(NamedTuple):
@@ -145,10 +146,6 @@ class Generates:
             )
         if beams > 1 and said["do_sample"]:
             raise UnsupportedError("do_sample with num_beams: beams draw nothing here")
-        if beams > 1 and said["forced_eos_token_id"] is not None:
-            raise UnsupportedError(
-                "forced_eos_token_id with num_beams; forced_eos_token_id=None does without"
-            )
         return Plan(said, self._new(said, prompt), self._least(said, prompt), beams, copies, ends,
                     int(pad))  # fmt: skip
 
@@ -181,22 +178,20 @@ class Generates:
             "max_new_tokens": plan.new,
             "min_new_tokens": min(plan.least, plan.new),
             "ignore_eos": True,
-            "stop": plan.ends,
+            "stop_token_ids": plan.ends,
             "repetition_penalty": float(said["repetition_penalty"]),
         }
         if plan.beams > 1:
-            early = said["early_stopping"]
-            if early not in EARLY:
-                raise ArgumentError(f"early_stopping is {early!r}; True, False or 'never' is wanted")
             found.update(
-                beams=plan.beams, early_stopping=EARLY[early],
+                num_beams=plan.beams, early_stopping=said["early_stopping"],
                 length_penalty=float(said["length_penalty"]),
+                forced_token_ids=_ids(said["forced_eos_token_id"]),
             )  # fmt: skip
         elif said["do_sample"]:
             seed = said["seed"]
             found.update(
                 temperature=float(said["temperature"]), top_k=int(said["top_k"] or 0),
-                top_p=float(said["top_p"]), stream=list(range(rows)),
+                top_p=float(said["top_p"]) or LEAST_MASS, streams=list(range(rows)),
                 seed=int.from_bytes(os.urandom(8), "little") if seed is None else int(seed),
             )  # fmt: skip
             if found["temperature"] <= 0:
@@ -321,10 +316,10 @@ class Generates:
                 session.source(source.tokens, start=source.start, positions=source.positions)
                 sources = [row // copies for row in range(rows * copies)]
             options = self._options(plan, rows * copies)
-            found = search(session, tokens, starts, sources, options)
+            found = search(session, tokens, starts, sources, **options)
         finally:
             self.pool.give(most, session)
-        chosen = [one for row in found for one in row[: plan.copies if plan.beams > 1 else 1]]
+        chosen = [one for row in found for one in _best(row, plan)]
         sequences = _together(ids, chosen, plan)
         if not plan.given["return_dict_in_generate"]:
             return frame.ids(sequences)
@@ -358,6 +353,14 @@ def _repeated(packed: Packed, copies: int) -> tuple[list[int], list[int]]:
     return starts, tokens
 
 
+def _best(row: Sequence[Found], plan: Plan) -> list[Found]:
+    """The texts of a row that are given back. Where all that there are is a forced id, Transformers
+    gives it as often as beams are asked for."""
+    count = plan.copies if plan.beams > 1 else 1
+    chosen = list(row[:count])
+    return chosen + [Found(chosen[-1].tokens, NO_TEXT)] * (count - len(chosen))
+
+
 def _together(ids: Any, chosen: Sequence[Found], plan: Plan) -> Any:
     """Prompts with what was chosen, padded on the right."""
     import numpy
@@ -368,6 +371,6 @@ def _together(ids: Any, chosen: Sequence[Found], plan: Plan) -> Any:
         made[row, : ids.shape[1]] = ids[row // (len(chosen) // ids.shape[0])]
         made[row, ids.shape[1] : ids.shape[1] + len(one.tokens)] = one.tokens
         forced = plan.given["forced_eos_token_id"]
-        if forced is not None and len(one.tokens) == plan.new:
+        if forced is not None and plan.beams == 1 and len(one.tokens) == plan.new:
             made[row, -1] = _ids(forced)[0]
     return made

@@ -79,7 +79,8 @@ class GenerateOptions(ctypes.Structure):
                 ("stop", c_void_p), ("temperature", c_double), ("top_p", c_double),
                 ("repetition_penalty", c_double), ("min_new_tokens", c_int32),
                 ("beams", c_int32), ("seed", c_uint64), ("stream", c_void_p),
-                ("length_penalty", c_double), ("early_stopping", c_int32), ("top_n", c_int32)]
+                ("length_penalty", c_double), ("early_stopping", c_int32), ("top_n", c_int32),
+                ("forced_count", c_int32), ("reserved", c_int32), ("forced", c_void_p)]
 
 
 class Event(ctypes.Structure):

@@ -62,7 +62,7 @@ def options_of(session: Session, *, head: Union[int, str] = 0,
                repetition_penalty: float = 1.0, seed: int = 0,
                streams: Optional[Sequence[int]] = None, num_beams: int = 1,
                length_penalty: float = 1.0, early_stopping: Union[bool, str] = False,
-               logprobs: int = 0) -> Tuple[Any, List[Any]]:
+               forced_token_ids: Sequence[int] = (), logprobs: int = 0) -> Tuple[Any, List[Any]]:
     """eet_generate_options, and what must live as long as they do."""
     options = _structs.GenerateOptions(ctypes.sizeof(_structs.GenerateOptions))
     if max_new_tokens is not None and max_new_tokens < 1:
@@ -83,6 +83,8 @@ def options_of(session: Session, *, head: Union[int, str] = 0,
     options.min_new_tokens = min_new_tokens
     options.ignore_eos = int(ignore_eos)
     options.stop_count, options.stop = stop.count, stop.pointer if stop.count else None
+    forced = _arrays.ids(list(forced_token_ids), "forced_token_ids")
+    options.forced_count, options.forced = forced.count, forced.pointer if forced.count else None
     options.temperature, options.top_k = temperature, top_k
     options.top_p = 0.0 if top_p == 1.0 else top_p
     options.repetition_penalty = repetition_penalty
@@ -92,7 +94,7 @@ def options_of(session: Session, *, head: Union[int, str] = 0,
     if num_beams > 1:
         options.length_penalty = length_penalty or _NO_PENALTY
     options.top_n = logprobs
-    keep: List[Any] = [stop]
+    keep: List[Any] = [stop, forced]
     if streams is not None:
         numbers = (ctypes.c_uint64 * len(streams))(*streams)
         options.stream = ctypes.addressof(numbers)

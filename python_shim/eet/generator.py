@@ -122,8 +122,9 @@ class Generator(Runner):
             ``max_new_tokens`` (default: as many as fit), ``min_new_tokens``, ``temperature`` (0,
             the default: the likeliest token), ``top_k``, ``top_p``, ``repetition_penalty``,
             ``seed``, ``stop_token_ids``, ``ignore_eos``, ``num_beams``, ``length_penalty``,
-            ``early_stopping``, ``logprobs`` (so many likeliest ids at each place), ``head``,
-            ``streams`` (numbers of the rows' random streams): docs/sampling.md, docs/beams.md.
+            ``early_stopping``, ``forced_token_ids`` (beams: what ends ``max_new_tokens``),
+            ``logprobs`` (so many likeliest ids at each place), ``head``, ``streams`` (numbers of the
+            rows' random streams): docs/sampling.md, docs/beams.md.
 
         Returns
         -------

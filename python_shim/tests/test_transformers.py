@@ -83,6 +83,34 @@ class Generation(unittest.TestCase):
         self.assertTrue(torch.equal(found.sequences, wanted.sequences))
         self.assertLess(abs(found.sequences_scores - wanted.sequences_scores).max(), 1e-4)
 
+    def test_46_a_forced_end_is_that_of_transformers(self):
+        for keywords in (
+            {"forced_eos_token_id": 119, "num_beams": 3},
+            {"forced_eos_token_id": 7, "num_beams": 4},  # ends no text
+            {"forced_eos_token_id": 119, "num_beams": 5, "length_penalty": 0.3},
+            {"forced_eos_token_id": 5, "num_beams": 3, "repetition_penalty": 1.4},
+            {"forced_eos_token_id": 9, "num_beams": 4, "eos_token_id": 18},
+            {"forced_eos_token_id": 8, "num_beams": 3, "early_stopping": "never",
+             "eos_token_id": 8},
+            {"forced_eos_token_id": 119, "num_beams": 2, "min_new_tokens": 6},
+            {"forced_eos_token_id": 119, "num_beams": 3, "max_new_tokens": 1},
+            {"forced_eos_token_id": 7},
+        ):
+            with self.subTest(**keywords):
+                beams = keywords.get("num_beams", 1)
+                keywords = {"max_new_tokens": 6, "return_dict_in_generate": True,
+                            "output_scores": True, "num_return_sequences": beams, **keywords}
+                mask = torch.ones_like(self.mask)
+                wanted = self.theirs.generate(
+                    self.ids, attention_mask=mask, pad_token_id=119, **keywords
+                )
+                del keywords["output_scores"]
+                found = self.ours.generate(self.ids, attention_mask=mask, pad_token_id=119, **keywords)
+                self.assertEqual(found.sequences.tolist(), wanted.sequences.tolist())
+                if beams > 1:
+                    error = abs(found.sequences_scores - wanted.sequences_scores)
+                    self.assertLess((error / abs(wanted.sequences_scores).clamp(1)).max(), 1e-4)
+
     def test_46_draws_are_reproducible_and_differ_between_copies(self):
         keywords = {"do_sample": True, "top_k": 40, "top_p": 0.95, "temperature": 1.3,
                     "num_return_sequences": 4, "max_new_tokens": 16}  # fmt: skip
@@ -216,12 +244,10 @@ class DropIn(unittest.TestCase):
         found = model.generate(source, **keywords)
         self.assertEqual(found[:, :10].tolist(), wanted.tolist())
         self.assertEqual(found[:, 10].tolist(), [2, 2, 2])  # forced_eos_token_id
-        with self.assertRaisesRegex(eet.UnsupportedError, "forced_eos_token_id"):
-            model.generate(source, num_beams=3, **keywords)
-        theirs.generation_config.forced_eos_token_id = None
-        found = model.generate(source, num_beams=3, forced_eos_token_id=None, max_new_tokens=10)
-        wanted = theirs.generate(source, num_beams=3, max_new_tokens=10)
-        self.assertEqual(found.tolist(), wanted.tolist())
+        for keywords in ({}, {"forced_eos_token_id": 2}, {"forced_eos_token_id": 9}):
+            keywords.update(num_beams=3, max_new_tokens=10, eos_token_id=[2, 17])
+            found = model.generate(source, **keywords)
+            self.assertEqual(found.tolist(), theirs.generate(source, **keywords).tolist())
 
     def test_30_roberta_as_a_decoder_steps(self):
         folder = CHECKPOINTS / "roberta_decoder"

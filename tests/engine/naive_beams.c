@@ -28,6 +28,20 @@ static int32_t finish_of(const naive_search *f, int32_t token) {
     return EET_FINISH_NONE;
 }
 
+/* Is only a forced id to come? */
+static bool is_forced(const naive_search *f, const naive_text *t) {
+    return f->options->forced_count > 0 && t->count - f->prompt == f->options->max_new_tokens - 1;
+}
+
+static float forced_score(const naive_search *f, int32_t token) {
+    float score = -INFINITY;
+
+    for (int32_t i = 0; i < f->options->forced_count; ++i) {
+        score = f->options->forced[i] == token ? 0.0F : score;
+    }
+    return score;
+}
+
 /* Every token after an open text. */
 static void add_candidates(const naive_search *f, int32_t beam, candidate *out) {
     const eet_generate_options *o = f->options;
@@ -55,6 +69,7 @@ static void add_candidates(const naive_search *f, int32_t beam, candidate *out) 
         if (t->count - f->prompt < o->min_new_tokens && finish_of(f, i) != EET_FINISH_NONE) {
             score = -INFINITY;
         }
+        score = is_forced(f, t) ? forced_score(f, i) : score;
         out[i] = (candidate){
             .beam = beam, .token = i, .sum = t->sum + (double)score, .log_prob = log_prob};
     }
@@ -130,7 +145,7 @@ static bool advance(naive_search *f, int32_t length) {
         add_candidates(f, beam, all + (ptrdiff_t)beam * f->vocab);
     }
     qsort(all, (size_t)f->open_count * (size_t)f->vocab, sizeof *all, by_sum);
-    for (int32_t rank = 0; count < f->options->beams; ++rank) {
+    for (int32_t rank = 0; count < f->options->beams && all[rank].sum > -INFINITY; ++rank) {
         const int32_t finish = finish_of(f, all[rank].token);
 
         if (finish == EET_FINISH_NONE) {

@@ -98,6 +98,8 @@ END_TEST
 
 /* ---- refusals --------------------------------------------------------------------------- */
 
+static const int32_t forced_ids[] = {7, VOCAB};
+
 static const struct {
     eet_generate_options options;
     eet_status status;
@@ -113,6 +115,16 @@ static const struct {
     {{.beams = 3, .length_penalty = INFINITY}, EET_E_ARGUMENT, "length_penalty is"},
     {{.beams = 3, .length_penalty = 41}, EET_E_ARGUMENT, "length_penalty is 41, outside -40 to 40"},
     {{.beams = 3, .length_penalty = -41}, EET_E_ARGUMENT, "length_penalty is -41"},
+    {{.beams = 3, .max_new_tokens = 4, .forced_count = 9}, EET_E_LIMIT, "forced_count is 9"},
+    {{.beams = 3, .max_new_tokens = 4, .forced_count = 1}, EET_E_ARGUMENT, "a list of ids"},
+    {{.max_new_tokens = 4, .forced_count = 1, .forced = forced_ids},
+     EET_E_ARGUMENT,
+     "2 beams or more"},
+    {{.beams = 3, .forced_count = 1, .forced = forced_ids}, EET_E_ARGUMENT, "max_new_tokens"},
+    {{.beams = 3, .max_new_tokens = 4, .forced_count = 2, .forced = forced_ids},
+     EET_E_ARGUMENT,
+     "forced[1] is 40; the vocabulary is 0 to 39"},
+    {{.beams = 3, .reserved = 1}, EET_E_ARGUMENT, "reserved is 1"},
     {{.beams = 8},
      EET_E_LIMIT,
      "8 beams for each of 2 rows need 14 free sequences beside the prompts'; 11 of the session's "

@@ -54,7 +54,7 @@ static void end_stage(stage *s) {
 /* A search drawn: its options and prompts. */
 typedef struct trial {
     eet_generate_options options;
-    int32_t stops[2];
+    int32_t stops[2], forced[2];
     int32_t rows, start[MOST_ROWS + 1], slot[MOST_ROWS];
     int32_t ids[MOST_ROWS * MOST];
 } trial;
@@ -87,6 +87,10 @@ static void draw_trial(trial *t, uint64_t random) {
         .early_stopping = (int32_t)play_random(&random, 3),
     };
     t->options.min_new_tokens = (int32_t)play_random(&random, (uint32_t)t->options.max_new_tokens);
+    t->forced[0] = play_random(&random, 3) > 0 ? EOS : (int32_t)play_random(&random, VOCAB);
+    t->forced[1] = (t->forced[0] + 1 + (int32_t)play_random(&random, VOCAB - 1)) % VOCAB;
+    t->options.forced = t->forced;
+    t->options.forced_count = play_random(&random, 2) > 0 ? (int32_t)play_random(&random, 3) : 0;
 }
 
 static naive_search begin_naive(const stage *s, const trial *t) {
