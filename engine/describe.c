@@ -60,30 +60,13 @@ void eet_model_unindex(eet_model *model) {
 }
 
 uint64_t eet_model_file_bytes(const eet_model *model) {
-    eet_model_info info = {.size = sizeof info};
-
-    eet_model_info_get(model, &info);
-    return info.weight_bytes;
-}
-
-static void count_weights(const eet_model *model, eet_model_info *out) {
-    for (int32_t i = 0; i < out->tensors; ++i) {
-        const eet_file_tensor tensor = eet_file_tensor_at(model->file, i);
-        uint64_t elements = 1;
-
-        for (int32_t j = 0; j < tensor.rank; ++j) {
-            elements *= tensor.dims[j]; /* checked by the reader: they fit the file */
-        }
-        if ((tensor.flags & EET_TENSOR_ALIAS) == 0) {
-            out->weight_bytes += tensor.bytes;
-            out->parameters += elements;
-        }
-    }
+    return eet_file_sum(model->file).bytes;
 }
 
 void eet_model_info_get(const eet_model *model, eet_model_info *out) {
     const eet_stack_facts *first = &model->facts->stack[eet_model_first_stack(model)];
     const eet_stack_facts *last = &model->facts->stack[eet_model_last_stack(model)];
+    const eet_file_totals totals = eet_file_sum(model->file);
 
     *out = (eet_model_info){
         .has_encoder = model->facts->stack[EET_ENC].present,
@@ -93,9 +76,10 @@ void eet_model_info_get(const eet_model *model, eet_model_info *out) {
         .hidden = last->hidden,
         .vocab_size = first->vocab_size,
         .max_positions = last->pos_rows,
-        .tensors = eet_file_tensors(model->file),
+        .tensors = totals.tensors,
+        .weight_bytes = totals.bytes,
+        .parameters = totals.parameters,
     };
-    count_weights(model, out);
     memcpy(out->content_sha256, eet_file_content_sha256(model->file), sizeof out->content_sha256);
     memcpy(out->weights_sha256, eet_file_weights_sha256(model->file), sizeof out->weights_sha256);
     memcpy(out->family, model->facts->family, sizeof out->family);

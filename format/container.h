@@ -94,6 +94,15 @@ bool eet_file_tensor_named(const eet_file *file, const char *name, eet_file_tens
 /* The tensor in a place of the model; false when the file has none there. */
 bool eet_file_tensor_bound(const eet_file *file, uint16_t role, int32_t layer,
                            eet_file_tensor *out);
+uint64_t eet_tensor_elements(const eet_file_tensor *tensor);
+
+/* Sums over the directory. Bytes are those of tensors that are no alias; parameters the elements
+ * of those among them that are not computed either (SYNTH). */
+typedef struct eet_file_totals {
+    uint64_t parameters, bytes;
+    int32_t tensors, aliases;
+} eet_file_totals;
+eet_file_totals eet_file_sum(const eet_file *file);
 
 int32_t eet_file_sections(const eet_file *file);
 eet_file_section eet_file_section_at(const eet_file *file, int32_t index);

@@ -1,5 +1,5 @@
 /* lookup.c - finds tensors of an open file by number, by name, and by their place in
- * the model. */
+ * the model; and their sums. */
 #include <string.h>
 
 #include "format/file.h"
@@ -92,4 +92,31 @@ bool eet_file_tensor_bound(const eet_file *file, uint16_t role, int32_t layer,
     }
     *out = eet_file_tensor_at(file, (int32_t)index);
     return true;
+}
+
+uint64_t eet_tensor_elements(const eet_file_tensor *tensor) {
+    uint64_t count = 1;
+
+    for (int32_t i = 0; i < tensor->rank; i++) {
+        count *= tensor->dims[i]; /* level 0 has checked the product */
+    }
+    return count;
+}
+
+eet_file_totals eet_file_sum(const eet_file *file) {
+    eet_file_totals totals = {.tensors = eet_file_tensors(file)};
+
+    for (int32_t i = 0; i < totals.tensors; i++) {
+        const eet_file_tensor tensor = eet_file_tensor_at(file, i);
+
+        if (tensor.alias_of >= 0) {
+            totals.aliases++;
+            continue;
+        }
+        totals.bytes += tensor.bytes;
+        if ((tensor.flags & EET_TENSOR_SYNTH) == 0) {
+            totals.parameters += eet_tensor_elements(&tensor);
+        }
+    }
+    return totals;
 }

@@ -15,14 +15,6 @@ typedef struct eet_inspect_options {
     const char *extract; /* NULL: not asked; "": all assets */
 } eet_inspect_options;
 
-/* Sums over the directory; parameters are elements of tensors that are neither
- * an alias nor computed (SYNTH). */
-typedef struct eet_inspect_totals {
-    uint64_t parameters, bytes;
-    int32_t tensors, aliases;
-} eet_inspect_totals;
-eet_inspect_totals eet_inspect_sum(const eet_file *file);
-
 /* "f32 148, f16 1": how many tensors that are no alias have which dtype. */
 typedef struct eet_inspect_dtypes {
     int32_t count[256];

@@ -53,7 +53,7 @@ static eet_json *metadata_of(const eet_kv_view *view) {
 }
 
 static eet_json *totals_of(const eet_file *file) {
-    const eet_inspect_totals totals = eet_inspect_sum(file);
+    const eet_file_totals totals = eet_file_sum(file);
     const eet_inspect_dtypes dtypes = eet_inspect_count_dtypes(file);
     eet_json *object = eet_json_object();
     eet_json *counts = eet_json_object();

@@ -12,24 +12,6 @@
 
 enum { LINE = 512 };
 
-eet_inspect_totals eet_inspect_sum(const eet_file *file) {
-    eet_inspect_totals totals = {.tensors = eet_file_tensors(file)};
-
-    for (int32_t i = 0; i < totals.tensors; i++) {
-        const eet_file_tensor tensor = eet_file_tensor_at(file, i);
-
-        if (tensor.alias_of >= 0) {
-            totals.aliases++;
-            continue;
-        }
-        totals.bytes += tensor.bytes;
-        if ((tensor.flags & EET_TENSOR_SYNTH) == 0) {
-            totals.parameters += eet_tensor_elements(&tensor);
-        }
-    }
-    return totals;
-}
-
 eet_inspect_dtypes eet_inspect_count_dtypes(const eet_file *file) {
     eet_inspect_dtypes dtypes = {{0}};
 
@@ -74,7 +56,7 @@ static void print_dtypes(const eet_file *file) {
 }
 
 static void print_summary(const eet_file *file, const char *path) {
-    const eet_inspect_totals totals = eet_inspect_sum(file);
+    const eet_file_totals totals = eet_file_sum(file);
     int32_t major = 0;
     int32_t minor = 0;
     int32_t least = 0;

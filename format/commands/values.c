@@ -231,15 +231,6 @@ const char *eet_xxh3_format(eet_shape_text *buffer, const uint8_t stored[16]) {
     return buffer->text;
 }
 
-uint64_t eet_tensor_elements(const eet_file_tensor *tensor) {
-    uint64_t count = 1;
-
-    for (int32_t i = 0; i < tensor->rank; i++) {
-        count *= tensor->dims[i]; /* level 0 has checked the product */
-    }
-    return count;
-}
-
 bool eet_element_readable(int32_t dtype) {
     switch (dtype) {
     case EET_F32:

@@ -24,8 +24,6 @@ const char *eet_shape_format(eet_shape_text *buffer, const eet_file_tensor *tens
 /* XXH3-128 as xxhsum prints it: 32 digits, the high word first. */
 const char *eet_xxh3_format(eet_shape_text *buffer, const uint8_t stored[16]);
 
-uint64_t eet_tensor_elements(const eet_file_tensor *tensor);
-
 /* Can elements of this dtype be read as numbers one by one? Not the packed and
  * the 8-bit floating dtypes. */
 bool eet_element_readable(int32_t dtype);

@@ -210,7 +210,7 @@ class Model:
 
     @property
     def parameters(self) -> int:
-        """Numbers in the weights, aliases counted once."""
+        """Numbers in the weights, without aliases and tables that a formula gives."""
         return int(self._described().parameters)
 
     @property

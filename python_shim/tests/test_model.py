@@ -43,7 +43,12 @@ class Facts(unittest.TestCase):
                         self.assertEqual(known[key], value, key)
                 self.assertEqual(model.digest, "sha256:" + told["content_sha256"])
                 self.assertEqual(model.weights_digest, "sha256:" + told["weights_sha256"])
-                self.assertEqual(len(model.tensors), told["totals"]["tensors"])
+                totals = told["totals"]
+                self.assertEqual(len(model.tensors), totals["tensors"])
+                self.assertEqual(model.parameters, totals["parameters"])
+                self.assertEqual(model.weight_bytes, totals["bytes"])
+                if name == "fs012_nmt":  # two tables of sines are no parameters
+                    self.assertEqual(model.parameters, 40584)
 
     def test_heads_have_labels(self):
         with eet.load(support.model("bert_sequence")) as model:
