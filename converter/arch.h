@@ -141,6 +141,7 @@ typedef enum eet_key_kind {
     EET_KEY_LANGUAGES,    /* "en_XX,de_DE", a list or null: a dictionary has words for them */
     EET_KEY_LANG_TOKENS,  /* bool: ... where this says so */
     EET_KEY_LANG_FIRST,   /* bool: a text's second word is that of its language */
+    EET_KEY_LANG_SPECS,   /* [of the source, of the target]: ... where the second is no "" */
     EET_KEY_LANG_STYLE,   /* "multilingual" or "mbart": how it is written */
     EET_KEY_KEPT_LAYERS,  /* "0,2,4": these layers of the file alone; null, "": all */
     /* Honoured where the model has the row's head. */

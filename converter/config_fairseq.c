@@ -68,8 +68,8 @@ static bool join(const eet_json *list, char *out, size_t room) {
 }
 
 /* Those of a task that has words for them; the row of the task stands before. */
-eet_status eet_config_read_languages(const eet_config_reading *r, const eet_key_row *row,
-                                     const eet_json *value) {
+static eet_status read_languages(const eet_config_reading *r, const eet_key_row *row,
+                                 const eet_json *value) {
     const char *text = value != NULL ? eet_json_as_string(value, NULL) : "";
     char *out = r->out->languages;
     const size_t room = sizeof r->out->languages;
@@ -95,15 +95,27 @@ eet_status eet_config_read_languages(const eet_config_reading *r, const eet_key_
     return EET_OK;
 }
 
-/* Where no task asks for it, it means nothing. */
-eet_status eet_config_read_lang_style(const eet_config_reading *r, const eet_key_row *row,
-                                      const eet_json *value) {
+/* What Fairseq makes of "decoder_langtok", where nobody has said it: this goes before. */
+static eet_status read_specs(const eet_config_reading *r, const eet_key_row *row,
+                             const eet_json *value) {
+    if (value == NULL) {
+        return EET_OK;
+    }
+    const bool is_pair = eet_json_kind_of(value) == EET_JSON_ARRAY && eet_json_length(value) == 2;
+    const char *of_target = is_pair ? eet_json_as_string(eet_json_item(value, 1), NULL) : NULL;
+
+    if (of_target == NULL) {
+        return eet_config_corrupt_kind(r, row->key, value, "a pair of strings");
+    }
+    r->out->lang_first = of_target[0] != '\0';
+    return EET_OK;
+}
+
+static eet_status read_style(const eet_config_reading *r, const eet_key_row *row,
+                             const eet_json *value) {
     const char *text = value != NULL ? eet_json_as_string(value, NULL) : "multilingual";
     eet_shown shown;
 
-    if (r->out->task == NULL || r->out->task->style != EET_STYLE_TOLD) {
-        return EET_OK;
-    }
     if (text == NULL) {
         return eet_config_corrupt_kind(r, row->key, value, "a string");
     }
@@ -114,6 +126,20 @@ eet_status eet_config_read_lang_style(const eet_config_reading *r, const eet_key
                         eet_show(&shown, text, strlen(text)), row->key);
     }
     return EET_OK;
+}
+
+/* Where no task asks for it, it means nothing. */
+eet_status eet_config_read_lang(const eet_config_reading *r, const eet_key_row *row,
+                                const eet_json *value) {
+    const eet_fairseq_task *task = r->out->task;
+
+    if (row->kind == EET_KEY_LANGUAGES) {
+        return read_languages(r, row, value);
+    }
+    if (task == NULL || task->style != EET_STYLE_TOLD) {
+        return EET_OK;
+    }
+    return row->kind == EET_KEY_LANG_SPECS ? read_specs(r, row, value) : read_style(r, row, value);
 }
 
 /* Words of the output; -1: those of the dictionary. Whether that is fewer, the tensors say. */

@@ -20,10 +20,8 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row);
 eet_status eet_config_read_dictionary(const eet_config_reading *r, const eet_key_row *row,
                                       const eet_json *value);
 eet_status eet_config_read_task(const eet_config_reading *r, const eet_json *value);
-eet_status eet_config_read_languages(const eet_config_reading *r, const eet_key_row *row,
-                                     const eet_json *value);
-eet_status eet_config_read_lang_style(const eet_config_reading *r, const eet_key_row *row,
-                                      const eet_json *value);
+eet_status eet_config_read_lang(const eet_config_reading *r, const eet_key_row *row,
+                                const eet_json *value);
 eet_status eet_config_read_output_words(const eet_config_reading *r, const eet_key_row *row,
                                         const eet_json *value);
 

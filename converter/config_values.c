@@ -474,14 +474,14 @@ eet_status eet_config_read_row(eet_config_reading *r, const eet_key_row *row) {
         return eet_config_read_dictionary(r, row, value);
     case EET_KEY_TASK:
         return eet_config_read_task(r, value);
-    case EET_KEY_LANGUAGES:
-        return eet_config_read_languages(r, row, value);
     case EET_KEY_LEARNED:
     case EET_KEY_LANG_TOKENS:
     case EET_KEY_LANG_FIRST:
         return read_bool(r, row, value, flag_of(r, row));
+    case EET_KEY_LANGUAGES:
+    case EET_KEY_LANG_SPECS:
     case EET_KEY_LANG_STYLE:
-        return eet_config_read_lang_style(r, row, value);
+        return eet_config_read_lang(r, row, value);
     case EET_KEY_OUTPUT_WORDS:
         return eet_config_read_output_words(r, row, value);
     case EET_KEY_KEPT_LAYERS:

@@ -222,7 +222,8 @@ static eet_status gather(gathering *g, const eet_pickle_node *map, const char *p
 }
 
 static eet_status gather_nested(gathering *g, const eet_pickle_node *map) {
-    static const char *const parts[] = {"encoder", "decoder", "quant_noise", "adaptive_softmax"};
+    static const char *const parts[] = {"encoder", "decoder", "quant_noise", "adaptive_softmax",
+                                        "langtoks"};
     eet_status status = gather(g, map, "");
 
     for (size_t i = 0; status == EET_OK && i < sizeof parts / sizeof parts[0]; i++) {

@@ -62,15 +62,39 @@ static eet_status judge(eet_conversion *c, const eet_version_row *row, bool *dro
     return status;
 }
 
+/* An encoder whose version says that its norm counts has one; a decoder may be built without. */
+static eet_status need_norm(eet_conversion *c, const eet_version_row *row, eet_error *err) {
+    const eet_source_tensor *version = eet_source_find(c->source, row->version);
+    const char *wanted = c->options.final_norm;
+    double number = 0;
+
+    if (row->stack != EET_ENC || version == NULL ||
+        (wanted != NULL && strcmp(wanted, "drop") == 0)) {
+        return EET_OK;
+    }
+    eet_status status = read_number(c->source, version, &number, err);
+
+    if (status == EET_OK && number > row->last_without) {
+        status =
+            eet_fail(err, EET_E_CORRUPT, EET_NOWHERE,
+                     "tensor \"%s\" is missing, which counts as \"%s\" is %g; --final-norm drop "
+                     "does without",
+                     row->norm, row->version, number);
+    }
+    return status;
+}
+
 eet_status eet_conversion_versions(eet_conversion *c, eet_error *err) {
     const eet_version_row *row = c->config.family->versions;
     eet_status status = EET_OK;
 
     for (; status == EET_OK && row != NULL && row->version != NULL; row++) {
-        if (c->config.facts.stack[row->stack].pre_norm &&
-            eet_source_find(c->source, row->norm) != NULL) {
-            status = judge(c, row, &c->config.no_final_norm[row->stack], err);
+        if (!c->config.facts.stack[row->stack].pre_norm) {
+            continue;
         }
+        status = eet_source_find(c->source, row->norm) != NULL
+                     ? judge(c, row, &c->config.no_final_norm[row->stack], err)
+                     : need_norm(c, row, err);
     }
     return status;
 }

@@ -200,6 +200,7 @@
         {.key = "langs", .alias = "mono_langs", .kind = EET_KEY_LANGUAGES},                        \
         {.key = "add_lang_token", .kind = EET_KEY_LANG_TOKENS},                                    \
         {.key = "decoder_langtok", .kind = EET_KEY_LANG_FIRST},                                    \
+        {.key = "langtoks_main", .kind = EET_KEY_LANG_SPECS},                                      \
         {.key = "lang_tok_style", .kind = EET_KEY_LANG_STYLE},                                     \
         REFUSED("no_cross_attention", EET_KEY_MUST_BE_FALSE, "a decoder without cross attention"), \
         REFUSED("cross_self_attention", EET_KEY_MUST_BE_FALSE,                                     \

@@ -65,6 +65,16 @@ def answers_as(make):
     return check
 
 
+def before(version):
+    """BART with the norms of its encoder before its parts, and none behind them."""
+    return bart(tensors=lambda: pair() | {"encoder.version": number(version)},
+                encoder_normalize_before=True)
+
+
+def many_pairs(**more):
+    return bart(WORDS + 6, task="translation_multi_simple_epoch", langs=["en", "de"], **more)
+
+
 CASES = [
     Case(76, "languages behind the words", bart(WORDS + 8, **MANY), 0,
          check=facts(vocab__size="15", tok__mask="14")),
@@ -116,6 +126,20 @@ CASES = [
         task="translation_multi_simple_epoch", langs="en,de"), 0,
         "begins with </s>, that is 2, and the word of its language",
         check=target(tok__mask="12", start="-1", tok__eos="2")),
+    Case(76, "... where a text begins with one by langtoks alone", many_pairs(
+        decoder_langtok=False, langtoks={"main": (None, "tgt")}), 0,
+        "begins with </s>, that is 2, and the word of its language",
+        check=target(start="-1", tok__eos="2")),
+    Case(76, "... where langtoks takes back that it does", many_pairs(
+        decoder_langtok=True, langtoks={"main": ("src", None), "mined": (None, "tgt")}), 0,
+        check=target(start="2", tok__eos="2")),
+    Case(76, "... where langtoks is for other texts", many_pairs(
+        decoder_langtok=True, langtoks={"mined": (None, None)}), 0, check=target(start="-1")),
+    Case(76, "... without langtoks", many_pairs(langtoks=None), 0, check=target(start="2")),
+    refuse(76, "... with langtoks that are no pair", many_pairs(langtoks={"main": ("tgt",)}), 4,
+           '"langtoks_main" is an array, expected a pair of strings'),
+    refuse(76, "... with langtoks that are text", many_pairs(langtoks={"main": "tgt"}), 4,
+           "expected a pair of strings"),
     Case(76, "... of more languages than the dictionary has words", bart(
         WORDS + 304, task="translation_multi_simple_epoch", lang_dict="langs.txt"), 0,
         "the last 300 have no name", check=target(vocab__size="311", start="2")),
@@ -202,6 +226,12 @@ CASES = [
            same_as=model(lambda: state(norm=False)), options=("--final-norm", "drop")),
     accept(74, "no version and no norm", model(lambda: state(version=None, norm=False)),
            same_as=model(lambda: state(norm=False))),
+    refuse(74, "an encoder without the norm of its version", before(3.0), 4,
+           'tensor "encoder.layer_norm.weight" is missing, which counts as "encoder.version" is 3'),
+    Case(74, "... that is to be dropped", before(3.0), 0, options=("--final-norm", "drop"),
+         check=facts(("enc",), pre_norm="true", final_norm="false")),
+    Case(74, "... of a version that has none", before(1.0), 0,
+         check=facts(("enc",), pre_norm="true", final_norm="false")),
     refuse(74, "two versions", model(lambda: state() | {
         NUMBER: ("float32", (2,), struct.pack("<2f", 3, 3))}), 4, "is not one number"),
     accept(75, "fused, numbered, tied", model(lambda: renamed(state()))),
