@@ -137,17 +137,8 @@ static eet_status parse_number(const char *name, const char *text, int32_t low, 
 }
 
 static eet_status parse_dtype(const char *name, const char *text, int32_t *out, eet_error *err) {
-    static const int32_t dtypes[] = {EET_F32, EET_F16, EET_BF16};
-
-    for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; ++i) {
-        const char *known = eet_dtype_name((eet_dtype)dtypes[i]);
-
-        if (strlen(known) == item_length(text) && strncmp(known, text, strlen(known)) == 0) {
-            *out = dtypes[i];
-            return EET_OK;
-        }
-    }
-    return bad_item(name, text, "dtype to compute in: f32, f16 or bf16", err);
+    *out = eet_dtype_parse(text, item_length(text));
+    return *out != 0 ? EET_OK : bad_item(name, text, "dtype to compute in: f32, f16 or bf16", err);
 }
 
 /* "1,2,3", or `missing` (negative: nothing) where the option is not given. */

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-int32_t eet_dtype_parse(const char *name) {
+int32_t eet_dtype_parse(const char *text, size_t bytes) {
     static const int32_t dtypes[] = {EET_F32, EET_F16, EET_BF16};
 
-    for (size_t i = 0; name != NULL && i < sizeof dtypes / sizeof dtypes[0]; ++i) {
-        if (strcmp(name, eet_dtype_name((eet_dtype)dtypes[i])) == 0) {
+    for (size_t i = 0; i < sizeof dtypes / sizeof dtypes[0]; ++i) {
+        const char *known = eet_dtype_name((eet_dtype)dtypes[i]);
+
+        if (strlen(known) == bytes && memcmp(known, text, bytes) == 0) {
             return dtypes[i];
         }
     }
@@ -52,7 +54,10 @@ eet_status eet_device_parse(const char *text, eet_model_options *out, bool *fall
 
 eet_status eet_device_open(const char *path, const char *device, const char *dtype, eet_model **out,
                            eet_error *err) {
-    eet_model_options options = {.size = sizeof options, .dtype = eet_dtype_parse(dtype)};
+    eet_model_options options = {
+        .size = sizeof options,
+        .dtype = dtype != NULL ? eet_dtype_parse(dtype, strlen(dtype)) : 0,
+    };
     bool fall_back = false;
     eet_status status = eet_device_parse(device, &options, &fall_back, err);
 

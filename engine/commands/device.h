@@ -2,6 +2,8 @@
 #ifndef EET_COMMANDS_DEVICE_H
 #define EET_COMMANDS_DEVICE_H
 
+#include <stddef.h>
+
 #include "eet.h"
 #include "format/cli/options.h"
 
@@ -30,8 +32,8 @@
 eet_status eet_device_parse(const char *text, eet_model_options *out, bool *fall_back,
                             eet_error *err);
 
-/* A dtype's number, 0 for NULL; the option's choices bar all else. */
-int32_t eet_dtype_parse(const char *name);
+/* The dtype to compute in that a text of so many bytes names; 0: none. */
+int32_t eet_dtype_parse(const char *text, size_t bytes);
 
 /* Opens a file where `device` says; both texts may be NULL. */
 eet_status eet_device_open(const char *path, const char *device, const char *dtype, eet_model **out,

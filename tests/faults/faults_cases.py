@@ -134,6 +134,39 @@ def model(work: Path, bin_folder: Path, checkpoint: str) -> Path:
     return made
 
 
+def conversions(made: Path) -> list:
+    return [
+        convert("convert-zip", made / "zip"),
+        convert("convert-stream", made / "stream"),
+        convert("convert-safetensors", made / "safetensors", "--hash-source", "--dtype", "f16",
+                "--metadata", "note=x", "--force", old=True),
+        convert("convert-bert", POINTS / "bert_mlm", "--hash-source"),
+        convert("convert-shards", made / "shards", "--hash-source", long=True),
+        convert("convert-bin-shards", made / "bin-shards"),
+        convert("convert-sentence", POINTS / "sentence_dense", "--allow-nonfinite"),
+        convert("convert-heads", POINTS / "gpt2_double", long=True),
+        convert("convert-fairseq", POINTS / "fs062_nmt"),
+        convert("convert-fairseq-cfg", POINTS / "fs012_lm_cfg", long=True),
+        convert("convert-json", made / "zip", "--json", "--clamp"),
+    ]
+
+
+def inspections(made: Path, gpt2: Path, bert: Path) -> list:
+    return [
+        Case("inspect", "eet-inspect", ["--sections", gpt2]),
+        Case("inspect-json", "eet-inspect", ["--json", bert]),
+        Case("inspect-digest", "eet-inspect", ["--digest=file", gpt2]),
+        Case("inspect-dump", "eet-inspect",
+             ["--tensor", "dec.emb.tok", "--dump", "npy", "-o", "made.npy", gpt2],
+             target="made.npy"),
+        Case("inspect-raw", "eet-inspect",
+             ["--tensor", "dec.emb.tok", "--stats", "--dump", "raw", "-o", "made.raw", "--force",
+              gpt2], target="made.raw", old=True),
+        Case("inspect-extract", "eet-inspect", ["--extract=vocab.json", "-o", "made", "--json",
+                                                made / "assets.eet"], target="made/vocab.json"),
+    ]
+
+
 def CASES(work: Path, bin_folder: Path) -> list:
     made = make_checkpoints(work)
     gpt2, bert = model(work, bin_folder, "gpt2_tiny"), model(work, bin_folder, "bert_tiny")
@@ -148,30 +181,9 @@ def CASES(work: Path, bin_folder: Path) -> list:
     nmt = model(work, bin_folder, "fs062_nmt")
     pairs = work / "pairs.jsonl"
     pairs.write_text('{"source_ids": [8, 25, 2]}\n{"ids": [2, 4], "source_ids": [5, 2]}\n')
-    cases = [
-        convert("convert-zip", made / "zip"),
-        convert("convert-stream", made / "stream"),
-        convert("convert-safetensors", made / "safetensors", "--hash-source", "--dtype", "f16",
-                "--metadata", "note=x", "--force", old=True),
-        convert("convert-bert", POINTS / "bert_mlm", "--hash-source"),
-        convert("convert-shards", made / "shards", "--hash-source", long=True),
-        convert("convert-bin-shards", made / "bin-shards"),
-        convert("convert-sentence", POINTS / "sentence_dense", "--allow-nonfinite"),
-        convert("convert-heads", POINTS / "gpt2_double", long=True),
-        convert("convert-fairseq", POINTS / "fs062_nmt"),
-        convert("convert-fairseq-cfg", POINTS / "fs012_lm_cfg", long=True),
-        convert("convert-json", made / "zip", "--json", "--clamp"),
-        Case("inspect", "eet-inspect", ["--sections", gpt2]),
-        Case("inspect-json", "eet-inspect", ["--json", bert]),
-        Case("inspect-digest", "eet-inspect", ["--digest=file", gpt2]),
-        Case("inspect-dump", "eet-inspect",
-             ["--tensor", "dec.emb.tok", "--dump", "npy", "-o", "made.npy", gpt2],
-             target="made.npy"),
-        Case("inspect-raw", "eet-inspect",
-             ["--tensor", "dec.emb.tok", "--stats", "--dump", "raw", "-o", "made.raw", "--force",
-              gpt2], target="made.raw", old=True),
-        Case("inspect-extract", "eet-inspect", ["--extract=vocab.json", "-o", "made", "--json",
-                                                made / "assets.eet"], target="made/vocab.json"),
+    return [
+        *conversions(made),
+        *inspections(made, gpt2, bert),
         Case("verify", "eet-verify", ["--deep", gpt2]),
         Case("verify-json", "eet-verify", ["--json", "--level", "1", gpt2, bert]),
         Case("verify-against", "eet-verify", ["--against", POINTS / "gpt2_tiny", "--json", gpt2]),
@@ -200,4 +212,3 @@ def CASES(work: Path, bin_folder: Path) -> list:
         *[Case(f"library-{how}", "library", [how, gpt2])
           for how in ("map", "copy", "fd", "memory")],
     ]
-    return cases
