@@ -1,7 +1,6 @@
 """The class tables against the float64 outputs of the real libraries (fixtures/golden). Numbers in
 names are those of docs/compat.md's list of behaviours."""
 
-import re
 import subprocess
 import sys
 import unittest
@@ -13,7 +12,6 @@ import torch
 from tables_support import CHECKPOINTS, Golden, share
 
 import eet
-from eet import fairseq as fairseq_table
 from eet.fairseq import EETTransformerDecoder, EETTransformerModel
 from eet import transformers as table
 
@@ -489,32 +487,6 @@ class Names(unittest.TestCase):
             "assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
         )
         subprocess.run([sys.executable, "-c", code], check=True)
-
-
-class Compatibility(unittest.TestCase):
-    """docs/compat.md lists what there is."""
-
-    def test_every_test_that_it_names_is_there_and_every_behaviour_has_a_line(self):
-        text = (support.ROOT / "docs" / "compat.md").read_text()
-        sources = "".join(
-            path.read_text()
-            for folder in ("python_shim/tests", "tests/engine", "tests/kernels")
-            for path in (support.ROOT / folder).iterdir()
-            if path.suffix in (".py", ".c")
-        )
-        for name in re.findall(r"`([a-z0-9_]+)`", text.partition("## The behaviours")[2]):
-            if name.startswith("test_") or name.count("_") > 2:
-                self.assertTrue(re.search(rf"(def |START_TEST\(){name}\b", sources), name)
-        for name in re.findall(r"tests/[a-z_]+/test_[a-z_]+\.[a-z]+", text):
-            self.assertTrue((support.ROOT / name).is_file(), name)
-        lines = re.findall(r"^\| (\d+)(?:–(\d+))? \|", text, re.M)
-        numbers = [n for a, b in lines for n in range(int(a), int(b or a) + 1)]
-        self.assertEqual(numbers, list(range(1, 61)))
-
-    def test_every_class_that_it_names_is_there(self):
-        text = (support.ROOT / "docs" / "compat.md").read_text()
-        for name in re.findall(r"`(EET[A-Z][a-z]\w+|EETGPT2\w+|AutoModel\w*)`", text):
-            self.assertTrue(hasattr(table, name) or hasattr(fairseq_table, name), name)
 
 
 if __name__ == "__main__":
