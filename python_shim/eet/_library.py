@@ -30,6 +30,7 @@ FUNCTIONS: List[Tuple[str, Any, Tuple[Any, ...]]] = [
     ("eet_model_tensor", c_int32, (c_void_p, c_int32, c_void_p, _ERROR)),
     ("eet_model_head", c_int32, (c_void_p, c_int32, c_void_p, _ERROR)),
     ("eet_session_measure", c_int32, (c_void_p, c_void_p, c_void_p, _ERROR)),
+    ("eet_session_memory", c_int32, (c_void_p, c_void_p, _ERROR)),
     ("eet_session_create", c_int32, (c_void_p, c_void_p, c_void_p, _ERROR)),
     ("eet_session_destroy", None, (c_void_p,)),
     ("eet_session_cancel", None, (c_void_p,)),

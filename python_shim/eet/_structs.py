@@ -61,6 +61,13 @@ class MemoryNeed(ctypes.Structure):
                 ("workspace_bytes", c_uint64), ("host_bytes", c_uint64)]
 
 
+class MemoryUse(ctypes.Structure):
+    _fields_ = [("size", c_uint32), ("reserved", c_int32), ("weights_bytes", c_uint64),
+                ("cache_bytes", c_uint64), ("workspace_bytes", c_uint64),
+                ("graphs_bytes", c_uint64), ("library_bytes", c_uint64), ("free_bytes", c_uint64),
+                ("host_bytes", c_uint64)]
+
+
 class Batch(ctypes.Structure):
     _fields_ = [("size", c_uint32), ("rows", c_int32), ("start", c_void_p), ("tokens", c_void_p),
                 ("types", c_void_p), ("positions", c_void_p), ("sequence", c_void_p),
@@ -104,7 +111,8 @@ STRUCTS: Dict[str, Type[ctypes.Structure]] = {
     "eet_error": Error, "eet_array": Array, "eet_model_options": ModelOptions,
     "eet_model_info": ModelInfo, "eet_fact": Fact, "eet_tensor_info": TensorInfo,
     "eet_head_info": HeadInfo, "eet_session_options": SessionOptions,
-    "eet_memory_need": MemoryNeed, "eet_batch": Batch, "eet_output": Output,
+    "eet_memory_need": MemoryNeed, "eet_memory_use": MemoryUse, "eet_batch": Batch,
+    "eet_output": Output,
     "eet_generate_options": GenerateOptions, "eet_event": Event, "eet_beam": Beam,
     "eet_scores": Scores,
 }

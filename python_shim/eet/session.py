@@ -369,15 +369,16 @@ class Session:
         return begin(self, rows, **how)
 
     def memory(self) -> Dict[str, int]:
-        """Bytes that this session allocated: cache, workspace, host."""
-        need = _structs.MemoryNeed(ctypes.sizeof(_structs.MemoryNeed))
+        """Who has how many bytes: the session its cache, workspace and host's memory, and on a device
+        the weights, recorded steps (graphs), all else that is taken of it (library), and what is
+        free."""
+        use = _structs.MemoryUse(ctypes.sizeof(_structs.MemoryUse))
         error = _structs.Error()
-        status = lib.eet_session_measure(self._reference.handle, ctypes.byref(self._options),
-                                         ctypes.byref(need), error)
+        with self._lock:
+            status = lib.eet_session_memory(self._open(), ctypes.byref(use), error)
         if status != 0:
             raise error_of(status, error, self.model.path)
-        return {"cache": need.cache_bytes, "workspace": need.workspace_bytes,
-                "host": need.host_bytes}
+        return {name[:-len("_bytes")]: int(getattr(use, name)) for name, _ in use._fields_[2:]}
 
     def cancel(self) -> None:
         """Makes the running call and the next end with CancelledError. Any thread."""

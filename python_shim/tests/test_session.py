@@ -154,6 +154,7 @@ class Limits(unittest.TestCase):
     def test_of_memory_are_told_before(self):
         with eet.load(support.model("gpt2_tiny")) as model:
             need = model.session(max_sequences=2).memory()
+            self.assertGreaterEqual(need["weights"], model.weight_bytes)
             self.assertGreater(model.session(max_sequences=4).memory()["cache"], need["cache"])
             with self.assertRaises((eet.LimitError, eet.OutOfMemoryError, eet.ArgumentError)):
                 model.session(max_sequences=2**31 - 1, max_tokens=64)
