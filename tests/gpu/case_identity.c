@@ -73,6 +73,27 @@ static void run_limits(const gpu_case *one) {
     gpu_twin_end(&t);
 }
 
+/* Watched step by step (EET_SYNC) and for numbers that are none (EET_CHECK_FINITE), which leaves
+ * recorded graphs out, a model gives the same bits. */
+static void run_watched(const gpu_case *one) {
+    float state[2][64];
+
+    for (int32_t i = 0; i < 2; ++i) {
+        if (i == 1) {
+            (void)setenv("EET_SYNC", "1", 1);
+            (void)setenv("EET_CHECK_FINITE", "1", 1);
+        }
+        gpu_twin t = gpu_twin_begin(shape, one->dtype, false, false);
+
+        gpu_twin_sessions(&t, (eet_session_options){.max_sequences = 2});
+        take_state(t.session[0], state[i]);
+        gpu_twin_end(&t);
+    }
+    (void)unsetenv("EET_SYNC");
+    (void)unsetenv("EET_CHECK_FINITE");
+    gpu_expect(memcmp(state[0], state[1], sizeof state[0]) == 0, "the bits differ");
+}
+
 /* What is left on the device has the bits of what comes to the host. */
 static void run_device_output(const gpu_case *one) {
     enum { BYTES = 3 * 64 * 4 };
@@ -114,6 +135,11 @@ void gpu_cases_identity(gpu_table *table) {
                                     .group = "identity",
                                     .quick = true,
                                     .run = run_device_output,
+                                    .dtype = EET_F16});
+    gpu_table_add(table, (gpu_case){.name = "identity.watched",
+                                    .group = "identity",
+                                    .quick = true,
+                                    .run = run_watched,
                                     .dtype = EET_F16});
     gpu_table_add(table, (gpu_case){.name = "identity.limits",
                                     .group = "identity",

@@ -302,6 +302,43 @@ static void run_threads(const gpu_case *one) {
     end_fair(&f, &twin);
 }
 
+/* ---- several devices ------------------------------------------------------------------- */
+
+/* A model each on the first two devices, at the same time, with the same bits: they are alike. */
+static void run_devices(const gpu_case *one) {
+    gpu_twin twin;
+    const eet_model_options options = {
+        .size = sizeof options, .device = EET_CUDA, .device_index = 1};
+    pthread_t threads[2];
+    worker *workers = gpu_alloc(2, sizeof *workers);
+    eet_model *second = NULL;
+    eet_error gpu_error = {0};
+
+    if (gpu_here()->device != EET_CUDA) {
+        gpu_skip("the CPU is one device");
+    }
+    if (eet_device_check(EET_CUDA, 1, &gpu_error) != EET_OK) {
+        gpu_skip("%s", gpu_error.text); /* "there is no CUDA device 1; this machine has 1" */
+    }
+    fair f = begin_fair(one, &twin);
+
+    gpu_call(
+        eet_model_open_memory(twin.image.bytes, twin.image.size, &options, &second, &gpu_error),
+        EET_OK);
+    for (int32_t i = 0; i < 2; ++i) {
+        workers[i] = (worker){.f = f, .number = i};
+        workers[i].f.model = i == 0 ? f.model : second;
+        gpu_expect(pthread_create(&threads[i], NULL, work, &workers[i]) == 0, "no thread");
+    }
+    for (int32_t i = 0; i < 2; ++i) {
+        gpu_expect(pthread_join(threads[i], NULL) == 0, "no end of a thread");
+    }
+    gpu_note("two devices, a thread each");
+    eet_model_close(second);
+    free(workers);
+    end_fair(&f, &twin);
+}
+
 void gpu_cases_schedules(gpu_table *table) {
     static const char decoder[] = "layers=3,hidden=192,heads=3,vocab=307,ffn=300,positions=160";
     static const char odd[] = "layers=2,hidden=78,heads=3,vocab=101,ffn=77,positions=160";
@@ -318,6 +355,7 @@ void gpu_cases_schedules(gpu_table *table) {
         {"schedules.encode_decoder.%s", decoder, run_schedules, false},
         {"schedules.steps_threads.%s", decoder, run_threads, true},
         {"schedules.steps_small.%s", decoder, run_small, false},
+        {"schedules.steps_devices.%s", decoder, run_devices, false},
     };
     static const int32_t dtypes[] = {EET_F16, EET_F32, EET_BF16};
 

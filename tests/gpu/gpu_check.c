@@ -131,6 +131,7 @@ int main(int argc, char **argv) {
     gpu_cases_models(&table);
     gpu_cases_searches(&table);
     gpu_cases_schedules(&table);
+    gpu_cases_generate(&table);
     gpu_cases_large(&table);
     gpu_cases_faults(&table);
     gpu_cases_sanitize(&table);

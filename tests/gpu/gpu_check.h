@@ -49,6 +49,7 @@ void gpu_cases_ops(gpu_table *table);
 void gpu_cases_models(gpu_table *table);
 void gpu_cases_searches(gpu_table *table);
 void gpu_cases_schedules(gpu_table *table);
+void gpu_cases_generate(gpu_table *table);
 void gpu_cases_large(gpu_table *table);
 void gpu_cases_faults(gpu_table *table);
 void gpu_cases_sanitize(gpu_table *table);

@@ -18,6 +18,9 @@ for stage, cases in list(stages.items()) + [("all", list(last.values()))]:
     counts = [str(sum(case["verdict"] == verdict for case in cases)) for verdict in VERDICTS]
     seconds = sum(case["seconds"] for case in cases)
     print(f"| `{stage}` | " + " | ".join(counts) + f" | {seconds:.0f} |")
+for case in last.values():
+    if case["case"].startswith("large.memory") and case["verdict"] == "passed":
+        print(f"\nMemory of a session of one text: {case['detail']}.")
 others = [case for case in last.values() if case["verdict"] != "passed"]
 if others:
     print()
