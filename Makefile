@@ -5,7 +5,7 @@ JOBS ?= $(shell nproc)
 TIME ?= 60
 
 .PHONY: help demo install uninstall package abi test bench gpu-pack gpu-check gpu-quick \
-	coverage fuzz format format-check tidy clean
+	gpu-bench coverage fuzz format format-check tidy clean
 
 help: ## this list
 	@echo "make TARGET, one of:"
@@ -58,7 +58,7 @@ gpu-pack: ## build/gpu-pack, a folder that checks CUDA on a machine with a card
 	@cmake --preset gpu --log-level=WARNING $(if $(CARDS),-DEET_GPU_ARCHITECTURES="$(CARDS)")
 	@cmake --build --preset gpu -j $(JOBS) -- --quiet
 
-# These two need what make gpu-pack made, and nothing else of this tree (docs/gpu-check.md).
+# These need what make gpu-pack made, and nothing else of this tree (docs/gpu-check.md).
 packed = test -x build/gpu-pack/gpu_check || { echo "run make gpu-pack first" >&2; exit 2; }
 
 gpu-check: ## is CUDA right on this machine's card? At most ten minutes
@@ -68,6 +68,11 @@ gpu-check: ## is CUDA right on this machine's card? At most ten minutes
 gpu-quick: ## the same in at most 90 seconds
 	@$(packed)
 	@build/gpu-pack/gpu_check --quick --budget 90 --log build/gpu-quick.jsonl
+
+gpu-bench: ## speed of CUDA beside the strongest torch; goes on with what the last run left
+	@$(packed)
+	@python3 build/gpu-pack/bench/bench.py --log build/gpu-bench.jsonl --resume --budget 540
+	@python3 build/gpu-pack/bench/report.py build/gpu-bench.jsonl
 
 coverage: ## line coverage of the quick tests
 	@.ci/install coverage

@@ -8,6 +8,25 @@ set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 limit=$((40 << 20))
 
+# What gpu-bench needs: its programs, and eet-convert with all libraries that it has here but
+# glibc's, in one archive.
+pack_bench() {
+    local folder=$work/convert library
+
+    mkdir -p "$folder" "$out/bench"
+    cp "$root"/tests/bench/gpu/*.py "$out/bench/"
+    cp "$build/bin/eet-convert" "$folder/"
+    strip "$folder/eet-convert"
+    ldd "$folder/eet-convert" | awk '$2 == "=>" { print $3 }' >"$work/libraries"
+    while read -r library; do
+        case $(basename "$library") in
+        libc.so.* | libm.so.* | libresolv.so.* | libpthread.so.* | libdl.so.* | librt.so.*) ;;
+        *) cp -L "$library" "$folder/" ;;
+        esac
+    done <"$work/libraries"
+    tar -C "$folder" -czf "$out/bench/convert.tar.gz" .
+}
+
 if [ "$1" = --model ]; then
     said=$("$2/bin/eet-convert" "$root/fixtures/checkpoints/$4/" --dtype "$5" --force \
         -o "$3/models/$4.$5.eet" 2>&1) || {
@@ -39,6 +58,9 @@ cp -L "$build/tests/gpu_check" "$build/lib/libeet.so.1" "$out/"
 if [ -e "$build/lib/libeet_cuda.so" ]; then
     IFS=: read -r -a suites <<<"${EET_SUITES:-}"
     cp "$build/lib/libeet_cuda.so" "${suites[@]}" "$out/"
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    pack_bench
 fi
 for file in "$out"/gpu_check "$out"/test_*; do
     [ ! -e "$file" ] || strip "$file"

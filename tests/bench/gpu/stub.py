@@ -48,6 +48,10 @@ class Library:
     def __init__(self, path):
         self.c = C.CDLL(path)
 
+    def version(self):
+        self.c.eet_version.restype = C.c_char_p
+        return self.c.eet_version().decode()
+
     def must(self, function, *arguments):
         error = Error()
         if getattr(self.c, function)(*arguments, C.byref(error)) != 0:
@@ -98,15 +102,15 @@ class Session:
     def trim(self, sequence, length):
         self.lib.must("eet_sequence_trim", self.s, sequence, length)
 
-    def generate(self, batch, new_tokens):
-        """Greedy, to the end: a list of tokens a row. The sequences are emptied afterwards."""
+    def generate(self, batch, new_tokens, room=256):
+        """Greedy, to the end: a list of tokens a row, taken `room` at a time. The sequences are emptied afterwards."""
         generation = ptr()
         options = make(GenerateOptions, max_new_tokens=new_tokens, ignore_eos=1)
         self.lib.must("eet_generate_begin", self.s, C.byref(batch), C.byref(options), C.byref(generation))
-        events, count = (Event * 256)(), i32(1)
+        events, count = (Event * room)(), i32(1)
         rows = [[] for _ in range(batch.rows)]
         while count.value > 0:
-            self.lib.must("eet_generate_next", generation, events, 256, C.byref(count))
+            self.lib.must("eet_generate_next", generation, events, room, C.byref(count))
             for event in events[:count.value]:
                 rows[event.row].append(event.token)
         self.lib.c.eet_generate_end(generation)
