@@ -17,6 +17,7 @@ static eet_double state = {.unused = DEVICE_BYTES,
                            .driver = CUDART_VERSION,
                            .devices = 1,
                            .capability = 90};
+static _Thread_local int current;      /* the thread's device */
 static _Thread_local cudaError_t last; /* failure of this thread that nobody asked for */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -50,6 +51,10 @@ __attribute__((constructor)) static void read_environment(void) {
 
 EET_API eet_double *eet_double_get(void) {
     return &state;
+}
+
+EET_API int32_t eet_double_current(void) {
+    return current;
 }
 
 /* backend.c's, under another name here. */
@@ -97,6 +102,7 @@ static cudaError_t take_block(void **out, size_t bytes, const char *name) {
         memcpy(block, &bytes, sizeof bytes);
         state.unused -= bytes;
         state.blocks += 1;
+        state.made[current == 0 ? 0 : 1] += 1;
         *out = block + FIRST;
     }
     (void)pthread_mutex_unlock(&lock);
@@ -246,13 +252,15 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
 }
 
 cudaError_t cudaGetDevice(int *device) {
-    *device = 0;
+    *device = current;
     return call();
 }
 
 cudaError_t cudaSetDevice(int device) {
-    (void)device;
-    return call();
+    const cudaError_t code = call();
+
+    current = code == cudaSuccess ? device : current;
+    return code;
 }
 
 cudaError_t cudaGetLastError(void) {

@@ -11,6 +11,7 @@ typedef struct eet_double {
     char failed[64];    /* the name of that call */
     int32_t code;       /* with what, a cudaError_t */
     int32_t sticky;     /* not 0: so do all behind it */
+    int64_t made[2];    /* how many, by the device that was current */
     int64_t blocks;     /* that were allocated and not freed: memory, streams, events, graphs */
     uint64_t unused;    /* bytes that can still be allocated, */
     uint64_t all;       /* of so many */
@@ -23,6 +24,7 @@ typedef struct eet_double {
 
 /* Of the plugin (dlsym). */
 eet_double *eet_double_get(void);
+int32_t eet_double_current(void); /* the thread's device */
 typedef eet_double *(*eet_double_get_fn)(void);
 
 #endif

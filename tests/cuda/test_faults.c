@@ -153,6 +153,58 @@ START_TEST(a_model_on_the_double_gives_the_values_of_the_cpu)
 }
 END_TEST
 
+/* Bytes that no two pieces of have alike. */
+static uint16_t number_at(int64_t i) {
+    return (uint16_t)((uint64_t)i * UINT64_C(0x9E3779B97F4A7C15) >> 50 & 0x3BFF);
+}
+
+static eet_matrix large_matrix(void) {
+    const eet_matrix host = {.data = malloc((size_t)ROWS * COLUMNS * 2),
+                             .n = ROWS,
+                             .k = COLUMNS,
+                             .ld = COLUMNS,
+                             .dtype = EET_F16};
+    uint16_t *numbers = NULL;
+
+    memcpy(&numbers, &host.data, sizeof numbers);
+    ck_assert_ptr_nonnull(numbers);
+    for (int64_t i = 0; i < (int64_t)ROWS * COLUMNS; ++i) {
+        numbers[i] = number_at(i);
+    }
+    return host;
+}
+
+START_TEST(all_of_a_model_is_on_its_device_and_the_thread_stays_on_its_own)
+{
+    const eet_tmp path = sample();
+    const eet_model_options second = {.size = sizeof second, .device = EET_CUDA, .device_index = 1};
+    const eet_matrix host = large_matrix();
+    void *symbol = symbol_of("eet_double_current");
+    int32_t (*current)(void) = NULL;
+    eet_double *d = device();
+    const eet_backend_api *api = entry();
+    const eet_backend_options options = {.device = 1};
+    eet_backend *backend = NULL;
+    eet_matrix placed = {0};
+    results out;
+
+    memcpy(&current, &symbol, sizeof current);
+    d->devices = 2;
+    EET_MUST(run(path.path, &second, &out, err));
+    ck_assert_int_eq(current(), 0);
+    ck_assert_int_eq(api->open(&options, &backend), EET_OK); /* and what threads bring there */
+    ck_assert_int_eq(api->place(backend, &host, EET_F16, &placed), EET_OK);
+    ck_assert_int_eq(api->sync(backend), EET_OK);
+    api->unplace(backend, &placed);
+    api->close(backend);
+    ck_assert_int_eq(current(), 0);
+    ck_assert_int_eq(d->made[0], 0);
+    ck_assert_int_gt(d->made[1], 20);
+    ck_assert_int_eq(d->blocks, 0);
+    free((void *)(uintptr_t)host.data);
+}
+END_TEST
+
 static eet_status open_there(const char *path, int32_t index, eet_error *err) {
     const eet_model_options on = {.size = sizeof on, .device = EET_CUDA, .device_index = index};
     eet_model *model = NULL;
@@ -257,27 +309,6 @@ START_TEST(who_has_the_memory_is_told)
     eet_model_close(model);
 }
 END_TEST
-
-/* Bytes that no two pieces of have alike. */
-static uint16_t number_at(int64_t i) {
-    return (uint16_t)((uint64_t)i * UINT64_C(0x9E3779B97F4A7C15) >> 50 & 0x3BFF);
-}
-
-static eet_matrix large_matrix(void) {
-    const eet_matrix host = {.data = malloc((size_t)ROWS * COLUMNS * 2),
-                             .n = ROWS,
-                             .k = COLUMNS,
-                             .ld = COLUMNS,
-                             .dtype = EET_F16};
-    uint16_t *numbers = NULL;
-
-    memcpy(&numbers, &host.data, sizeof numbers);
-    ck_assert_ptr_nonnull(numbers);
-    for (int64_t i = 0; i < (int64_t)ROWS * COLUMNS; ++i) {
-        numbers[i] = number_at(i);
-    }
-    return host;
-}
 
 /* The double's device memory is the host's. */
 static void expect_placed(const eet_matrix *placed, int32_t dtype) {
@@ -408,6 +439,7 @@ END_TEST
 int main(void) {
     const eet_claim claims[] = {
         {.test = a_model_on_the_double_gives_the_values_of_the_cpu, .rows = 3},
+        {.test = all_of_a_model_is_on_its_device_and_the_thread_stays_on_its_own},
         {.test = a_device_that_is_not_to_be_had_is_told_in_words},
         {.test = what_does_not_fit_is_refused_with_every_size},
         {.test = who_has_the_memory_is_told},
