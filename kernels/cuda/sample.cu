@@ -6,9 +6,11 @@
  * round, then the id), so that the last id of top_k and that of top_p are found bit by bit: how
  * many ids, or how much of the mass, is before a number. Masses are integers: the order of adding
  * does not matter. Bound by the cache's bandwidth and, with top_p, by f64. */
-#include "kernels/cuda/common.cuh"
+#include "kernels/cuda/launch.cuh"
 
 namespace {
+
+constexpr unsigned ALL_LANES = 0xFFFFFFFF;
 
 /* A row as it is chosen from. */
 struct row_of_scores {
@@ -153,9 +155,40 @@ struct part_of_row {
     double sum;            /* of e^(score - best) */
 };
 
+/* The first in order over a warp, in every lane. */
+__device__ choice<float> warp_first(choice<float> mine) {
+    for (int apart = WARP / 2; apart > 0; apart /= 2) {
+        const choice<float> other = {__shfl_xor_sync(ALL_LANES, mine.value, apart),
+                                     __shfl_xor_sync(ALL_LANES, mine.id, apart)};
+
+        mine = comes_before(other, mine) ? other : mine;
+    }
+    return mine;
+}
+
+__device__ double warp_sum(double mine) {
+    for (int apart = WARP / 2; apart > 0; apart /= 2) {
+        mine += __shfl_xor_sync(ALL_LANES, mine, apart);
+    }
+    return mine;
+}
+
+/* The parts that a warp's lanes have as one, in every lane; one of no scores has a sum of 0. */
+__device__ part_of_row warp_part(const part_of_row &mine) {
+    const choice<float> best = warp_first(mine.best);
+    double sum = 0.0;
+
+    if (mine.sum != 0.0) { /* a NaN is no 0 */
+        sum = mine.sum * exp((double)mine.best.value - (double)best.value);
+    }
+    return {best, warp_first(mine.bounded), warp_sum(sum)};
+}
+
 constexpr int PARTS = 64;
+constexpr int WARPS = BLOCK / WARP;
 constexpr int LARGE_VOCAB = 1024; /* the parts find room where there is one number an id */
 
+static_assert(PARTS == 2 * WARP, "two for each lane");
 static_assert(LARGE_VOCAB * sizeof(float) >= (PARTS + 1) * sizeof(part_of_row), "room for parts");
 
 /* Behind the scores of a row that are chosen from. */
@@ -170,50 +203,88 @@ __device__ float part_sum_of(float score, float best) {
     return best == -INFINITY && score == -INFINITY ? 0.0F : expf(score - best);
 }
 
-__global__ void __launch_bounds__(BLOCK) find_parts(eet_sample_args a) {
-    const int64_t row = blockIdx.y;
-    const float *logits = a.logits + row * a.stride;
-    const int32_t each = (a.vocab + PARTS - 1) / PARTS;
-    const int32_t begin = (int32_t)blockIdx.x * each;
-    const int32_t end = begin + each < a.vocab ? begin + each : a.vocab;
+/* A thread's scores, whose largest is its warp's. */
+__device__ part_of_row warp_scores(const float *logits, int32_t begin, int32_t end) {
     choice<float> best = {0.0F, -1};
     choice<float> chosen = {0.0F, -1};
     double sum = 0.0;
 
+#pragma unroll 4
     for (int32_t i = begin + (int32_t)threadIdx.x; i < end; i += BLOCK) {
-        const choice<float> raw = {logits[i], isnan(logits[i]) ? -1 : i};
-        const choice<float> one = {bounded(logits[i]), i};
+        const float score = logits[i];
+        const choice<float> raw = {score, isnan(score) ? -1 : i};
+        const choice<float> one = {bounded(score), i};
 
         best = comes_before(raw, best) ? raw : best;
         chosen = comes_before(one, chosen) ? one : chosen;
     }
-    best = block_first(best);
-    chosen = block_first(chosen);
+    best = warp_first(best);
+#pragma unroll 4
     for (int32_t i = begin + (int32_t)threadIdx.x; i < end; i += BLOCK) {
         sum += (double)part_sum_of(logits[i], best.value);
     }
-    sum = block_sum(sum);
-    if (threadIdx.x == 0) {
-        parts_of(a, row)[blockIdx.x] = {best, chosen, sum};
+    return {best, warp_first(chosen), warp_sum(sum)};
+}
+
+__global__ void __launch_bounds__(BLOCK) find_parts(eet_sample_args a) {
+    __shared__ part_of_row parts[WARPS];
+    const int64_t row = blockIdx.y;
+    const int32_t each = (a.vocab + PARTS - 1) / PARTS;
+    const int32_t begin = (int32_t)blockIdx.x * each;
+    const int32_t end = begin + each < a.vocab ? begin + each : a.vocab;
+    const int warp = (int)threadIdx.x / WARP;
+    const int lane = (int)threadIdx.x % WARP;
+
+    let_next_begin();
+    wait_for_previous();
+    const part_of_row mine = warp_scores(a.logits + row * a.stride, begin, end);
+
+    if (lane == 0) {
+        parts[warp] = mine;
     }
+    __syncthreads();
+    if (warp == 0) {
+        part_of_row one = {{0.0F, -1}, {0.0F, -1}, 0.0};
+
+        if (lane < WARPS) {
+            one = parts[lane];
+        }
+        const part_of_row all = warp_part(one);
+
+        if (lane == 0) {
+            parts_of(a, row)[blockIdx.x] = all;
+        }
+    }
+}
+
+/* Two parts as one. */
+__device__ part_of_row both_of(const part_of_row &x, const part_of_row &y) {
+    const choice<float> best = comes_before(y.best, x.best) ? y.best : x.best;
+    double sum = 0.0;
+
+    if (x.sum != 0.0) {
+        sum = x.sum * exp((double)x.best.value - (double)best.value);
+    }
+    if (y.sum != 0.0) {
+        sum += y.sum * exp((double)y.best.value - (double)best.value);
+    }
+    return {best, comes_before(y.bounded, x.bounded) ? y.bounded : x.bounded, sum};
 }
 
 /* The parts of a row as one, in every thread. */
 __device__ part_of_row all_of_row(const eet_sample_args &a, int64_t row) {
+    __shared__ part_of_row all;
     const part_of_row *parts = parts_of(a, row);
-    part_of_row all = {{0.0F, -1}, {0.0F, -1}, 0.0};
-
-    for (int i = 0; i < PARTS; ++i) {
-        all.best = comes_before(parts[i].best, all.best) ? parts[i].best : all.best;
-        all.bounded = comes_before(parts[i].bounded, all.bounded) ? parts[i].bounded : all.bounded;
-    }
     const int i = (int)threadIdx.x;
-    double mine = 0.0;
 
-    if (i < PARTS && parts[i].sum != 0.0) { /* a NaN is no 0 */
-        mine = parts[i].sum * exp((double)parts[i].best.value - (double)all.best.value);
+    if (i < WARP) {
+        const part_of_row one = warp_part(both_of(parts[i], parts[i + WARP]));
+
+        if (i == 0) {
+            all = one;
+        }
     }
-    all.sum = block_sum(mine);
+    __syncthreads();
     return all;
 }
 
@@ -225,9 +296,10 @@ __device__ bool takes_largest(const eet_sampler &s) {
 __global__ void __launch_bounds__(BLOCK) sample_from_parts(eet_sample_args a) {
     const int64_t row = blockIdx.x;
     const float *logits = a.logits + row * a.stride;
-    const part_of_row all = all_of_row(a, row);
 
-    __syncthreads(); /* the parts are read: what is chosen from may lie there now */
+    let_next_begin();
+    wait_for_previous();
+    const part_of_row all = all_of_row(a, row); /* what is chosen from may lie in their place now */
     int32_t token = all.best.id < 0 ? 0 : all.best.id;
 
     if (a.sampler != nullptr) {
@@ -271,8 +343,8 @@ extern "C" eet_status eet_sample_cuda(eet_backend *backend, const eet_sample_arg
     const on_device scope(backend);
 
     if (a->scratch != nullptr && a->vocab >= LARGE_VOCAB) {
-        find_parts<<<dim3(PARTS, (unsigned)a->rows), BLOCK, 0, backend->stream>>>(*a);
-        sample_from_parts<<<(unsigned)a->rows, BLOCK, 0, backend->stream>>>(*a);
+        launch_early(backend, find_parts, {dim3(PARTS, (unsigned)a->rows), BLOCK, 0, 1}, *a);
+        launch_early(backend, sample_from_parts, {dim3((unsigned)a->rows), BLOCK, 0, 1}, *a);
     } else {
         sample_rows<<<(unsigned)a->rows, BLOCK, 0, backend->stream>>>(*a);
     }
