@@ -256,5 +256,10 @@ eet_status eet_attention_many(const eet_backend *backend, const eet_attention_ar
         keys_dtype(*a) != a->dtype || !(a->scale > 0.0F) || backend->capability < AMPERE) {
         return EET_E_UNSUPPORTED;
     }
+    const eet_status status = eet_attention_sm90(backend, a);
+
+    if (status != EET_E_UNSUPPORTED) {
+        return status;
+    }
     return a->dtype == EET_F16 ? launch_for<f16>(backend, a) : launch_for<bf16>(backend, a);
 }
