@@ -410,6 +410,29 @@ eet_status eet_sequence_trim(eet_session *session, int32_t id, int32_t length, e
     return eet_call_end(session, status, e);
 }
 
+eet_status eet_sequence_export(eet_session *session, int32_t id, int32_t layer,
+                               const eet_array *keys, const eet_array *values, eet_error *err) {
+    eet_error own;
+    eet_array array[2];
+    const eet_array *const given[] = {keys, values};
+    eet_error *e = eet_call_error(err, &own);
+    eet_status status = eet_call_check(session, false, e);
+
+    if (status == EET_OK) {
+        status = check_sequence(session, id, e);
+    }
+    for (int i = 0; i < 2 && status == EET_OK; ++i) {
+        if (given[i] != NULL) {
+            status = eet_abi_read(&array[i], sizeof array[i], given[i], "eet_array", e);
+        }
+    }
+    if (status == EET_OK) {
+        status = eet_export_run(session, id, layer, keys != NULL ? &array[0] : NULL,
+                                values != NULL ? &array[1] : NULL, e);
+    }
+    return eet_call_end(session, status, e);
+}
+
 int32_t eet_sequence_length(const eet_session *session, int32_t id) {
     if (session == NULL || id < 0 || id >= session->limits.sequences) {
         return -1;

@@ -243,6 +243,12 @@ EET_API eet_status eet_sequence_fork(eet_session *session, int32_t from, int32_t
 EET_API eet_status eet_sequence_trim(eet_session *session, int32_t id, int32_t length,
                                      eet_error *err);
 EET_API int32_t eet_sequence_length(const eet_session *session, int32_t id); /* -1: no such id */
+/* Copies the keys and the values that a layer of the decoder has of the sequence's tokens, as its
+ * attention reads them. Arrays of (heads, eet_sequence_length, head_dim) in the host's memory, f32
+ * or of cache_dtype, without gaps inside a row of head_dim; NULL leaves one out. */
+EET_API eet_status eet_sequence_export(eet_session *session, int32_t id, int32_t layer,
+                                       const eet_array *keys, const eet_array *values,
+                                       eet_error *err);
 
 /* ---- generation --------------------------------------------------------- */
 

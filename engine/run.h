@@ -95,6 +95,10 @@ eet_status eet_source_run(eet_session *session, const eet_batch *batch, eet_erro
 eet_status eet_source_give(eet_session *session, int32_t slot, const eet_array *hidden,
                            eet_error *err);
 
+/* export.c: a sequence that there is. E_ARGUMENT; arrays may be NULL. */
+eet_status eet_export_run(eet_session *session, int32_t id, int32_t layer, const eet_array *keys,
+                          const eet_array *values, eet_error *err);
+
 /* outputs.c. *whole: an output needs each row in one pass (a mean); untouched otherwise. */
 eet_status eet_outputs_check(const eet_session *session, int32_t stack, const eet_batch *batch,
                              const eet_request *request, bool *whole, eet_error *err);

@@ -41,6 +41,7 @@ FUNCTIONS: List[Tuple[str, Any, Tuple[Any, ...]]] = [
     ("eet_sequence_fork", c_int32, (c_void_p, c_int32, c_int32, _ERROR)),
     ("eet_sequence_trim", c_int32, (c_void_p, c_int32, c_int32, _ERROR)),
     ("eet_sequence_length", c_int32, (c_void_p, c_int32)),
+    ("eet_sequence_export", c_int32, (c_void_p, c_int32, c_int32, c_void_p, c_void_p, _ERROR)),
     ("eet_generate_begin", c_int32, (c_void_p, c_void_p, c_void_p, c_void_p, _ERROR)),
     ("eet_generate_next", c_int32, (c_void_p, c_void_p, c_int32, c_void_p, _ERROR)),
     ("eet_generate_top", c_int32,

@@ -307,6 +307,38 @@ class Session:
             raise ArgumentError(f"there is no sequence {sequence}")
         return length
 
+    def export(self, sequence: int = 0, layer: int = 0) -> Tuple[Any, Any]:
+        """The keys and values that a layer of the decoder has of a sequence's tokens.
+
+        Parameters
+        ----------
+        sequence, layer : int
+
+        Returns
+        -------
+        keys, values : array (heads, tokens, head_dim) of f32
+            numpy's where there is numpy.
+
+        Raises
+        ------
+        ArgumentError
+            There is no such sequence or layer.
+        """
+        shape = (int(self.model.fact("dec.heads", 0)), self.length(sequence),
+                 int(self.model.fact("dec.head_dim", 0)))
+        made, described = [], []
+        for _ in range(2):
+            array, pointer = _arrays.empty("numpy", shape, _arrays.DTYPES["f32"])
+            made.append(array)
+            described.append(_structs.Array(ctypes.sizeof(_structs.Array),
+                                            _arrays.DTYPES["f32"].code, 0, 3,
+                                            data=pointer))
+            described[-1].shape[:3] = shape
+        with self._lock:
+            self._call(lib.eet_sequence_export, 0, sequence, layer,
+                       *(ctypes.byref(one) for one in described))
+        return made[0], made[1]
+
     def score(self, tokens: Any, targets: Any = None, *, start: Any = None,
               attention_mask: Any = None, types: Any = None, positions: Any = None,
               sequence: Any = None, source: Any = None, head: Union[int, str] = 0,

@@ -287,7 +287,31 @@ class Exports(unittest.TestCase):
                 self.assertAlmostEqual(told.log_prob[i], logs[i, ids[i + 1]], 4)
                 self.assertEqual(told.top_tokens[i, 0], logs[i].argmax())
 
-    def test_48_keys_and_values_are_the_callers(self):
+    def test_48_keys_and_values_of_a_sequence_come_on_request(self):
+        ids = numpy.random.default_rng(4).integers(0, 101, 50).astype("i4")
+        with eet.load(support.model("gpt2_tiny"), device="cpu") as model:
+            norm, qkv = (tuple(model.tensors[f"dec.0000.attn.{name}.{kind}"].numpy().astype(F8)
+                               for kind in "wb") for name in ("norm", "qkv"))
+            x = model.tensors["dec.emb.tok"].numpy()[ids] + model.tensors["dec.emb.pos"].numpy()[:50]
+            wanted = numpy.split(norm64(x.astype(F8), *norm) @ qkv[0].T + qkv[1], 3, -1)[1:]
+            heads = model.fact("dec.heads")
+            for dtype, room in (("f32", 1e-6), ("f16", 1e-3), ("bf16", 1e-2)):
+                session = model.session(max_sequences=2, cache_dtype=dtype)
+                session.step(ids[:30], sequence=1)
+                session.step(ids[30:], sequence=1)
+                for found, want in zip(session.export(1, 0), wanted):
+                    want = want.reshape(50, heads, -1).transpose(1, 0, 2)
+                    self.assertLess(distance(found, want), room)
+                whole = model.session(cache_dtype=dtype)
+                whole.step(ids)
+                for found, want in zip(session.export(1, 1), whole.export(0, 1)):
+                    numpy.testing.assert_array_equal(found, want)
+            self.assertEqual(session.export(0)[0].shape, (heads, 0, 32 // heads))
+            for bad in ((2, 0), (1, 2), (1, -1)):
+                with self.assertRaises(eet.ArgumentError):
+                    session.export(*bad)
+
+    def test_48_keys_and_values_of_parts_are_the_callers(self):
         from eet.transformers import EETGPT2Attention, EETGPT2Model
 
         draw = numpy.random.default_rng(2)

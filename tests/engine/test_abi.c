@@ -226,6 +226,7 @@ START_TEST(no_call_needs_an_error_and_null_is_an_argument)
     ck_assert_int_eq(eet_step(session, NULL, NULL, 0, NULL), EET_E_ARGUMENT);
     ck_assert_int_eq(eet_encode(session, NULL, NULL, 0, NULL), EET_E_ARGUMENT);
     ck_assert_int_eq(eet_sequence_trim(NULL, 0, 0, NULL), EET_E_ARGUMENT);
+    ck_assert_int_eq(eet_sequence_export(NULL, 0, 0, NULL, NULL, NULL), EET_E_ARGUMENT);
     ck_assert_int_eq(eet_generate_begin(session, NULL, NULL, &generation, NULL), EET_E_ARGUMENT);
     ck_assert_ptr_null(none);
     ck_assert_ptr_null(no_session);
