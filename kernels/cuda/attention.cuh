@@ -7,6 +7,7 @@
 
 /* EET_E_UNSUPPORTED where a kernel has no code for the arguments: the dispatcher takes the next. */
 eet_status eet_attention_few(const eet_backend *backend, const eet_attention_args *a);
+eet_status eet_attention_pages(const eet_backend *backend, const eet_attention_args *a);
 eet_status eet_attention_sm90(const eet_backend *backend, const eet_attention_args *a);
 eet_status eet_attention_many(const eet_backend *backend, const eet_attention_args *a);
 eet_status eet_attention_tile(const eet_backend *backend, const eet_attention_args *a);

@@ -372,6 +372,9 @@ eet_status eet_attention_few(const eet_backend *backend, const eet_attention_arg
         (a->scratch == nullptr && a->longest_kv > EET_SPLIT_KEYS)) {
         return EET_E_UNSUPPORTED;
     }
+    if (eet_attention_pages(backend, a) == EET_OK) {
+        return EET_OK;
+    }
     switch (keys_dtype(*a)) {
     case EET_F16:
         launch_for<f16>(backend, a);

@@ -1,7 +1,10 @@
 /* embed.cu - token, position and type rows added up: one thread an element.
  *
- * Bound by memory: a row of each table is read once and x written once (twice with proj_in). */
-#include "kernels/cuda/common.cuh"
+ * Launched when all that came before has ended, and no earlier: what follows in the same pass may
+ * read what was written before it without a wait (attention_pages.cu). What follows may begin,
+ * though. Bound by memory: a row of each table is read once and x written once (twice with
+ * proj_in). */
+#include "kernels/cuda/launch.cuh"
 
 namespace {
 
@@ -36,6 +39,7 @@ __global__ void __launch_bounds__(BLOCK) add_tables(eet_embed_args a) {
     const int64_t count = (int64_t)a.tokens * a.hidden;
     const int64_t stride = (int64_t)gridDim.x * BLOCK;
 
+    let_next_begin();
     for (int64_t i = (int64_t)blockIdx.x * BLOCK + threadIdx.x; i < count; i += stride) {
         const int64_t token = i / a.hidden;
         const int64_t j = i % a.hidden;
