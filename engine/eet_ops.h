@@ -16,7 +16,7 @@
  *             contiguous: a transposed view is to be copied once.
  * Rows        Either x is (rows, queries, width) and `start` is NULL, or x is (tokens, width) and
  *             row r owns the tokens [start[r], start[r + 1]). A row's result depends on that row
- *             alone, to the last bit.
+ *             alone, to the last bit; on CUDA in one call.
  * Norms       pre_norm  add_residual   y, for F(x) W + b the last linear layer
  *                1           1         x + F(norm(x)) W + b
  *                0           1         norm(x + F(x) W + b); without `norm` the sum

@@ -95,8 +95,20 @@ def _module(name: str) -> Any:
     return sys.modules.get(name)
 
 
+_KINDS: Dict[type, str] = {}  # of a framework's types, which stay what they are
+
+
 def kind_of(data: Any) -> str:
     """The framework whose arrays `data` is one of: "numpy", "torch", "cupy", or "eet"."""
+    known = _KINDS.get(type(data))
+    if known is None:
+        known = _kind_of(data)
+        if known != "eet":
+            _KINDS[type(data)] = known
+    return known
+
+
+def _kind_of(data: Any) -> str:
     numpy = _module("numpy")
     if numpy is not None and isinstance(data, numpy.ndarray):
         return "numpy"
@@ -123,14 +135,19 @@ def torch_device(data: Any) -> str:
     return f"cuda:{index or 0}"
 
 
+_TORCH_DTYPES: Dict[Any, DType] = {}
+
+
 def _torch_view(data: Any) -> View:
     if data.is_sparse or data.layout is not _module("torch").strided:
         raise ArgumentError(f"a tensor of layout {data.layout}; dense ones are taken")
     device = torch_device(data)
     strides = None if data.is_contiguous() else tuple(data.stride())
     order = None if device == "cpu" else _device.current_stream("torch", device)
-    return View(data.data_ptr(), tuple(data.shape), strides, dtype_of(str(data.dtype)), device,
-                False, data, order)
+    dtype = _TORCH_DTYPES.get(data.dtype)
+    if dtype is None:
+        dtype = _TORCH_DTYPES[data.dtype] = dtype_of(str(data.dtype))
+    return View(data.data_ptr(), tuple(data.shape), strides, dtype, device, False, data, order)
 
 
 def _interface_view(data: Any, interface: Dict[str, Any], device: str) -> View:
@@ -214,7 +231,7 @@ def view(data: Any, stream: Optional[int] = None) -> View:
 
 
 class Ids:
-    """int32 values in host memory, as the library wants them."""
+    """int32 values in host memory, as the library wants them; `ids` gives them back as they are."""
 
     __slots__ = ("pointer", "shape", "keep")
 
@@ -252,6 +269,8 @@ def ids(data: Any, what: str) -> Ids:
     what : str
         What they are, for the sentence of an error.
     """
+    if isinstance(data, Ids):
+        return data
     if isinstance(data, (list, tuple, range)):
         return _of_list(data, (len(data),), what)
     if kind_of(data) == "torch" and data.device.type != "cpu":

@@ -1,6 +1,7 @@
 """Arrays on a device: the stream whose order they are in, and the way to the host."""
 from __future__ import annotations
 
+import ctypes
 import sys
 from typing import TYPE_CHECKING, Any, Optional, Tuple
 
@@ -80,18 +81,21 @@ def span(seen: "View") -> Tuple[int, int]:
     return low, high + 1
 
 
-def fetch(session: Any, seen: "View") -> "_arrays.Tensor":
-    """A copy in the host's memory of what lies on the session's device. The session's lock is
-    held."""
+def fetch(session: Any, seen: "View", as_ids: bool) -> Any:
+    """A copy in the host's memory of what lies on the session's device, and with `as_ids` as the
+    library reads ids, where that is quick. The session's lock is held."""
     check(session, seen)
     first, end = span(seen)
     size = seen.dtype.bits // 8
-    owner = _arrays.Buffer((end - first) * size)
+    memory = (ctypes.c_char * ((end - first) * size))()
+    where = ctypes.addressof(memory)
     session._wait_for([seen.order])
-    session._call(_arrays.lib.eet_session_fetch, 0, owner.pointer, seen.pointer + first * size,
+    session._call(_arrays.lib.eet_session_fetch, 0, where, seen.pointer + first * size,
                   (end - first) * size)
-    return _arrays.Tensor(_arrays.View(owner.pointer - first * size, seen.shape, seen.strides,
-                                       seen.dtype, "cpu", False, owner))
+    if as_ids and seen.strides is None and seen.dtype.name == "i32":
+        return _arrays.Ids(where, seen.shape, memory)
+    return _arrays.Tensor(_arrays.View(where - first * size, seen.shape, seen.strides, seen.dtype,
+                                       "cpu", False, memory))
 
 
 def check(session: Any, seen: "View") -> None:

@@ -44,10 +44,10 @@ TORCH: Dict[str, str] = {short: name for name, short in reversed(list(_LONG.item
 
 def dtype_of(what: Any) -> DType:
     """A data type by any of its names: "f16", "float16", numpy.float16, torch.float16."""
-    if isinstance(what, DType):
-        return what
     if isinstance(what, str) and what in DTYPES:
         return DTYPES[what]
+    if isinstance(what, DType):
+        return what
     name = what if isinstance(what, str) else getattr(what, "name", None)
     if not isinstance(name, str):
         name = getattr(what, "__name__", None) or str(what)

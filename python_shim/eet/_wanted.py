@@ -34,6 +34,9 @@ class Output(NamedTuple):
     out: Any = None
 
 
+_SIZE = ctypes.sizeof(_structs.Output)
+
+
 class Wanted:
     """An Output, resolved against a model and a batch."""
 
@@ -50,7 +53,7 @@ class Wanted:
         if take not in TAKES:
             raise ArgumentError(f"take is {take!r}; there are {', '.join(TAKES)}")
         dtype = _arrays.dtype_of(wanted.dtype)
-        into.size = ctypes.sizeof(_structs.Output)
+        into.size = _SIZE
         into.head = _structs.HIDDEN if head is None else head.index
         into.take = 0 if wanted.take is None and take != "given" else TAKES[take]
         into.dtype = dtype.code
@@ -111,8 +114,8 @@ def _writable(out: Any, shape: Tuple[int, ...], dtype: _arrays.DType,
     count = math.prod(shape)
     if found.readonly:
         raise ArgumentError("out is read-only")
-    bits_alone = dtype.name == "bf16" and found.dtype.name == "u16"
-    if found.dtype.name != dtype.name and not bits_alone:
+    if found.dtype is not dtype and found.dtype.name != dtype.name and not (
+            dtype.name == "bf16" and found.dtype.name == "u16"):
         raise ArgumentError(f"out holds {found.dtype.name}; the output is {dtype.name}")
     if found.count != count or not found.contiguous:
         raise ArgumentError(f"out has the shape {found.shape}; the output has {shape}, "

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+import struct
 import time
 from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -13,6 +14,8 @@ from .session import Session
 
 __all__ = ["Beam", "Running", "Token"]
 
+_EVENT = struct.Struct("<iiiifi")  # eet_event
+CANCELLED = 4
 REASONS = {0: None, 1: "eos", 2: "stop", 3: "length", 4: "cancelled"}
 _EARLY = {False: 0, True: 1, "never": 2}
 _NO_PENALTY = 1e-300  # EET_LENGTH_PENALTY_NONE
@@ -113,10 +116,12 @@ class Running(Iterator[List[Token]]):
         self._handle: Optional[int] = None
         self._keep = (rows, options, keep)
         self._top = int(options.top_n)
+        self.tells_top = self._top > 0
         self.rows = rows.count
         self._events = (_structs.Event * max(rows.count, 64))()
         self._count = ctypes.c_int32()
         self._error = _structs.Error()
+        self._arguments: Tuple[Any, ...] = ()
         self._beams = int(options.beams)
         self._seconds = 1.0 if self._beams > 1 else 0.0
         self._first = rows.total * session._costs
@@ -129,6 +134,8 @@ class Running(Iterator[List[Token]]):
                 session._call(lib.eet_generate_begin, rows.total, ctypes.byref(rows.batch),
                               ctypes.byref(options), ctypes.byref(out))
                 self._handle = int(out.value or 0)
+                self._arguments = (self._handle, self._events, len(self._events),
+                                   ctypes.byref(self._count), self._error)
                 session._running = self
             except BaseException:
                 if out.value:  # Ctrl-C, and it has begun nevertheless
@@ -143,27 +150,40 @@ class Running(Iterator[List[Token]]):
         if self.ended:
             raise StopIteration
         with self._session._lock:
-            if self._handle is None:
-                raise ClosedError("the generation is closed")
-            self._session._open()
-            tokens = self._take()
+            tokens = [self._token(self._events[i]) for i in range(self._take())]
         if not tokens:
             self.ended = True
             raise StopIteration
         return tokens
 
-    def _take(self) -> List[Token]:
-        work = max(self._first, _wait.LONG if self._seconds > _SLOW else 0)
+    def each(self) -> Iterator[Tuple[Any, ...]]:
+        """The events that are left, as they are in C (row, token, position, finish, log_prob, 0),
+        for who wants no `Token` of each."""
+        seen, size, lock = memoryview(self._events).cast("B"), _EVENT.size, self._session._lock
+        while not self.ended:
+            with lock:
+                count = self._take()
+            self.ended = count == 0
+            yield from _EVENT.iter_unpack(seen[: count * size])
+
+    def _take(self) -> int:
+        """Runs until there are events; how many. The lock is held."""
+        session, arguments = self._session, self._arguments
+        if self._handle is None:
+            raise ClosedError("the generation is closed")
+        session._open()
+        work = _wait.LONG if self._seconds > _SLOW else self._first
         began = time.monotonic()
-        status = _wait.call(self._session, work, lib.eet_generate_next, self._handle,
-                            self._events, len(self._events), ctypes.byref(self._count),
-                            self._error)
+        if work < _wait.LONG:
+            status = lib.eet_generate_next(*arguments)
+        else:
+            status = _wait.call(session, work, lib.eet_generate_next, *arguments)
         self._first = 0
         if self._beams == 1:
             self._seconds = time.monotonic() - began
         if status != 0:
-            raise error_of(status, self._error, self._session.model.path)
-        return [self._token(self._events[i]) for i in range(self._count.value)]
+            raise error_of(status, self._error, session.model.path)
+        return int(self._count.value)
 
     def _token(self, event: Any) -> Token:
         reason = REASONS.get(event.finish, "unknown")

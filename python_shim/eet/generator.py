@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 from . import _arrays, _rows
 from ._errors import ArgumentError, StateError
-from .generation import Beam, Running, Token, start
+from .generation import CANCELLED, REASONS, Beam, Running, Token, start
 from ._runner import Runner
 from .model import Model
 from .session import Output, Scores, Session
@@ -306,18 +306,30 @@ def _repeated(rows: _rows.Rows, times: int, sources: bool) -> _rows.Rows:
     return _rows.pack(repeated, source=source if sources else None)
 
 
+def _note(one: Generation, token: Optional[int], reason: Optional[str], log_prob: float) -> None:
+    if token is not None:
+        one.token_ids.append(token)
+        one.log_probs.append(log_prob)
+    if reason is not None:
+        one.finish_reason = reason
+
+
 def _collect(running: Running, beams: int, wanted: int) -> List[Generation]:
     found = [Generation(row) for row in range(running.rows)]
-    for tokens in running:
-        for token in tokens:
-            one = found[token.row]
-            if token.token is not None:
-                one.token_ids.append(token.token)
-                one.log_probs.append(token.log_prob)
+    if running.tells_top:
+        for tokens in running:
+            for token in tokens:
                 if token.top:
-                    one.top.append(token.top)
-            if token.finish_reason is not None:
-                one.finish_reason = token.finish_reason
+                    found[token.row].top.append(token.top)
+                _note(found[token.row], token.token, token.finish_reason, token.log_prob)
+    else:
+        for row, token_id, _, finish, log_prob, _ in running.each():
+            if finish == 0:
+                found[row].token_ids.append(token_id)
+                found[row].log_probs.append(log_prob)
+            else:
+                _note(found[row], None if finish == CANCELLED else token_id, REASONS[finish],
+                      log_prob)
     if beams == 1:
         return found
     several: List[Generation] = []

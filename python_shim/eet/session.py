@@ -121,34 +121,39 @@ class Session:
         """Results on a device: the model's, and free of what others still do with them. What is in
         the stream `waited` has been waited for. The lock is held."""
         for one in made:
-            if one.device not in ("cpu", self.model.device) and not (
-                    one.device == "cuda" and self._stream):
+            if one.device == "cpu":
+                continue
+            if one.device != self.model.device and not (one.device == "cuda" and self._stream):
                 raise ArgumentError(f"the array lies on {one.device}, the model on "
                                     f"{self.model.device}")
-        self._wait_for({one.order for one in made if one.order != waited})
+            if one.order != waited:
+                self._wait_for((one.order,))
 
-    def _near(self, data: Any) -> Any:
+    def _near(self, data: Any, as_ids: bool = True) -> Any:
         """An argument as the host has it, where the model is on a device."""
-        if self._stream is None:
+        if self._stream is None or data is None:
             return data
         if isinstance(data, (list, tuple)):
-            return [self._near(one) for one in data] if data and _arrays.is_array(data[0]) else data
+            if not data or not _arrays.is_array(data[0]):
+                return data
+            return [self._near(one, False) for one in data]
         kind = _arrays.kind_of(data)
-        if kind == "numpy" or (kind == "torch" and not data.is_cuda) or data is None or (
-                not _arrays.is_array(data)):
+        if kind == "numpy" or (kind == "torch" and not data.is_cuda) or (
+                kind == "eet" and not _arrays.is_array(data)):
             return data
         seen = _arrays.view(data, self._stream)
         if seen.device == "cpu":
             return data
         with self._lock:
-            return _device.fetch(self, seen)
+            return _device.fetch(self, seen, as_ids)
 
-    def _pack(self, tokens: Any, *more: Any) -> _rows.Rows:
+    def _pack(self, tokens: Any, start: Any = None, mask: Any = None, *more: Any) -> _rows.Rows:
         """A batch of what a caller gives; the arguments are those of `_rows.pack`."""
         if self._stream is None:
-            return _rows.pack(tokens, *more)
+            return _rows.pack(tokens, start, mask, *more)
         first = tokens[0] if isinstance(tokens, (list, tuple)) and tokens else tokens
-        rows = _rows.pack(*(self._near(one) for one in (tokens, *more)))
+        rows = _rows.pack(self._near(tokens), self._near(start), self._near(mask, False),
+                          *(self._near(one) for one in more))
         rows.kind = _arrays.kind_of(first)
         device, order = _device.place_of(first)
         if device != "cpu":

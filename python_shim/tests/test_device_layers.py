@@ -71,7 +71,7 @@ class Parts(unittest.TestCase):
 
     def test_cross_attention(self):
         host, there = self.pair("fs012_nmt", _layers.Layer)
-        x, source = self.states(host), self.states(host, 7, 2)
+        x, source = self.states(host), torch.randn(2, 7, int(host.model.fact("dec.cross_dim")))
         keep = torch.tensor([[1] * 7, [1, 1, 1, 0, 0, 0, 0]])
         self.near(there(x.cuda(), encoder_out=source.cuda(), encoder_attention_mask=keep.cuda()),
                   host(x, encoder_out=source, encoder_attention_mask=keep))
