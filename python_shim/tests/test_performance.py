@@ -133,7 +133,7 @@ class Decoding(unittest.TestCase):
             if not CUDA:  # in f16 two scores may be too close to call
                 self.assertEqual(self.ours(rows, 8), self.theirs.generate(there, 8))
             ours, theirs = fastest(lambda: self.ours(rows, self.NEW),
-                                   lambda: self.theirs.generate(there, self.NEW))
+                                   lambda: self.theirs.generate(there, self.NEW), rounds=3)
             print(f"context {context}: {ours / self.NEW * 1e3:.3f} ms a token, eager "
                   f"{theirs / self.NEW * 1e3:.3f}", flush=True)
             self.assertLess(ours, theirs)
@@ -203,7 +203,7 @@ class Encoding(unittest.TestCase):
         cls.session = cls.model.session(max_batch_tokens=16384)
 
     def test_56_encoding_is_faster_than_eager(self):
-        cells = [(1, 128), (8, 128), (32, 128), (32, 512)] if CUDA else [(1, 32), (4, 64), (4, 128)]
+        cells = [(1, 128), (8, 128), (32, 128), (32, 512)] if CUDA else [(1, 32), (2, 64), (4, 64)]
         for rows, columns in cells:
             ids = torch.randint(self.VOCAB, (rows, columns))
             mine, there = ids.int().to(DEVICE), ids.to(DEVICE)
