@@ -1,35 +1,15 @@
-/* sample.cu - the choice of a token and its log-probability. The largest score and the sum of all
- * e^score come from PARTS blocks a row, which a last block puts together in their order; where
- * there is more to choose than the largest, that block does it.
+/* sample.cu - the choice of a token and its log-probability. A row's scores are processed in PARTS
+ * blocks, each of which finds its largest, its part of the sum of all e^score, and, where all ids
+ * may be drawn, its best of score and noise; a last block puts these together in their order, or
+ * draws from what top_k and top_p leave (sample_select.cuh).
  *
- * Nothing is sorted. The ids in order of choice are numbers in order (the score's bits turned
- * round, then the id), so that the last id of top_k and that of top_p are found bit by bit: how
- * many ids, or how much of the mass, is before a number. Masses are integers: the order of adding
- * does not matter. Bound by the cache's bandwidth and, with top_p, by f64. */
+ * Bound by the cache's bandwidth and, with top_p, by f64. */
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/sample_select.cuh"
 
 namespace {
 
 constexpr unsigned ALL_LANES = 0xFFFFFFFF;
-
-/* A row as it is chosen from. */
-struct row_of_scores {
-    const float *y; /* processed scores: no NaN */
-    int32_t vocab;
-    float top; /* the largest */
-    const eet_sampler *how;
-
-    __device__ uint64_t order(int32_t id) const {
-        const float score = y[id] == 0.0F ? 0.0F : y[id]; /* -0 is no less than 0 */
-        const uint32_t bits = eet_bits_of(score);
-        const uint32_t up = bits >> 31 != 0 ? ~bits : bits | UINT32_C(0x80000000);
-
-        return (uint64_t)~up << 32 | (uint32_t)id;
-    }
-    __device__ double scaled(int32_t id) const {
-        return eet_scaled(y[id], top, how->temperature);
-    }
-};
 
 /* Scores that differ from each other by a number, or not at all: a NaN is never chosen. */
 __device__ float bounded(float score) {
@@ -38,84 +18,73 @@ __device__ float bounded(float score) {
     return below >= -FLT_MAX ? below : -INFINITY;
 }
 
-/* Repetition penalty and minimum length. */
-__device__ void process(const eet_sample_args &a, int64_t row, const eet_sampler &s, float *y) {
+/* Repetition penalty and minimum length, of the ids [begin, end). */
+__device__ void process(const eet_sample_args &a, int64_t row, int32_t begin, int32_t end,
+                        float *y) {
+    const eet_sampler &s = a.sampler[row];
     const float *logits = a.logits + row * a.stride;
     const int32_t history = s.penalty != 0.0F && s.penalty != 1.0F ? s.history : 0;
+    const int32_t step = (int32_t)blockDim.x;
 
-    for (int32_t i = (int32_t)threadIdx.x; i < a.vocab; i += BLOCK) {
+    for (int32_t i = begin + (int32_t)threadIdx.x; i < end; i += step) {
         y[i] = bounded(logits[i]);
     }
     __syncthreads();
-    for (int32_t i = (int32_t)threadIdx.x; i < history; i += BLOCK) {
+    for (int32_t i = (int32_t)threadIdx.x; i < history; i += step) {
         const int32_t id = a.history[row * a.history_stride + i];
 
-        y[id] = bounded(eet_penalised(logits[id], s.penalty));
+        if (id >= begin && id < end) {
+            y[id] = bounded(eet_penalised(logits[id], s.penalty));
+        }
     }
     __syncthreads();
-    for (int32_t i = (int32_t)threadIdx.x; i < s.barred; i += BLOCK) {
-        if (a.bar[i] >= 0 && a.bar[i] < a.vocab) {
+    for (int32_t i = (int32_t)threadIdx.x; i < s.barred; i += step) {
+        if (a.bar[i] >= begin && a.bar[i] < end) {
             y[a.bar[i]] = -INFINITY;
         }
     }
     __syncthreads();
 }
 
-/* How many ids are before a number in order. */
-__device__ uint64_t count_before(const row_of_scores &r, uint64_t number) {
-    uint64_t count = 0;
+/* The first in order over a warp, in every lane. */
+template <typename T> __device__ choice<T> warp_first(choice<T> mine) {
+    for (int apart = WARP / 2; apart > 0; apart /= 2) {
+        const choice<T> other = {__shfl_xor_sync(ALL_LANES, mine.value, apart),
+                                 __shfl_xor_sync(ALL_LANES, mine.id, apart)};
 
-    for (int32_t i = (int32_t)threadIdx.x; i < r.vocab; i += BLOCK) {
-        count += r.order(i) < number ? 1 : 0;
+        mine = comes_before(other, mine) ? other : mine;
     }
-    return block_sum(count);
+    return mine;
 }
 
-/* How much of the mass is before a number and not behind `last`. */
-__device__ uint64_t mass_before(const row_of_scores &r, uint64_t number, uint64_t last) {
-    uint64_t mass = 0;
+/* The first in order over a block of any size, in every thread. */
+template <typename T> __device__ choice<T> any_first(choice<T> mine) {
+    __shared__ T value[MOST_WARPS];
+    __shared__ int32_t id[MOST_WARPS];
+    const int warps = (int)blockDim.x / WARP;
 
-    for (int32_t i = (int32_t)threadIdx.x; i < r.vocab; i += BLOCK) {
-        const uint64_t order = r.order(i);
-
-        if (order < number && order <= last) {
-            mass += eet_weight(r.scaled(i));
-        }
+    mine = warp_first(mine);
+    __syncthreads(); /* the last one's readers are done */
+    if (threadIdx.x % WARP == 0) {
+        value[threadIdx.x / WARP] = mine.value;
+        id[threadIdx.x / WARP] = mine.id;
     }
-    return block_sum(mass);
+    __syncthreads();
+    mine = {value[0], id[0]};
+    for (int i = 1; i < warps; ++i) {
+        const choice<T> other = {value[i], id[i]};
+
+        mine = comes_before(other, mine) ? other : mine;
+    }
+    return mine;
 }
 
-/* The largest number before which there are fewer than k ids: those up to it are the first k. */
-__device__ uint64_t last_of_count(const row_of_scores &r, uint64_t k) {
-    uint64_t last = 0;
-
-    for (int bit = 63; bit >= 0; --bit) {
-        const uint64_t longer = last | UINT64_C(1) << bit;
-
-        last = count_before(r, longer) < k ? longer : last;
-    }
-    return last;
-}
-
-/* The largest number before which there is less than top_p's share of the mass up to `last`. */
-__device__ uint64_t last_of_mass(const row_of_scores &r, uint64_t last) {
-    const double share = r.how->top_p * (double)mass_before(r, UINT64_MAX, last);
-    uint64_t inside = 0;
-
-    for (int bit = 63; bit >= 0; --bit) {
-        const uint64_t longer = inside | UINT64_C(1) << bit;
-
-        inside = (double)mass_before(r, longer, last) < share ? longer : inside;
-    }
-    return inside < last ? inside : last;
-}
-
-/* The largest sum of scaled score and noise, among the ids up to `last`. */
-__device__ int32_t draw(const row_of_scores &r, uint64_t last) {
+/* The largest sum of scaled score and noise, among the ids [begin, end) up to `last` in order. */
+__device__ choice<double> draw(const row_of_scores &r, int32_t begin, int32_t end, uint64_t last) {
     const eet_sampler &s = *r.how;
     choice<double> best = {0.0, -1};
 
-    for (int32_t i = (int32_t)threadIdx.x; i < r.vocab; i += BLOCK) {
+    for (int32_t i = begin + (int32_t)threadIdx.x; i < end; i += (int32_t)blockDim.x) {
         if (r.order(i) <= last) {
             const choice<double> one = {r.scaled(i) + eet_noise(s.seed, s.stream, s.position, i),
                                         i};
@@ -123,29 +92,11 @@ __device__ int32_t draw(const row_of_scores &r, uint64_t last) {
             best = comes_before(one, best) ? one : best;
         }
     }
-    return block_first(best).id;
+    return any_first(best);
 }
 
-__device__ int32_t choose(const eet_sample_args &a, int64_t row) {
-    const eet_sampler s = a.sampler[row];
-    float *y = (float *)a.scratch + row * 2 * a.vocab;
-    uint64_t last = UINT64_MAX;
-
-    process(a, row, s, y);
-    const int32_t best = block_best(y, a.vocab);
-
-    if (s.temperature == 0.0 || y[best] == -INFINITY) {
-        return best;
-    }
-    const row_of_scores r = {y, a.vocab, y[best], &s};
-
-    if (s.top_k > 0 && s.top_k < a.vocab) {
-        last = last_of_count(r, (uint64_t)s.top_k);
-    }
-    if (s.top_p > 0.0 && s.top_p < 1.0) {
-        last = last_of_mass(r, last);
-    }
-    return draw(r, last);
+__device__ float *processed(const eet_sample_args &a, int64_t row) {
+    return (float *)a.scratch + row * 2 * a.vocab;
 }
 
 /* What a part of a row's scores comes to. */
@@ -154,17 +105,6 @@ struct part_of_row {
     choice<float> bounded; /* as they are chosen from */
     double sum;            /* of e^(score - best) */
 };
-
-/* The first in order over a warp, in every lane. */
-__device__ choice<float> warp_first(choice<float> mine) {
-    for (int apart = WARP / 2; apart > 0; apart /= 2) {
-        const choice<float> other = {__shfl_xor_sync(ALL_LANES, mine.value, apart),
-                                     __shfl_xor_sync(ALL_LANES, mine.id, apart)};
-
-        mine = comes_before(other, mine) ? other : mine;
-    }
-    return mine;
-}
 
 __device__ double warp_sum(double mine) {
     for (int apart = WARP / 2; apart > 0; apart /= 2) {
@@ -186,41 +126,67 @@ __device__ part_of_row warp_part(const part_of_row &mine) {
 
 constexpr int PARTS = 64;
 constexpr int WARPS = BLOCK / WARP;
+constexpr int LAST = 1024;        /* threads of the block that draws from what is left of a row */
 constexpr int LARGE_VOCAB = 1024; /* the parts find room where there is one number an id */
 
 static_assert(PARTS == 2 * WARP, "two for each lane");
-static_assert(LARGE_VOCAB * sizeof(float) >= (PARTS + 1) * sizeof(part_of_row), "room for parts");
+static_assert(LARGE_VOCAB * sizeof(float) >=
+                  (PARTS + 1) * (sizeof(part_of_row) + sizeof(choice<double>)),
+              "room for parts and what they draw");
 
 /* Behind the scores of a row that are chosen from. */
 __device__ part_of_row *parts_of(const eet_sample_args &a, int64_t row) {
-    const uintptr_t end = (uintptr_t)((float *)a.scratch + row * 2 * a.vocab + a.vocab);
+    const uintptr_t end = (uintptr_t)(processed(a, row) + a.vocab);
 
     return (part_of_row *)((end + alignof(part_of_row) - 1) / alignof(part_of_row) *
                            alignof(part_of_row));
+}
+
+/* Each part's choice where all ids may be drawn. */
+__device__ choice<double> *drawn_of(const eet_sample_args &a, int64_t row) {
+    return (choice<double> *)(parts_of(a, row) + PARTS);
+}
+
+/* The ids [begin, end) of a part. */
+struct ids {
+    int32_t begin, end;
+};
+
+__device__ ids ids_of(const eet_sample_args &a, int part) {
+    const int32_t each = (a.vocab + PARTS - 1) / PARTS;
+    const int32_t begin = part * each;
+
+    return {begin, begin + each < a.vocab ? begin + each : a.vocab};
 }
 
 __device__ float part_sum_of(float score, float best) {
     return best == -INFINITY && score == -INFINITY ? 0.0F : expf(score - best);
 }
 
-/* A thread's scores, whose largest is its warp's. */
-__device__ part_of_row warp_scores(const float *logits, int32_t begin, int32_t end) {
+/* Is the largest bounded score all there is to choose? */
+__device__ bool takes_largest(const eet_sampler &s) {
+    return s.temperature == 0.0 && s.barred == 0 && (s.penalty == 0.0F || s.penalty == 1.0F);
+}
+
+/* The scores of a part as they are, and as they are chosen from, `y`: all its ids that a warp's
+ * threads have. */
+__device__ part_of_row warp_scores(const float *logits, const float *y, ids mine) {
     choice<float> best = {0.0F, -1};
     choice<float> chosen = {0.0F, -1};
     double sum = 0.0;
 
 #pragma unroll 4
-    for (int32_t i = begin + (int32_t)threadIdx.x; i < end; i += BLOCK) {
+    for (int32_t i = mine.begin + (int32_t)threadIdx.x; i < mine.end; i += BLOCK) {
         const float score = logits[i];
         const choice<float> raw = {score, isnan(score) ? -1 : i};
-        const choice<float> one = {bounded(score), i};
+        const choice<float> one = {bounded(y[i]), i};
 
         best = comes_before(raw, best) ? raw : best;
         chosen = comes_before(one, chosen) ? one : chosen;
     }
     best = warp_first(best);
 #pragma unroll 4
-    for (int32_t i = begin + (int32_t)threadIdx.x; i < end; i += BLOCK) {
+    for (int32_t i = mine.begin + (int32_t)threadIdx.x; i < mine.end; i += BLOCK) {
         sum += (double)part_sum_of(logits[i], best.value);
     }
     return {best, warp_first(chosen), warp_sum(sum)};
@@ -229,15 +195,19 @@ __device__ part_of_row warp_scores(const float *logits, int32_t begin, int32_t e
 __global__ void __launch_bounds__(BLOCK) find_parts(eet_sample_args a) {
     __shared__ part_of_row parts[WARPS];
     const int64_t row = blockIdx.y;
-    const int32_t each = (a.vocab + PARTS - 1) / PARTS;
-    const int32_t begin = (int32_t)blockIdx.x * each;
-    const int32_t end = begin + each < a.vocab ? begin + each : a.vocab;
+    const ids range = ids_of(a, (int)blockIdx.x);
+    const float *logits = a.logits + row * a.stride;
+    const float *y = logits;
     const int warp = (int)threadIdx.x / WARP;
     const int lane = (int)threadIdx.x % WARP;
 
     let_next_begin();
     wait_for_previous();
-    const part_of_row mine = warp_scores(a.logits + row * a.stride, begin, end);
+    if (a.sampler != nullptr && !takes_largest(a.sampler[row])) {
+        process(a, row, range.begin, range.end, processed(a, row));
+        y = processed(a, row);
+    }
+    const part_of_row mine = warp_scores(logits, y, range);
 
     if (lane == 0) {
         parts[warp] = mine;
@@ -288,31 +258,97 @@ __device__ part_of_row all_of_row(const eet_sample_args &a, int64_t row) {
     return all;
 }
 
-/* Is the largest bounded score all there is to choose? */
-__device__ bool takes_largest(const eet_sampler &s) {
-    return s.temperature == 0.0 && s.barred == 0 && (s.penalty == 0.0F || s.penalty == 1.0F);
+/* Is there more to choose than the largest? */
+__device__ bool draws(const eet_sampler &s, choice<float> largest) {
+    return s.temperature != 0.0 && largest.value != -INFINITY;
 }
 
-__global__ void __launch_bounds__(BLOCK) sample_from_parts(eet_sample_args a) {
-    const int64_t row = blockIdx.x;
-    const float *logits = a.logits + row * a.stride;
+/* Each part's best where all ids may be drawn. */
+__global__ void __launch_bounds__(BLOCK) draw_parts(eet_sample_args a) {
+    const int64_t row = blockIdx.y;
 
     let_next_begin();
     wait_for_previous();
-    const part_of_row all = all_of_row(a, row); /* what is chosen from may lie in their place now */
-    int32_t token = all.best.id < 0 ? 0 : all.best.id;
+    const eet_sampler *how = &a.sampler[row];
 
-    if (a.sampler != nullptr) {
-        token = takes_largest(a.sampler[row]) ? all.bounded.id : choose(a, row);
+    if (how->temperature == 0.0 || selects(*how, a.vocab)) {
+        return;
     }
+    const choice<float> largest = all_of_row(a, row).bounded;
 
+    if (draws(*how, largest)) {
+        const ids mine = ids_of(a, (int)blockIdx.x);
+        const row_of_scores r = {processed(a, row), a.vocab, largest.value, how};
+        const choice<double> drawn = draw(r, mine.begin, mine.end, UINT64_MAX);
+
+        if (threadIdx.x == 0) {
+            drawn_of(a, row)[blockIdx.x] = drawn;
+        }
+    }
+}
+
+/* The choice of a row whose parts are there. */
+__device__ int32_t choose_of_parts(const eet_sample_args &a, int64_t row, choice<float> largest) {
+    const eet_sampler *how = &a.sampler[row];
+
+    if (!draws(*how, largest)) {
+        return largest.id;
+    }
+    const row_of_scores r = {processed(a, row), a.vocab, largest.value, how};
+
+    if (selects(*how, a.vocab)) {
+        return draw(r, 0, a.vocab, select(r)).id;
+    }
+    const choice<double> none = {0.0, -1};
+
+    return any_first((int)threadIdx.x < PARTS ? drawn_of(a, row)[threadIdx.x] : none).id;
+}
+
+__device__ void write_choice(const eet_sample_args &a, int64_t row, int32_t token,
+                             const part_of_row &all) {
     if (threadIdx.x == 0) {
         a.token[row] = token;
         if (a.log_prob != nullptr) {
-            a.log_prob[row] =
-                (float)((double)logits[token] - (double)all.best.value - log(all.sum));
+            a.log_prob[row] = (float)((double)a.logits[row * a.stride + token] -
+                                      (double)all.best.value - log(all.sum));
         }
     }
+}
+
+__global__ void __launch_bounds__(BLOCK) take_largest(eet_sample_args a) {
+    const int64_t row = blockIdx.x;
+
+    let_next_begin();
+    wait_for_previous();
+    const part_of_row all = all_of_row(a, row);
+
+    write_choice(a, row, all.best.id < 0 ? 0 : all.best.id, all);
+}
+
+__global__ void __launch_bounds__(LAST) sample_from_parts(eet_sample_args a) {
+    const int64_t row = blockIdx.x;
+
+    let_next_begin();
+    wait_for_previous();
+    const part_of_row all = all_of_row(a, row);
+
+    write_choice(a, row, choose_of_parts(a, row, all.bounded), all);
+}
+
+/* The choice of a row of few ids. */
+__device__ int32_t choose(const eet_sample_args &a, int64_t row) {
+    const eet_sampler *how = &a.sampler[row];
+    float *y = processed(a, row);
+
+    process(a, row, 0, a.vocab, y);
+    const int32_t best = block_best(y, a.vocab);
+
+    if (!draws(*how, {y[best], best})) {
+        return best;
+    }
+    const row_of_scores r = {y, a.vocab, y[best], how};
+
+    return draw(r, 0, a.vocab, select(r)).id;
 }
 
 __global__ void __launch_bounds__(BLOCK) sample_rows(eet_sample_args a) {
@@ -344,7 +380,12 @@ extern "C" eet_status eet_sample_cuda(eet_backend *backend, const eet_sample_arg
 
     if (a->scratch != nullptr && a->vocab >= LARGE_VOCAB) {
         launch_early(backend, find_parts, {dim3(PARTS, (unsigned)a->rows), BLOCK, 0, 1}, *a);
-        launch_early(backend, sample_from_parts, {dim3((unsigned)a->rows), BLOCK, 0, 1}, *a);
+        if (a->sampler == nullptr) {
+            launch_early(backend, take_largest, {dim3((unsigned)a->rows), BLOCK, 0, 1}, *a);
+            return scope.launched();
+        }
+        launch_early(backend, draw_parts, {dim3(PARTS, (unsigned)a->rows), BLOCK, 0, 1}, *a);
+        launch_early(backend, sample_from_parts, {dim3((unsigned)a->rows), LAST, 0, 1}, *a);
     } else {
         sample_rows<<<(unsigned)a->rows, BLOCK, 0, backend->stream>>>(*a);
     }
