@@ -117,8 +117,11 @@ static uint64_t unused_of(eet_session *session) {
 
 /* Sessions until not even a small one fits: what they take at most is halved each time. */
 static int32_t fill_up(eet_model *model, eet_session **hogs) {
-    eet_session_options options = {
-        .size = sizeof options, .max_sequences = 1, .max_tokens = 64, .cache_tokens = 1 << 26};
+    eet_session_options options = {.size = sizeof options,
+                                   .max_sequences = 1,
+                                   .max_tokens = 64,
+                                   .max_batch_tokens = 16,
+                                   .cache_tokens = 1 << 26};
     eet_error gpu_error = {0};
     int32_t count = 0;
 
