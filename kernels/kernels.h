@@ -151,7 +151,8 @@ typedef struct eet_attention_args {
     int64_t q_stride;  /* elements from token to token */
     const void *k, *v; /* packed: (tokens of all sources, kv_stride) like q; NULL = paged */
     int64_t kv_stride;
-    const int32_t *kv_start; /* (rows) packed: first token of each row's keys */
+    const int32_t *kv_start; /* (rows) packed: first token of each row's keys; q_start itself where
+                                each query stands beside its key, `tokens` of them in all */
     eet_pages pages;         /* paged */
     int32_t layer;
     const int32_t *page_table; /* (rows, table_stride) paged: a row's pages in order */
