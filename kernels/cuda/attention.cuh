@@ -74,6 +74,28 @@ __device__ inline float power_of_two(float x) {
     return y;
 }
 
+/* The same for x that are at most 0, within 0.6 units: a polynomial over [-1/2, 1/2]. Exactly 1 of
+ * 0, and 0 below -126.5. */
+__device__ inline float near_power_of_two(float x) {
+    const float bounded = x < -127.0F ? -127.0F : x; /* NaN stays */
+    const float whole = rintf(bounded);
+    const float rest = bounded - whole;
+    float y = 0x1.3eb4cep-13F;
+
+    y = fmaf(y, rest, 0x1.5f0b86p-10F);
+    y = fmaf(y, rest, 0x1.3b3208p-7F);
+    y = fmaf(y, rest, 0x1.c6af76p-5F);
+    y = fmaf(y, rest, 0x1.ebfbd6p-3F);
+    y = fmaf(y, rest, 0x1.62e430p-1F);
+    y = fmaf(y, rest, 1.0F);
+    return y * __int_as_float(((int)whole + 127) << 23);
+}
+
+/* The weight of a score less the largest, for keys of type T. */
+template <typename T> __device__ inline float weight_of(float x) {
+    return sizeof(T) == 2 ? power_of_two(x) : near_power_of_two(x);
+}
+
 /* The numbers of 16 bytes. */
 template <typename T> __device__ inline void unpack(uint4 chunk, float (&x)[16 / sizeof(T)]) {
     const uint32_t words[4] = {chunk.x, chunk.y, chunk.z, chunk.w};

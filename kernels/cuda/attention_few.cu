@@ -122,7 +122,7 @@ __device__ void add_keys(const some_keys<L> &some, const columns<L> &q, int32_t 
         top = fmaxf(top, __shfl_xor_sync(ALL_LANES, top, apart));
     }
     const float base = top == -INFINITY ? 0.0F : top;
-    const float shrink = power_of_two(s.top - base);
+    const float shrink = weight_of<typename L::number>(s.top - base);
 
     s = {top, s.sum * shrink};
 #pragma unroll
@@ -134,7 +134,7 @@ __device__ void add_keys(const some_keys<L> &some, const columns<L> &q, int32_t 
     }
 #pragma unroll
     for (int r = 0; r < L::READS; ++r) {
-        const float weight = power_of_two(score[r] - base);
+        const float weight = weight_of<typename L::number>(score[r] - base);
 
         s.sum += weight;
 #pragma unroll
@@ -204,8 +204,8 @@ template <typename L> __device__ void share(shared_parts &parts, soft s, columns
     }
 }
 
-/* Parts of a query, wherever they are: one after another in order. */
-template <typename Soft, typename Value>
+/* Parts of a query, wherever they are: one after another in order. T: of its keys. */
+template <typename T, typename Soft, typename Value>
 __device__ soft add_parts(int32_t count, Soft soft_of, Value value_of, float &y) {
     soft all = {-INFINITY, 0.0F};
 
@@ -219,7 +219,7 @@ __device__ soft add_parts(int32_t count, Soft soft_of, Value value_of, float &y)
 #pragma unroll 4
     for (int32_t p = 0; p < count; ++p) {
         const soft s = soft_of(p);
-        const float weight = power_of_two(s.top - base);
+        const float weight = weight_of<T>(s.top - base);
 
         all.sum += weight * s.sum;
         y += weight * value_of(p);
@@ -254,6 +254,7 @@ __device__ bool is_last(const eet_attention_args &a, int64_t item, int32_t parts
 }
 
 /* What a block's warps have comes together: in y, or for the last part to add up. */
+template <typename T>
 __device__ void finish(const eet_attention_args &a, const shared_parts &shared, int64_t item,
                        int32_t part, int32_t parts) {
     const int32_t column = (int32_t)threadIdx.x;
@@ -263,7 +264,7 @@ __device__ void finish(const eet_attention_args &a, const shared_parts &shared, 
 
     static_assert(MOST_DIMS <= BLOCK);
     if (column < a.head_dim) {
-        s = add_parts(
+        s = add_parts<T>(
             WARPS, [&](int32_t p) { return shared.s[p]; },
             [&](int32_t p) { return shared.y[p][column]; }, y);
     }
@@ -281,7 +282,7 @@ __device__ void finish(const eet_attention_args &a, const shared_parts &shared, 
             return;
         }
         if (column < a.head_dim) {
-            s = add_parts(
+            s = add_parts<T>(
                 parts,
                 [&](int32_t p) {
                     const float *one = all + (int64_t)p * size;
@@ -331,7 +332,8 @@ __global__ void __launch_bounds__(BLOCK, 3) attend_few(eet_attention_args a, int
         }
         share<L>(shared, s, y);
         __syncthreads();
-        finish(a, shared, item, part, (q.keys + EET_SPLIT_KEYS - 1) / EET_SPLIT_KEYS);
+        finish<typename L::number>(a, shared, item, part,
+                                   (q.keys + EET_SPLIT_KEYS - 1) / EET_SPLIT_KEYS);
         __syncthreads(); /* the next item's are not written before these are read */
     }
 }

@@ -85,7 +85,7 @@ __device__ void add_page(const block_work &w, const char *from, int32_t count,
         top = fmaxf(top, score[r]);
     }
     const float base = top == -INFINITY ? 0.0F : top;
-    const float shrink = power_of_two(s.top - base);
+    const float shrink = weight_of<typename L::number>(s.top - base);
 
     s.top = top;
     s.sum *= shrink;
@@ -95,7 +95,7 @@ __device__ void add_page(const block_work &w, const char *from, int32_t count,
     }
 #pragma unroll
     for (int r = 0; r < L::READS; ++r) {
-        const float weight = power_of_two(score[r] - base);
+        const float weight = weight_of<typename L::number>(score[r] - base);
         float x[L::COUNT];
 
         unpack<T>(v[r], x);
@@ -117,7 +117,7 @@ template <typename L> __device__ void hand_on(float *state, lane_state<L> &s) {
     for (int apart = L::LANES; apart < WARP; apart *= 2) {
         top = fmaxf(top, __shfl_xor_sync(ALL_LANES, top, apart));
     }
-    const float shrink = power_of_two(s.top - (top == -INFINITY ? 0.0F : top));
+    const float shrink = weight_of<typename L::number>(s.top - (top == -INFINITY ? 0.0F : top));
 
     s.sum *= shrink;
 #pragma unroll
@@ -195,7 +195,8 @@ __device__ float weigh_states(const block_work &w, int32_t pages, float *weights
     }
 #pragma unroll
     for (int i = 0; i < STATES / WARP; ++i) {
-        const float weight = power_of_two(top[i] - (most == -INFINITY ? 0.0F : most));
+        const float weight =
+            weight_of<typename L::number>(top[i] - (most == -INFINITY ? 0.0F : most));
 
         weights[lane + i * WARP] = weight;
         all += weight * sum[i];

@@ -157,11 +157,11 @@ __device__ void weigh(const eet_attention_args &a, const tile_work &w, int32_t k
             top = fmaxf(top, __shfl_xor_sync(ALL_LANES, top, apart));
         }
         const float base = top == -INFINITY ? 0.0F : top;
-        const float shrink = power_of_two(state.top[h] - base);
+        const float shrink = weight_of<float>(state.top[h] - base);
 
 #pragma unroll
         for (int e = 0; e < EACH; ++e) {
-            const float weight = power_of_two(s[h][e] - base);
+            const float weight = weight_of<float>(s[h][e] - base);
 
             weights[(down + h * DOWN) * WEIGHT_ROW + across + e * ACROSS] = weight;
             sum += weight;

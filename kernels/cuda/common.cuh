@@ -129,20 +129,20 @@ struct moments {
 __device__ inline moments block_moments(const void *x, int32_t dtype, int64_t at, int32_t cols,
                                         double eps) {
     const float first = eet_float_at(x, dtype, at);
-    float sum = 0.0F;
+    double sum = 0.0;
 
     for (int32_t j = (int32_t)threadIdx.x; j < cols; j += BLOCK) {
-        sum += eet_float_at(x, dtype, at + j) - first;
+        sum += (double)(eet_float_at(x, dtype, at + j) - first);
     }
-    const float mean = block_sum(sum) / (float)cols;
-    float squares = 0.0F;
+    const float mean = (float)block_sum(sum) / (float)cols;
+    double squares = 0.0;
 
     for (int32_t j = (int32_t)threadIdx.x; j < cols; j += BLOCK) {
-        const float apart = (eet_float_at(x, dtype, at + j) - first) - mean;
+        const double apart = (eet_float_at(x, dtype, at + j) - first) - mean;
 
         squares += apart * apart;
     }
-    const float variance = block_sum(squares) / (float)cols;
+    const float variance = (float)block_sum(squares) / (float)cols;
 
     return {first, mean, 1.0F / sqrtf(variance + (float)eps)};
 }

@@ -10,9 +10,9 @@ extern "C" {
 
 constexpr int EIGHT = 8;
 
-/* x / (1 + e^-u) */
-__device__ inline float gated(float x, float u) {
-    return __fdividef(x, 1.0F + __expf(-u));
+/* x / (1 + e^-u), and for models of f32 as near as f32 can be. */
+template <bool F32> __device__ inline float gated(float x, float u) {
+    return F32 ? x / (1.0F + expf(-u)) : __fdividef(x, 1.0F + __expf(-u));
 }
 
 /* max(x, 0) - |x| erfc(|x| / sqrt(2)) / 2, where the last factor is 2 to a polynomial of |x|,
@@ -32,7 +32,13 @@ __device__ inline float gelu_erf(float x) {
     return fmaf(-t, exp2f(p), x < 0.0F ? 0.0F : x);
 }
 
-template <int N> __device__ inline void activate(int32_t act, float (&x)[N]) {
+/* The same for models of f32: near 0 the polynomial is off by more than they may be. */
+__device__ inline float gelu_erf_f32(float x) {
+    return 0.5F * x * (1.0F + erff(x * 0x1.6a09e6p-1F));
+}
+
+/* F32: for models of f32, whose activations are as near to the truth as their sums are. */
+template <bool F32 = false, int N> __device__ inline void activate(int32_t act, float (&x)[N]) {
     switch (act) {
     case EET_ACT_RELU:
 #pragma unroll
@@ -43,31 +49,31 @@ template <int N> __device__ inline void activate(int32_t act, float (&x)[N]) {
     case EET_ACT_GELU_ERF:
 #pragma unroll
         for (int i = 0; i < N; ++i) {
-            x[i] = gelu_erf(x[i]);
+            x[i] = F32 ? gelu_erf_f32(x[i]) : gelu_erf(x[i]);
         }
         break;
     case EET_ACT_GELU_TANH: /* sqrt(8 / pi) */
 #pragma unroll
         for (int i = 0; i < N; ++i) {
-            x[i] = gated(x[i], 0x1.988454p0F * (x[i] + 0.044715F * x[i] * x[i] * x[i]));
+            x[i] = gated<F32>(x[i], 0x1.988454p0F * (x[i] + 0.044715F * x[i] * x[i] * x[i]));
         }
         break;
     case EET_ACT_SILU:
 #pragma unroll
         for (int i = 0; i < N; ++i) {
-            x[i] = gated(x[i], x[i]);
+            x[i] = gated<F32>(x[i], x[i]);
         }
         break;
     case EET_ACT_QUICK_GELU:
 #pragma unroll
         for (int i = 0; i < N; ++i) {
-            x[i] = gated(x[i], 1.702F * x[i]);
+            x[i] = gated<F32>(x[i], 1.702F * x[i]);
         }
         break;
     case EET_ACT_TANH:
 #pragma unroll
         for (int i = 0; i < N; ++i) {
-            x[i] = tanhf(x[i]);
+            x[i] = F32 ? (float)tanh((double)x[i]) : tanhf(x[i]);
         }
         break;
     case EET_ACT_RELU2:
@@ -169,7 +175,9 @@ __device__ inline bool residual_first(const eet_project_args &a) {
     return a.residual != nullptr && a.act == EET_ACT_LINEAR;
 }
 
-/* One output: sum is that of its products. Every step rounds, as in finish_wide. */
+/* One output: sum is that of its products. Every step rounds, as in finish_wide. MAY_BE_F32: are
+ * the weights f32 perhaps? */
+template <bool MAY_BE_F32 = false>
 __device__ inline void finish_one(const eet_finish &f, int32_t row, int32_t j, float sum) {
     const eet_project_args &a = f.a;
     const bool first = residual_first(a);
@@ -177,7 +185,11 @@ __device__ inline void finish_one(const eet_finish &f, int32_t row, int32_t j, f
     float y[1] = {first ? __fadd_rn(sum, more) : sum};
 
     y[0] = a.bias != nullptr ? __fadd_rn(y[0], a.bias[j]) : y[0];
-    activate(a.act, y);
+    if (MAY_BE_F32 && a.w.dtype == EET_F32) {
+        activate<true>(a.act, y);
+    } else {
+        activate(a.act, y);
+    }
     if (a.residual != nullptr && !first) {
         y[0] = __fadd_rn(y[0], more);
     }

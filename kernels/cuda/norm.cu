@@ -10,7 +10,7 @@ constexpr int VECTORS = 4; /* of 8 numbers, in the registers of one of a row's t
 constexpr int HOLDS = VECTORS * EIGHT;
 
 /* Sums over `THREADS` threads of a block that share a row, in every one of them. */
-template <int THREADS> __device__ float row_sum(float mine, float *part) {
+template <int THREADS, typename SUM> __device__ SUM row_sum(SUM mine, SUM *part) {
 #pragma unroll
     for (int apart = 1; apart < WARP; apart *= 2) {
         mine += __shfl_xor_sync(~0U, mine, apart);
@@ -21,7 +21,7 @@ template <int THREADS> __device__ float row_sum(float mine, float *part) {
             part[threadIdx.x / WARP] = mine;
         }
         __syncthreads();
-        mine = 0.0F;
+        mine = 0;
 #pragma unroll
         for (int i = 0; i < THREADS / WARP; ++i) {
             mine += part[i];
@@ -61,12 +61,13 @@ __device__ int64_t source_of(const eet_norm_args &a, int64_t row) {
     return (a.index != nullptr ? (int64_t)a.index[row] : row) * a.cols;
 }
 
-/* THREADS threads a row, of BLOCK in a block or of all when they are more. Columns from each row's
- * first element, where a mean far from zero loses nothing. */
-template <int THREADS>
+/* THREADS threads a row, of BLOCK in a block or of all when they are more. In f32, columns are from
+ * each row's first element, where a mean far from zero loses nothing; rows of f32 models are made
+ * in double: moments in f32 would cost them more than all else. */
+template <int THREADS, typename SUM>
 __global__ void __launch_bounds__(THREADS > BLOCK ? THREADS : BLOCK) norm_rows(eet_norm_args a) {
     constexpr int ROWS = THREADS > BLOCK ? 1 : BLOCK / THREADS;
-    __shared__ float part[THREADS / WARP];
+    __shared__ SUM part[THREADS / WARP];
     const int64_t row = (int64_t)blockIdx.x * ROWS + threadIdx.x / THREADS;
     const int32_t lane = (int32_t)threadIdx.x % THREADS;
     float x[VECTORS][EIGHT];
@@ -76,8 +77,8 @@ __global__ void __launch_bounds__(THREADS > BLOCK ? THREADS : BLOCK) norm_rows(e
         return;
     }
     const int64_t from = source_of(a, row);
-    const float first = eet_float_at(a.x, a.x_dtype, from);
-    float sum = 0.0F;
+    const float first = sizeof(SUM) == 4 ? eet_float_at(a.x, a.x_dtype, from) : 0.0F;
+    SUM sum = 0;
 
 #pragma unroll
     for (int v = 0; v < VECTORS; ++v) {
@@ -88,20 +89,20 @@ __global__ void __launch_bounds__(THREADS > BLOCK ? THREADS : BLOCK) norm_rows(e
             sum += x[v][i];
         }
     }
-    const float mean = row_sum<THREADS>(sum, part) / (float)a.cols;
-    float squares = 0.0F;
+    const SUM mean = row_sum<THREADS>(sum, part) / (SUM)a.cols;
+    SUM squares = 0;
 
 #pragma unroll
     for (int v = 0; v < VECTORS; ++v) {
 #pragma unroll
         for (int i = 0; i < EIGHT; ++i) {
-            const float apart = x[v][i] - mean;
+            const SUM apart = (SUM)x[v][i] - mean;
 
-            squares += (v * THREADS + lane) * EIGHT + i < a.cols ? apart * apart : 0.0F;
+            squares += (v * THREADS + lane) * EIGHT + i < a.cols ? apart * apart : (SUM)0;
         }
     }
-    const float variance = row_sum<THREADS>(squares, part) / (float)a.cols;
-    const float scale = 1.0F / sqrtf(variance + (float)a.norm.eps);
+    const SUM variance = row_sum<THREADS>(squares, part) / (SUM)a.cols;
+    const SUM scale = (SUM)1 / sqrt(variance + (SUM)a.norm.eps);
 
 #pragma unroll
     for (int v = 0; v < VECTORS; ++v) {
@@ -118,7 +119,7 @@ __global__ void __launch_bounds__(THREADS > BLOCK ? THREADS : BLOCK) norm_rows(e
         }
 #pragma unroll
         for (int i = 0; i < EIGHT; ++i) {
-            x[v][i] = (x[v][i] - mean) * scale * weight[i] + bias[i];
+            x[v][i] = (float)(((SUM)x[v][i] - mean) * scale * (SUM)weight[i] + (SUM)bias[i]);
         }
         put_eight(a.y, a.y_dtype, row * a.cols, j, a.cols, x[v]);
     }
@@ -162,10 +163,16 @@ bool aligned(const void *p) {
     return (uintptr_t)p % 16 == 0;
 }
 
-template <int THREADS> void launch(const eet_backend *backend, const eet_norm_args &a) {
+/* Is it a row of a model of f32? */
+bool is_exact(const eet_norm_args &a) {
+    return a.x_dtype == EET_F32 && a.y_dtype == EET_F32;
+}
+
+template <int THREADS, typename SUM>
+void launch(const eet_backend *backend, const eet_norm_args &a) {
     constexpr int ROWS = THREADS > BLOCK ? 1 : BLOCK / THREADS;
 
-    norm_rows<THREADS>
+    norm_rows<THREADS, SUM>
         <<<(unsigned)((a.rows + ROWS - 1) / ROWS), ROWS * THREADS, 0, backend->stream>>>(a);
 }
 
@@ -178,11 +185,11 @@ void choose(const eet_backend *backend, const eet_norm_args &a) {
     } else if (a.cols % EIGHT == 0 && (!wide || !aligned(a.norm.weight) || !aligned(a.norm.bias))) {
         norm_long_rows<<<(unsigned)a.rows, BLOCK, 0, backend->stream>>>(a);
     } else if (a.cols <= WARP * HOLDS) {
-        launch<WARP>(backend, a);
+        is_exact(a) ? launch<WARP, double>(backend, a) : launch<WARP, float>(backend, a);
     } else if (a.cols <= BLOCK * HOLDS) {
-        launch<BLOCK>(backend, a);
-    } else if (a.cols <= 3 * BLOCK * HOLDS) {
-        launch<3 * BLOCK>(backend, a);
+        is_exact(a) ? launch<BLOCK, double>(backend, a) : launch<BLOCK, float>(backend, a);
+    } else if (a.cols <= 3 * BLOCK * HOLDS && !is_exact(a)) {
+        launch<3 * BLOCK, float>(backend, a);
     } else {
         norm_long_rows<<<(unsigned)a.rows, BLOCK, 0, backend->stream>>>(a);
     }

@@ -34,6 +34,51 @@ template <int DTYPE> __device__ void put_four(const few_args &a, int64_t row, in
     }
 }
 
+/* The moments of a row from `at` in double, which few_normed_f32 takes: in f32 they would cost
+ * models of f32 more than all else. */
+__device__ void find_moments_f32(const void *x, int32_t dtype, int64_t at, int32_t cols, double eps,
+                                 float *moment) {
+    double sum = 0.0;
+    double squares = 0.0;
+
+    static_assert(FEW_THREADS == BLOCK); /* for block_sum */
+    for (int32_t j = (int32_t)threadIdx.x; j < cols; j += FEW_THREADS) {
+        sum += (double)eet_float_at(x, dtype, at + j);
+    }
+    /* a step of Newton's each, where divisions and roots in double would need a stack */
+    const double near_share = (double)(1.0F / (float)cols);
+    const double share = near_share * (2.0 - cols * near_share);
+    const double mean = block_sum(sum) * share;
+
+    for (int32_t j = (int32_t)threadIdx.x; j < cols; j += FEW_THREADS) {
+        const double apart = (double)eet_float_at(x, dtype, at + j) - mean;
+
+        squares += apart * apart;
+    }
+    const double variance = block_sum(squares) * share + eps;
+    const double near_scale = (double)rsqrtf((float)variance);
+    const double scale = near_scale * (1.5 - 0.5 * variance * near_scale * near_scale);
+
+    if (threadIdx.x == 0) {
+        moment[0] = (float)mean;
+        moment[1] = (float)(mean - (double)moment[0]);
+        moment[2] = (float)scale;
+        moment[3] = (float)(scale - (double)moment[2]);
+    }
+    __syncthreads();
+}
+
+/* A row of x from `from`, normed. */
+__device__ void make_ready_f32(const few_args &a, int64_t row, int64_t from, float *moment) {
+    const eet_project_args &p = a.f.a;
+    float *ready = (float *)a.ready + row * a.ready_stride;
+
+    find_moments_f32(p.x, p.x_dtype, from, p.w.k, p.norm.eps, moment);
+    for (int32_t j = (int32_t)threadIdx.x; j < p.w.k; j += FEW_THREADS) {
+        ready[j] = few_normed_f32(eet_float_at(p.x, p.x_dtype, from + j), j, p.norm, moment);
+    }
+}
+
 /* One row of x, and the moments of its residual. */
 template <int DTYPE> __global__ void __launch_bounds__(FEW_THREADS) make_ready(few_args a) {
     __shared__ float parts[FEW_WARPS];
@@ -48,7 +93,9 @@ template <int DTYPE> __global__ void __launch_bounds__(FEW_THREADS) make_ready(f
     const int64_t from = (a.index != nullptr ? a.index[row] : row) * (int64_t)p.w.k;
     const int32_t bytes = p.x_dtype == EET_F32 ? 4 : 2;
 
-    if (a.ready != p.x) {
+    if (DTYPE == EET_F32 && p.norm.weight != nullptr) {
+        make_ready_f32(a, row, from, about);
+    } else if (a.ready != p.x) {
         if (p.norm.weight != nullptr) {
             find_moments_of({(const char *)p.x + from * bytes, nullptr, p.x_dtype, 1, p.w.k,
                              p.norm.eps, parts, about});
@@ -59,9 +106,15 @@ template <int DTYPE> __global__ void __launch_bounds__(FEW_THREADS) make_ready(f
     }
     if (a.f.moment != nullptr) {
         const int32_t each = p.residual_dtype == EET_F32 ? 4 : 2;
+        float *moment = (float *)a.f.moment + 4 * row;
 
-        find_moments_of({(const char *)p.residual + row * p.w.n * each, nullptr, p.residual_dtype,
-                         1, p.w.n, p.residual_norm.eps, parts, (float *)a.f.moment + 4 * row});
+        if (DTYPE == EET_F32) {
+            find_moments_f32(p.residual, p.residual_dtype, row * p.w.n, p.w.n, p.residual_norm.eps,
+                             moment);
+        } else {
+            find_moments_of({(const char *)p.residual + row * p.w.n * each, nullptr,
+                             p.residual_dtype, 1, p.w.n, p.residual_norm.eps, parts, moment});
+        }
     }
 }
 
@@ -93,8 +146,8 @@ template <int ROWS> __device__ void multiply_rows(const few_args &a, int32_t col
         mine = lane == r ? all : mine;
     }
     if (lane < ROWS && row0 + lane < p.rows) {
-        finish_few(a.f, row0 + lane, col, mine,
-                   {bias_of(p, col), residual_at(p, a.f.moment, row0 + lane, col)});
+        finish_few<true>(a.f, row0 + lane, col, mine,
+                         {bias_of(p, col), residual_at<true>(p, a.f.moment, row0 + lane, col)});
     }
 }
 

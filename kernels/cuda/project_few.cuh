@@ -77,6 +77,16 @@ __device__ inline float few_normed(float x, int32_t j, eet_norm_weights norm, mo
                                 : __fmul_rn(y, norm.weight[j]);
 }
 
+/* The same of f32 models: what it loses they would notice. m: mean and scale, each as the sum of
+ * two numbers. */
+__device__ inline float few_normed_f32(float x, int32_t j, eet_norm_weights norm, const float *m) {
+    const double mean = (double)m[0] + (double)m[1];
+    const double scale = (double)m[2] + (double)m[3];
+    const double bias = norm.bias != nullptr ? (double)norm.bias[j] : 0.0;
+
+    return (float)(((double)x - mean) * scale * (double)norm.weight[j] + bias);
+}
+
 __device__ inline float4 four_normed(float4 v, int32_t j, eet_norm_weights norm, moments m) {
     if (norm.weight == nullptr) {
         return v;
@@ -236,7 +246,8 @@ __device__ inline float bias_of(const eet_project_args &a, int32_t col) {
     return a.bias != nullptr ? a.bias[col] : 0.0F;
 }
 
-/* `moment`: (rows, 4) of a normed residual. */
+/* `moment`: (rows, 4) of a normed residual. F32: of a model of f32. */
+template <bool F32 = false>
 __device__ inline float residual_at(const eet_project_args &a, const float *moment, int32_t row,
                                     int32_t col) {
     if (a.residual == nullptr) {
@@ -245,18 +256,21 @@ __device__ inline float residual_at(const eet_project_args &a, const float *mome
     const float x = eet_float_at(a.residual, a.residual_dtype, (int64_t)row * a.w.n + col);
     const float *m = moment + 4 * (int64_t)row;
 
-    return a.residual_norm.weight == nullptr
-               ? x
+    if (a.residual_norm.weight == nullptr) {
+        return x;
+    }
+    return F32 ? few_normed_f32(x, col, a.residual_norm, m)
                : few_normed(x, col, a.residual_norm, {m[0], m[1], m[2]});
 }
 
-/* No row's bits depend on the kernel: every step rounds. */
+/* No row's bits depend on the kernel: every step rounds. F32: the weights are f32. */
+template <bool F32 = false>
 __device__ inline void finish_few(const eet_finish &f, int32_t row, int32_t col, float sum,
                                   ending e) {
     const eet_project_args &a = f.a;
     float y[1] = {a.bias != nullptr ? __fadd_rn(sum, e.bias) : sum};
 
-    activate(a.act, y);
+    activate<F32>(a.act, y);
     if (a.residual != nullptr) {
         y[0] = __fadd_rn(y[0], e.residual);
     }

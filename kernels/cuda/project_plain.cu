@@ -103,7 +103,7 @@ __global__ void __launch_bounds__(BLOCK) project_tiles(eet_finish f, int32_t til
             const int32_t col = col0 + left + c * ACROSS;
 
             if (row < a.rows && col < a.w.n) {
-                finish_one(f, row, col, sum[r][c].sum + sum[r][c].lost);
+                finish_one<true>(f, row, col, sum[r][c].sum + sum[r][c].lost);
             }
         }
     }
