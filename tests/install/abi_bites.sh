@@ -53,7 +53,7 @@ bites "another type, beside a field at the end" "struct eet_model_options" \
 bites "a field at the end of a struct without size" "struct eet_event" \
     's/^\} eet_event;/    int32_t more[2];\n&/' engine/eet.h
 bites "another number" "the enumeration of EET_FINISH_NONE" \
-    's/EET_FINISH_LENGTH = 3/EET_FINISH_LENGTH = 5/' engine/eet.h
+    's/EET_FINISH_CANCELLED = 4/EET_FINISH_CANCELLED = 5/' engine/eet.h
 bites "a function that is gone" "eet_source_set" 's/^  eet_source_set;//' engine/libeet.map
 bites "another parameter" "eet_sequence_trim" \
     's/int32_t id, int32_t length,/int32_t id, int64_t length,/' \
