@@ -7,10 +7,9 @@
  * panels. While some groups are at their softmax others' products run. What a query's output is
  * made of is done in one order, whichever tile the query is in. Bound by the exponentials as much
  * as by the products. */
-#include <cuda.h>
-
 #include "kernels/cuda/attention_many.cuh"
 #include "kernels/cuda/cluster.cuh"
+#include "kernels/cuda/hopper.cuh"
 
 namespace {
 
