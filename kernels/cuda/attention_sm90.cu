@@ -9,7 +9,7 @@
  * as by the products. */
 #include "kernels/cuda/attention_many.cuh"
 #include "kernels/cuda/cluster.cuh"
-#include "kernels/cuda/hopper.cuh"
+#include "kernels/cuda/tensor_map.cuh"
 
 namespace {
 

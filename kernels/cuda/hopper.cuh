@@ -3,8 +3,9 @@
 #ifndef EET_KERNELS_CUDA_HOPPER_CUH
 #define EET_KERNELS_CUDA_HOPPER_CUH
 
-#include <cuda.h>
 #include <stdint.h>
+
+#include "kernels/cuda/tensor_map.cuh"
 
 constexpr int WARP_GROUP = 128;
 
