@@ -250,7 +250,8 @@ class Ids:
         return list((ctypes.c_int32 * self.count).from_address(self.pointer)) if self.count else []
 
 
-def _of_list(values: Sequence[Any], shape: Shape, what: str) -> Ids:
+def of_list(values: Sequence[Any], shape: Shape, what: str) -> Ids:
+    """Numbers as ids, which have a shape; `what` as for `ids`."""
     try:
         packed = array.array("i", values)
     except OverflowError:
@@ -272,7 +273,7 @@ def ids(data: Any, what: str) -> Ids:
     if isinstance(data, Ids):
         return data
     if isinstance(data, (list, tuple, range)):
-        return _of_list(data, (len(data),), what)
+        return of_list(data, (len(data),), what)
     if kind_of(data) == "torch" and data.device.type != "cpu":
         data = data.cpu()  # which waits for torch's stream
     found = view(data)
@@ -285,7 +286,7 @@ def ids(data: Any, what: str) -> Ids:
         raise ArgumentError(f"{what} are whole numbers, not {found.dtype.name}")
     if found.dtype.name == "i64" and found.count <= _FEW and found.contiguous:
         few: Any = (ctypes.c_int64 * found.count).from_address(found.pointer or _SOMEWHERE)
-        return _of_list(few, found.shape, what)
+        return of_list(few, found.shape, what)
     kind = kind_of(data)
     numpy = _module("numpy")
     if isinstance(data, Tensor) and numpy is not None and found.dtype.interface:
@@ -300,7 +301,7 @@ def ids(data: Any, what: str) -> Ids:
         if found.dtype.bits > 16 and not bool((narrow == data).all()):
             raise ArgumentError(f"a value among {what} does not fit 32 bits")
         return Ids(narrow.data_ptr(), found.shape, narrow)
-    return _of_list([int(value) for value in found.flat()], found.shape, what)
+    return of_list([int(value) for value in found.flat()], found.shape, what)
 
 
 def empty(kind: str, shape: Shape, dtype: DType, device: str = "cpu") -> Tuple[Any, int]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import TYPE_CHECKING, Any, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple
 
 from . import _arrays
 from ._errors import ArgumentError
@@ -26,15 +26,24 @@ def current_stream(kind: str, device: str) -> Optional[int]:
     """
     index = int(device.partition(":")[2] or 0)
     if kind == "torch":
-        torch = sys.modules["torch"]
-        raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
-        handle = raw(index) if raw is not None else torch.cuda.current_stream(index).cuda_stream
-        return int(handle) or LEGACY
+        return torch_stream(index)
     if kind == "cupy":
         cupy = sys.modules["cupy"]
         with cupy.cuda.Device(index):
             return int(cupy.cuda.get_current_stream().ptr) or LEGACY
     return None
+
+
+_raw_stream: List[Callable[[int], int]] = []  # torch's, once it was needed
+
+
+def torch_stream(index: int) -> int:
+    """The handle of torch's current stream on the device of this number."""
+    if not _raw_stream:
+        torch = sys.modules["torch"]
+        _raw_stream.append(getattr(torch._C, "_cuda_getCurrentRawStream", None) or (
+            lambda number: int(torch.cuda.current_stream(number).cuda_stream)))
+    return _raw_stream[0](index) or LEGACY
 
 
 def handle_of(stream: Any) -> Optional[int]:

@@ -37,64 +37,90 @@ class Output(NamedTuple):
 _SIZE = ctypes.sizeof(_structs.Output)
 
 
-class Wanted:
-    """An Output, resolved against a model and a batch."""
+class Resolved(NamedTuple):
+    """An Output, resolved against a model and a batch, wherever it will lie."""
 
-    __slots__ = ("result", "pointer", "row_bytes", "every", "device", "padded", "kind", "order")
+    shape: Tuple[int, ...]
+    dtype: _arrays.DType
+    lines: int  # values of a token or a row each; `shape` may have room for more
+    every: bool  # of every token
+
+    @property
+    def elements(self) -> int:
+        """Elements of the shape."""
+        return math.prod(self.shape)
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a line."""
+        return self.shape[-1] * self.dtype.bits // 8
+
+
+def resolve(heads: Tuple[Head, ...], hidden: int, wanted: Output, rows: _rows.Rows, into: Any,
+            keep: List[Any]) -> Resolved:
+    """Writes all of an output but its address to `into`; what must live as long goes to `keep`."""
+    head: Optional[Head] = None
+    if wanted.head not in ("hidden", _structs.HIDDEN):
+        head = head_among(heads, wanted.head)
+    width = hidden if head is None else head.width
+    take = wanted.take or ("given" if wanted.at is not None else
+                           "every" if head is None else head.take)
+    if take not in TAKES:
+        raise ArgumentError(f"take is {take!r}; there are {', '.join(TAKES)}")
+    dtype = _arrays.dtype_of(wanted.dtype)
+    into.size = _SIZE
+    into.head = _structs.HIDDEN if head is None else head.index
+    into.take = 0 if wanted.take is None and take != "given" else TAKES[take]
+    into.dtype = dtype.code
+    lines = rows.count
+    every = take == "every"
+    if take == "given":
+        if wanted.at is None:
+            raise ArgumentError('take is "given", and at is not')
+        at = _arrays.ids(wanted.at, "at")
+        keep.append(at)
+        into.count, into.at, lines = at.count, at.pointer, at.count
+    elif every:
+        lines = rows.total
+    shape: Tuple[int, ...] = (lines, width)
+    if every and rows.width is not None:
+        shape = (rows.count, rows.width, width)
+    found = Resolved(shape, dtype, lines, every)
+    into.bytes = found.elements * dtype.bits // 8
+    return found
+
+
+class Wanted:
+    """An Output, resolved, and its memory."""
+
+    __slots__ = ("result", "pointer", "row_bytes", "device", "padded", "kind", "order")
 
     def __init__(self, heads: Tuple[Head, ...], hidden: int, wanted: Output, rows: _rows.Rows,
                  into: Any, keep: List[Any], stream: Optional[int]) -> None:
-        head: Optional[Head] = None
-        if wanted.head not in ("hidden", _structs.HIDDEN):
-            head = head_among(heads, wanted.head)
-        width = hidden if head is None else head.width
-        take = wanted.take or ("given" if wanted.at is not None else
-                               "every" if head is None else head.take)
-        if take not in TAKES:
-            raise ArgumentError(f"take is {take!r}; there are {', '.join(TAKES)}")
-        dtype = _arrays.dtype_of(wanted.dtype)
-        into.size = _SIZE
-        into.head = _structs.HIDDEN if head is None else head.index
-        into.take = 0 if wanted.take is None and take != "given" else TAKES[take]
-        into.dtype = dtype.code
-        lines = rows.count
-        self.every = take == "every"
-        if take == "given":
-            if wanted.at is None:
-                raise ArgumentError('take is "given", and at is not')
-            at = _arrays.ids(wanted.at, "at")
-            keep.append(at)
-            into.count, into.at, lines = at.count, at.pointer, at.count
-        elif self.every:
-            lines = rows.total
-        shape: Tuple[int, ...] = (lines, width)
-        room = lines
-        if self.every and rows.width is not None:
-            shape = (rows.count, rows.width, width)
-            room = rows.count * rows.width
-        self.row_bytes = width * dtype.bits // 8
+        found = resolve(heads, hidden, wanted, rows, into, keep)
+        self.row_bytes = found.row_bytes
         self.device = rows.device
-        self.padded = rows if self.every and rows.runs is not None else None
+        self.padded = rows if found.every and rows.runs is not None else None
         self.kind = rows.kind
         self.order: Optional[int] = None
         if wanted.out is not None:
-            found = _writable(wanted.out, shape, dtype, stream)
+            seen = _writable(wanted.out, found.shape, found.dtype, stream)
             self.result, self.kind = wanted.out, _arrays.kind_of(wanted.out)
-            self.pointer, self.device, self.order = found.pointer, found.device, found.order
-            keep.append(found)
+            self.pointer, self.device, self.order = seen.pointer, seen.device, seen.order
+            keep.append(seen)
             if self.padded is not None and self.device != "cpu":
                 raise UnsupportedError("out on a device takes no attention_mask; leave it out")
         else:
-            made = shape if self.padded is None or self.device == "cpu" else (lines, width)
-            if made != shape and rows.kind not in ("torch", "cupy"):
+            made = found.shape if self.padded is None or self.device == "cpu" else (
+                found.lines, found.shape[-1])
+            if made != found.shape and rows.kind not in ("torch", "cupy"):
                 raise UnsupportedError("an attention_mask for arrays on a device takes those of "
                                        "torch or CuPy; give packed rows (start=)")
-            self.result, self.pointer = _arrays.empty(rows.kind, made, dtype, self.device)
+            self.result, self.pointer = _arrays.empty(rows.kind, made, found.dtype, self.device)
             if self.device != "cpu":  # its memory may have been in use until now
                 self.order = _device.current_stream(self.kind, self.device)
         into.memory = 0 if self.device == "cpu" else 1
         into.data = self.pointer
-        into.bytes = room * self.row_bytes
 
     def finish(self) -> Any:
         """The result, rows in their padded places."""

@@ -6,7 +6,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
-from . import _arrays, _device, _fork, _rows, _structs, _wait
+from . import _arrays, _device, _fork, _prepared, _rows, _structs, _wait
 from ._errors import ArgumentError, ClosedError, error_of
 from ._library import lib
 from ._wanted import Output as Output
@@ -88,6 +88,9 @@ class Session:
         self._hidden = model.hidden  # what a decoder gives, and the encoder, which may be another
         self._encoded = int(model.fact("enc.hidden")) if model.has_encoder else model.hidden
         self._stream: Optional[int] = lib.eet_session_stream(self._handle)  # of a device
+        kind, _, number = model.device.partition(":")
+        self._index = -2 if kind == "cpu" else int(number or 0)
+        self._prepared: Dict[Any, _prepared.Prepared] = {}
         _fork.register(self)
 
     def _after_fork(self) -> None:
@@ -160,13 +163,17 @@ class Session:
             rows.device, rows.order = self.model.device, order
         return rows
 
+    def _width(self, function: Any, rows: _rows.Rows) -> int:
+        """Of the hidden states that a call gives."""
+        alone = function is lib.eet_encode and not rows.batch.source
+        return self._encoded if alone else self._hidden
+
     def _prepare(self, function: Any, rows: _rows.Rows, outputs: Spec) -> Tuple[Any, ...]:
         """Structs for the outputs, the outputs, whether they were a list, what to keep."""
         wanted, several = outputs_of(self._heads, outputs)
         keep: List[Any] = [rows]
         structs = (_structs.Output * max(len(wanted), 1))()
-        alone = function is lib.eet_encode and not rows.batch.source
-        hidden = self._encoded if alone else self._hidden
+        hidden = self._width(function, rows)
         made = [Wanted(self._heads, hidden, one, rows, structs[i], keep, self._stream)
                 for i, one in enumerate(wanted)]
         return structs, made, several, keep
@@ -218,6 +225,11 @@ class Session:
             The session is as it was before.
         UnsupportedError, CancelledError, DeviceError, StateError, ClosedError
         """
+        if start is attention_mask is types is positions is source is None and (
+                sequence is None or type(sequence) is int):
+            found = _prepared.run(self, lib.eet_step, tokens, sequence, outputs)
+            if found is not _prepared.LATER:
+                return found
         rows = self._pack(tokens, start, attention_mask, types, positions, sequence, source)
         return self._run(lib.eet_step, rows, outputs)
 
@@ -226,6 +238,10 @@ class Session:
                source: Any = None, outputs: Spec = None) -> Any:
         """Runs whole rows and keeps nothing in the cache; any model. Arguments, result and errors
         are those of `step`. With both stacks: the encoder, or with `source` the decoder."""
+        if start is attention_mask is types is positions is sequence is source is None:
+            found = _prepared.run(self, lib.eet_encode, tokens, None, outputs)
+            if found is not _prepared.LATER:
+                return found
         rows = self._pack(tokens, start, attention_mask, types, positions, sequence, source)
         return self._run(lib.eet_encode, rows, outputs)
 
