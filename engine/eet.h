@@ -198,7 +198,8 @@ typedef struct eet_output {
     int32_t head;      /* index, or EET_HIDDEN */
     int32_t take;      /* eet_take; 0 = the head's own */
     int32_t dtype;     /* f32 (default), f16, bf16 */
-    int32_t memory;    /* eet_memory_kind of data: the host's or the model's device */
+    int32_t memory;    /* eet_memory_kind of data: the host's or the model's device; on either all
+                          is there when the call returns */
     int32_t count;     /* for take = given */
     const int32_t *at; /* for take = given: indexes into the packed tokens, ascending */
     void *data;

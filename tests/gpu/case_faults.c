@@ -184,7 +184,7 @@ static void run_kernel(const gpu_case *one) {
     const eet_output nowhere = {.size = sizeof nowhere,
                                 .head = EET_HIDDEN,
                                 .memory = EET_CUDA,
-                                .data = (void *)(uintptr_t)(UINT64_C(1) << 40),
+                                .data = gpu_device_nowhere(2 << 20),
                                 .bytes = 3 * 256 * 4};
     eet_session *session = NULL;
     eet_session *other = NULL;
@@ -201,7 +201,7 @@ static void run_kernel(const gpu_case *one) {
     gpu_expect(eet_step(other, &rows.batch, NULL, 0, &gpu_error) == EET_E_DEVICE,
                "a session of a dead device gives %s",
                eet_status_name((eet_status)gpu_error.status));
-    expect_sentence(&gpu_error, EET_E_DEVICE, "cuda");
+    expect_sentence(&gpu_error, EET_E_DEVICE, "illegal");
     gpu_expect(open_on(&t, EET_CUDA, 0, &model, &gpu_error) == EET_E_DEVICE && model == NULL,
                "a model of a dead device gives %s", eet_status_name((eet_status)gpu_error.status));
     expect_sentence(&gpu_error, EET_E_DEVICE, "CUDA");

@@ -94,6 +94,18 @@ void *gpu_device_alloc(size_t bytes) {
     return memory;
 }
 
+/* An address that the driver keeps free of memory: any other may be somebody's. */
+void *gpu_device_nowhere(size_t bytes) {
+    int (*reserve)(void **, size_t, size_t, uint64_t, uint64_t) = NULL;
+    void *nowhere = NULL;
+
+    enter_context();
+    *(void **)(void *)&reserve = function("cuMemAddressReserve");
+    gpu_expect(reserve != NULL && reserve(&nowhere, bytes, 0, 0, 0) == 0,
+               "the driver reserves no %zu bytes of addresses", bytes);
+    return nowhere;
+}
+
 void gpu_device_read(void *host, const void *device, size_t bytes) {
     int (*copy)(void *, const void *, size_t) = NULL;
 

@@ -125,6 +125,8 @@ bool gpu_report_passed(const gpu_report *report, const char *log, const char *na
 
 uint64_t gpu_device_free(void); /* bytes; 0 on the CPU */
 void *gpu_device_alloc(size_t bytes);
+/* Addresses of the device that no memory is at; bytes: a multiple of 2 MiB. */
+void *gpu_device_nowhere(size_t bytes);
 void gpu_device_read(void *host, const void *device, size_t bytes);
 
 /* ---- memory and numbers ----------------------------------------------------- */
@@ -136,5 +138,10 @@ double gpu_seconds(void);
 double gpu_error_of(const float *ours, const double *truth, int64_t count);
 /* How far a dtype may be off (contracts, section 7). */
 double gpu_bound(int32_t dtype);
+/* How far a result may be off where the real library's own error in that dtype is `theirs`
+ * (INFINITY: unknown): the bound and 1.5 times theirs. Where the library itself is over the bound
+ * no arithmetic with operands of that dtype is under it (docs/gpu-check.md): then at most what the
+ * library is. */
+double gpu_most_error(int32_t dtype, double theirs);
 
 #endif
