@@ -179,3 +179,9 @@ double gpu_error_of(const float *ours, const double *truth, int64_t count) {
 double gpu_bound(int32_t dtype) {
     return dtype == EET_F32 ? 1e-5 : dtype == EET_F16 ? 4e-3 : 2e-2;
 }
+
+double gpu_most_error(int32_t dtype, double theirs) {
+    const double bound = gpu_bound(dtype);
+
+    return isfinite(theirs) && theirs > bound ? theirs : fmin(bound, 1.5 * theirs);
+}

@@ -271,7 +271,7 @@ void gpu_trial_compare(const gpu_trial *trial, const char *dataset, const float 
 
     (void)snprintf(key, sizeof key, "%.48s_%s", dataset, eet_dtype_name((eet_dtype)trial->dtype));
     const double theirs = gpu_golden_real(&trial->golden, key, INFINITY);
-    const double most = fmin(gpu_bound(trial->dtype), 1.5 * theirs);
+    const double most = gpu_most_error(trial->dtype, theirs);
 
     if (trial->dtype == EET_F32 && gpu_here()->device == EET_HOST) {
         compare_values(trial, dataset, ours, truth, rows, width);
