@@ -91,11 +91,8 @@ def _elements(of: View) -> Sequence[Any]:
     return unpack(of.dtype, raw)
 
 
-def _module(name: str) -> Any:
-    return sys.modules.get(name)
-
-
-_KINDS: Dict[type, str] = {}  # of a framework's types, which stay what they are
+# Of a framework's types, which stay what they are, and of what never is one's.
+_KINDS: Dict[type, str] = {kind: "eet" for kind in (list, tuple, range, int)}
 
 
 def kind_of(data: Any) -> str:
@@ -109,13 +106,13 @@ def kind_of(data: Any) -> str:
 
 
 def _kind_of(data: Any) -> str:
-    numpy = _module("numpy")
+    numpy: Any = sys.modules.get("numpy")
     if numpy is not None and isinstance(data, numpy.ndarray):
         return "numpy"
-    torch = _module("torch")
+    torch: Any = sys.modules.get("torch")
     if torch is not None and isinstance(data, torch.Tensor):
         return "torch"
-    cupy = _module("cupy")
+    cupy: Any = sys.modules.get("cupy")
     if cupy is not None and isinstance(data, getattr(cupy, "ndarray", ())):
         return "cupy"
     return "eet"
@@ -139,7 +136,7 @@ _TORCH_DTYPES: Dict[Any, DType] = {}
 
 
 def _torch_view(data: Any) -> View:
-    if data.is_sparse or data.layout is not _module("torch").strided:
+    if data.is_sparse or data.layout is not sys.modules["torch"].strided:
         raise ArgumentError(f"a tensor of layout {data.layout}; dense ones are taken")
     device = torch_device(data)
     strides = None if data.is_contiguous() else tuple(data.stride())
@@ -243,7 +240,7 @@ class Ids:
     @property
     def count(self) -> int:
         """How many."""
-        return math.prod(self.shape)
+        return self.shape[0] if len(self.shape) == 1 else math.prod(self.shape)
 
     def tolist(self) -> List[int]:
         """The values, flat."""
@@ -288,7 +285,7 @@ def ids(data: Any, what: str) -> Ids:
         few: Any = (ctypes.c_int64 * found.count).from_address(found.pointer or _SOMEWHERE)
         return of_list(few, found.shape, what)
     kind = kind_of(data)
-    numpy = _module("numpy")
+    numpy: Any = sys.modules.get("numpy")
     if isinstance(data, Tensor) and numpy is not None and found.dtype.interface:
         kind, data = "numpy", numpy.asarray(data)
     if kind == "numpy" and found.dtype.name != "bool":
@@ -297,7 +294,7 @@ def ids(data: Any, what: str) -> Ids:
             raise ArgumentError(f"a value among {what} does not fit 32 bits")
         return Ids(narrow.__array_interface__["data"][0], found.shape, narrow)
     if kind == "torch":
-        narrow = data.detach().to(_module("torch").int32).contiguous()
+        narrow = data.detach().to(sys.modules["torch"].int32).contiguous()
         if found.dtype.bits > 16 and not bool((narrow == data).all()):
             raise ArgumentError(f"a value among {what} does not fit 32 bits")
         return Ids(narrow.data_ptr(), found.shape, narrow)
@@ -308,16 +305,16 @@ def empty(kind: str, shape: Shape, dtype: DType, device: str = "cpu") -> Tuple[A
     """A new array of a framework ("numpy", "torch", "cupy", "eet") and where its elements lie. A
     data type that the framework lacks gives an `eet.Tensor`."""
     if kind == "cupy" and device != "cpu" and dtype.interface:
-        cupy = _module("cupy")
+        cupy: Any = sys.modules.get("cupy")
         with cupy.cuda.Device(int(device.partition(":")[2] or 0)):
             made = cupy.empty(shape, dtype.interface)
         return made, int(made.data.ptr)
-    numpy = _module("numpy")
+    numpy: Any = sys.modules.get("numpy")
     if kind in ("numpy", "cupy") and device == "cpu" and dtype.interface and numpy is not None:
         made = numpy.empty(shape, dtype.interface)
         return made, int(made.__array_interface__["data"][0])
     if kind == "torch":
-        torch = _module("torch")
+        torch: Any = sys.modules.get("torch")
         made = torch.empty(shape, dtype=getattr(torch, TORCH[dtype.name]), device=device)
         return made, int(made.data_ptr())
     owner = Buffer((math.prod(shape) * dtype.bits + 7) // 8, device)

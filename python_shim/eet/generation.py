@@ -20,6 +20,8 @@ REASONS = {0: None, 1: "eos", 2: "stop", 3: "length", 4: "cancelled"}
 _EARLY = {False: 0, True: 1, "never": 2}
 _NO_PENALTY = 1e-300  # EET_LENGTH_PENALTY_NONE
 _SLOW = 0.05  # seconds of a step from which on Ctrl-C would be felt as late
+_QUICK = 0.001  # and up to which others may wait for some steps more
+_PLAIN = frozenset((int, float, bool, str, type(None)))
 
 
 class Token(NamedTuple):
@@ -80,14 +82,19 @@ def options_of(session: Session, *, head: Union[int, str] = 0,
         raise ArgumentError(f'early_stopping is {early_stopping!r}; False, True or "never"')
     if not 0 <= seed < 2**64:
         raise ArgumentError(f"seed is {seed}; it has 64 bits")
-    stop = _arrays.ids(list(stop_token_ids), "stop_token_ids")
+    keep: List[Any] = []
+    if len(stop_token_ids) > 0:
+        stop = _arrays.ids(list(stop_token_ids), "stop_token_ids")
+        options.stop_count, options.stop = stop.count, stop.pointer
+        keep.append(stop)
+    if len(forced_token_ids) > 0:
+        forced = _arrays.ids(list(forced_token_ids), "forced_token_ids")
+        options.forced_count, options.forced = forced.count, forced.pointer
+        keep.append(forced)
     options.head = head_among(session._heads, head).index
     options.max_new_tokens = max_new_tokens or 0
     options.min_new_tokens = min_new_tokens
     options.ignore_eos = int(ignore_eos)
-    options.stop_count, options.stop = stop.count, stop.pointer if stop.count else None
-    forced = _arrays.ids(list(forced_token_ids), "forced_token_ids")
-    options.forced_count, options.forced = forced.count, forced.pointer if forced.count else None
     options.temperature, options.top_k = temperature, top_k
     options.top_p = 0.0 if top_p == 1.0 else top_p
     options.repetition_penalty = repetition_penalty
@@ -97,7 +104,6 @@ def options_of(session: Session, *, head: Union[int, str] = 0,
     if num_beams > 1:
         options.length_penalty = length_penalty or _NO_PENALTY
     options.top_n = logprobs
-    keep: List[Any] = [stop, forced]
     if streams is not None:
         numbers = (ctypes.c_uint64 * len(streams))(*streams)
         options.stream = ctypes.addressof(numbers)
@@ -156,15 +162,33 @@ class Running(Iterator[List[Token]]):
             raise StopIteration
         return tokens
 
-    def each(self) -> Iterator[Tuple[Any, ...]]:
+    def drain(self) -> Iterator[Tuple[Any, ...]]:
         """The events that are left, as they are in C (row, token, position, finish, log_prob, 0),
         for who wants no `Token` of each."""
         seen, size, lock = memoryview(self._events).cast("B"), _EVENT.size, self._session._lock
         while not self.ended:
             with lock:
-                count = self._take()
-            self.ended = count == 0
+                count = self._take_some()
             yield from _EVENT.iter_unpack(seen[: count * size])
+
+    def _take_some(self) -> int:
+        """`_take`, and steps more while they are quick and their events have room behind one
+        another. How many events; the lock is held."""
+        have = self._take()
+        self.ended = have == 0
+        handle, events, room, count, error = self._arguments
+        where, following = ctypes.addressof(events), lib.eet_generate_next
+        before = time.monotonic()
+        while self._seconds < _QUICK and room - have >= self.rows and not self.ended:
+            status = following(handle, where + have * _EVENT.size, room - have, count, error)
+            if status != 0:
+                raise error_of(status, error, self._session.model.path)
+            came = self._count.value
+            self.ended = came == 0
+            have += came
+            now = time.monotonic()
+            self._seconds, before = now - before, now
+        return have
 
     def _take(self) -> int:
         """Runs until there are events; how many. The lock is held."""
@@ -241,6 +265,13 @@ class Running(Iterator[List[Token]]):
 
 
 def start(session: Session, rows: _rows.Rows, **how: Any) -> Running:
-    """A generation for packed prompts; `how` are the arguments of `options_of`."""
-    options, keep = options_of(session, **how)
-    return Running(session, rows, options, keep)
+    """A generation for packed prompts; `how` are the arguments of `options_of`, whose struct is kept
+    for the next one that has the same."""
+    asked = tuple(how.items())
+    if session._asked is None or session._asked[0] != asked:
+        found = options_of(session, **how)
+        plain = all(type(value) in _PLAIN for value in how.values())
+        session._asked = (asked, *found) if plain else None
+    else:
+        found = session._asked[1:]
+    return Running(session, rows, *found)

@@ -81,10 +81,9 @@ class Generator(Runner):
         super().__init__(model, device=device, dtype=dtype, threads=threads, mmap=mmap,
                          verify=verify)
         self.max_batch_size = max_batch_size
-        self._sequences = max_batch_size * max(num_beams, 1)
         try:
             self.session = Session(
-                self.model, threads=threads, max_sequences=self._sequences,
+                self.model, threads=threads, max_sequences=max_batch_size * max(num_beams, 1),
                 max_tokens=max_seq_len, max_batch_tokens=max_batch_tokens,
                 cache_tokens=cache_tokens, max_sources=max_batch_size if self.model.has_cross
                 else 0, source_tokens=source_tokens, cache_dtype=cache_dtype)
@@ -178,7 +177,7 @@ class Generator(Runner):
     def _start(self, input_ids: Any, mask: Any, source_ids: Any, source_mask: Any, copies: int,
                how: Dict[str, Any]) -> Any:
         sources = None
-        self._forget()
+        self.session._forget()
         if source_ids is not None:
             packed = self.session._pack(source_ids, None, source_mask)
             sources = packed.count
@@ -199,10 +198,6 @@ class Generator(Runner):
         if repeat > 1 or sources is not None:
             rows = _repeated(rows, repeat, sources is not None)
         return start(self.session, rows, **how), input_ids, repeat
-
-    def _forget(self) -> None:
-        for sequence in range(self._sequences if self.model.has_decoder else 0):
-            self.session.trim(sequence, 0)
 
     def _array(self, prompts: Any, found: List[Generation], copies: int,
                pad: Optional[int]) -> Any:
@@ -236,17 +231,17 @@ class Generator(Runner):
         with self._taking_turns():
             run = self.session.step if self.model.has_decoder and not self.model.has_encoder \
                 else self.session.encode
-            self._forget()
+            self.session._forget()
             found = run(input_ids, attention_mask=attention_mask, types=types,
                         positions=positions, outputs=Output(head, "every", None, dtype))
-            self._forget()
+            self.session._forget()
             return found
 
     def score(self, input_ids: Any, targets: Any = None, *, attention_mask: Any = None,
               head: Union[int, str] = 0, top: int = 0) -> Scores:
         """Log-probabilities of given texts; see `Session.score`."""
         with self._taking_turns():
-            self._forget()
+            self.session._forget()
             return self.session.score(input_ids, targets, attention_mask=attention_mask,
                                       head=head, top=top)
 
@@ -323,10 +318,12 @@ def _collect(running: Running, beams: int, wanted: int) -> List[Generation]:
                     found[token.row].top.append(token.top)
                 _note(found[token.row], token.token, token.finish_reason, token.log_prob)
     else:
-        for row, token_id, _, finish, log_prob, _ in running.each():
+        add = [(one.token_ids.append, one.log_probs.append) for one in found]
+        for row, token_id, _, finish, log_prob, _ in running.drain():
             if finish == 0:
-                found[row].token_ids.append(token_id)
-                found[row].log_probs.append(log_prob)
+                add_token, add_log_prob = add[row]
+                add_token(token_id)
+                add_log_prob(log_prob)
             else:
                 _note(found[row], None if finish == CANCELLED else token_id, REASONS[finish],
                       log_prob)

@@ -74,6 +74,7 @@ class Session:
             cache_tokens, max_sources, source_tokens, max_outputs, code)
         self._error = _structs.Error()
         self._running: Any = None  # the generation that the session belongs to
+        self._asked: Any = None  # how the latest one was to be, and its options
         self._stale = False  # a cancellation came too late for its call
         out = ctypes.c_void_p()
         status = lib.eet_session_create(self._reference.handle, ctypes.byref(self._options),
@@ -91,6 +92,7 @@ class Session:
         kind, _, number = model.device.partition(":")
         self._index = -2 if kind == "cpu" else int(number or 0)
         self._prepared: Dict[Any, _prepared.Prepared] = {}
+        self._sequences = max(max_sequences, 1) if model.has_decoder else 0
         _fork.register(self)
 
     def _after_fork(self) -> None:
@@ -313,6 +315,15 @@ class Session:
         """Keeps the first `length` tokens of a sequence; 0 frees it."""
         with self._lock:
             self._call(lib.eet_sequence_trim, 0, sequence, length)
+
+    def _forget(self) -> None:
+        """Frees every sequence."""
+        with self._lock:
+            handle, error = self._open(), self._error
+            for sequence in range(self._sequences):
+                status = lib.eet_sequence_trim(handle, sequence, 0, error)
+                if status != 0:
+                    raise error_of(status, error, self.model.path)
 
     def length(self, sequence: int = 0) -> int:
         """Tokens that a sequence holds.

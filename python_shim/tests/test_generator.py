@@ -86,6 +86,33 @@ class Generate(unittest.TestCase):
         self.assertEqual([g.row for g in several], [0, 0, 0])
         self.assertGreater(len({tuple(g.token_ids) for g in several}), 1)
 
+    def test_options_that_are_kept_are_those_of_each_call(self):
+        with eet.Generator(support.model("gpt2_tiny"), device="cpu") as generator:
+            def run(**how):
+                return generator.generate([1, 2, 3], **how)[0].token_ids
+
+            first = run(max_new_tokens=6)
+            stops = [first[3]]
+            self.assertEqual(run(max_new_tokens=6, stop_token_ids=stops), first[:4])
+            stops[0] = first[1]
+            self.assertEqual(run(max_new_tokens=6, stop_token_ids=stops), first[:2])
+            self.assertEqual(run(max_new_tokens=6), first)
+            self.assertEqual(run(max_new_tokens=6), first)
+            self.assertEqual(run(max_new_tokens=3), first[:3])
+            for _ in range(2):
+                with self.assertRaises(eet.ArgumentError):
+                    run(max_new_tokens=0)
+                with self.assertRaises(TypeError):
+                    run(max_new_token=3)
+
+    def test_tokens_beyond_the_room_for_events_come_too(self):
+        with eet.Generator(support.model("gpt2_tiny"), device="cpu", max_batch_size=60) as generator:
+            found = generator.generate([[1, 2, 3]] * 60, max_new_tokens=40, ignore_eos=True)
+            streamed = [token.token for token in generator.stream(
+                [1, 2, 3], max_new_tokens=40, ignore_eos=True)]
+            self.assertEqual([one.token_ids for one in found], [streamed] * 60)
+            self.assertEqual([len(one.log_probs) for one in found], [40] * 60)
+
     def test_is_what_eet_run_prints(self):
         ids = ",".join(map(str, self.rows[0]))
         text = run_tool("eet-run", support.model("gpt2_tiny"), "--ids", ids, "--max-new-tokens",
