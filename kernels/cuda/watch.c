@@ -30,6 +30,7 @@ static eet_status finish(eet_backend *backend, const char *op) {
 #define X(op)                                                                           \
     static eet_status op##_watched(eet_backend *backend, const eet_##op##_args *args) { \
         (void)nvtxRangePushA(#op);                                                      \
+        (void)cudaGetLastError(); /* what was left behind is not this op's */           \
         eet_status status = eet_##op##_cuda(backend, args);                             \
                                                                                         \
         if (status == EET_OK && backend->one_by_one) {                                  \

@@ -360,6 +360,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
     (void)stream;
+    if (state.busy > 0) {
+        (void)__atomic_fetch_sub(&state.busy, 1, __ATOMIC_RELAXED);
+        return last = cudaErrorNotReady;
+    }
     return call();
 }
 
