@@ -363,20 +363,31 @@ eet_status eet_buffer_create(uint64_t bytes, eet_buffer **out, eet_error *err) {
     return EET_OK;
 }
 
+/* Why a device has no block for a buffer. */
+static eet_status fail_for_block(const eet_backend_api *api, eet_backend *backend,
+                                 int32_t device_index, uint64_t bytes, eet_error *err) {
+    if (eet_device_denied(api, backend) != EET_E_MEMORY) {
+        return eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "%s:%d fails: %s", api->name,
+                        (int)device_index, api->why(backend));
+    }
+    return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory on %s:%d for %llu bytes", api->name,
+                    (int)device_index, (unsigned long long)bytes);
+}
+
 /* Gives `buffer` memory of a device. */
 static eet_status take_memory(eet_buffer *buffer, int32_t device, int32_t device_index,
                               uint64_t bytes, eet_error *err) {
     const eet_backend_api *api = NULL;
-    const eet_status status = open_device(device, device_index, &api, &buffer->backend, err);
+    eet_status status = open_device(device, device_index, &api, &buffer->backend, err);
 
     if (status != EET_OK) {
         return status;
     }
     buffer->device = api->alloc(buffer->backend, bytes);
     if (buffer->device == NULL) {
+        status = fail_for_block(api, buffer->backend, device_index, bytes, err);
         api->close(buffer->backend);
-        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory on %s:%d for %llu bytes",
-                        api->name, (int)device_index, (unsigned long long)bytes);
+        return status;
     }
     buffer->api = api;
     return EET_OK;

@@ -402,6 +402,43 @@ START_TEST(what_fails_on_the_way_is_told_or_the_numbers_are_right)
 }
 END_TEST
 
+START_TEST(a_buffer_takes_its_own_memory_and_says_what_fails)
+{
+    enum { BYTES = 1000 };
+    eet_double *d = device();
+    eet_buffer *buffer = NULL;
+    const uint64_t unused = d->unused;
+    const int64_t before = d->calls;
+
+    EET_MUST(eet_buffer_create_on(EET_CUDA, 0, BYTES, &buffer, err));
+    const int64_t calls = d->calls - before;
+
+    for (int32_t i = 0; i < BYTES; ++i) {
+        ck_assert_int_eq(((const char *)eet_buffer_data(buffer))[i], 0);
+    }
+    eet_buffer_release(buffer);
+    for (int64_t n = 1; n <= calls; ++n) {
+        const bool memory = n % 2 == _i;
+        eet_error said = {0};
+
+        d->calls = 0;
+        d->fails = n;
+        d->code = memory ? cudaErrorMemoryAllocation : cudaErrorLaunchFailure;
+        buffer = NULL;
+        const eet_status status = eet_buffer_create_on(EET_CUDA, 0, BYTES, &buffer, &said);
+
+        eet_buffer_release(buffer);
+        d->fails = 0;
+        ck_assert_msg(status == EET_OK || status == EET_E_DEVICE ||
+                          (memory && status == EET_E_MEMORY),
+                      "call %lld, %s: %s", (long long)n, d->failed, said.text);
+        ck_assert((status == EET_OK) == (buffer != NULL));
+        ck_assert_int_eq(d->blocks, 0);
+    }
+    ck_assert_uint_eq(d->unused, unused);
+}
+END_TEST
+
 typedef struct late_writer {
     const eet_double *device;
     uint64_t *word;
@@ -500,6 +537,7 @@ int main(void) {
         {.test = who_has_the_memory_is_told},
         {.test = much_is_brought_by_threads_and_in_another_dtype_where_that_is_wanted},
         {.test = what_fails_on_the_way_is_told_or_the_numbers_are_right, .rows = 2},
+        {.test = a_buffer_takes_its_own_memory_and_says_what_fails, .rows = 2},
         {.test = a_long_wait_is_no_failure_of_what_comes_next},
         {.test = whichever_call_fails_it_is_told_and_nothing_leaks, .rows = 3},
     };
