@@ -9,7 +9,8 @@ enum {
     DEFAULT_BATCH = 512,
     DEFAULT_OUTPUTS = 16,
     MAX_SEQUENCES = 65536,
-    MAX_TOKENS = 1 << 24
+    MAX_TOKENS = 1 << 24,
+    MOST_CHOICES = 1 << 15 /* rows of a grid of CUDA, fewer than 2^16 */
 };
 
 typedef struct option_bound {
@@ -178,7 +179,7 @@ eet_status eet_limits_make(const eet_model *model, const eet_session_options *op
         l.outputs = l.batch_tokens; /* no pass has more positions */
     }
     if (model->facts->stack[EET_DEC].present) {
-        l.choices = smaller(l.outputs, l.sequences);
+        l.choices = smaller(smaller(l.outputs, l.sequences), MOST_CHOICES);
     }
     widen_for_model(&l, model);
     if (l.choices > 0 && l.sequences > 1) {

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "engine/session.h"
 #include "tests/engine/support.h"
 
 static const int32_t ids[] = {3, 14, 15, 9, 2, 6, 5, 35, 8, 9};
@@ -280,6 +281,26 @@ START_TEST(a_session_takes_what_it_measures_and_refuses_nonsense)
 }
 END_TEST
 
+/* CUDA's grids have 65535 rows at most. */
+START_TEST(no_more_tokens_are_chosen_at_once_than_a_grid_has_rows)
+{
+    enum { MANY = 65536 };
+    eet_model *model = decoder();
+    const eet_session_options options = {.size = sizeof options,
+                                         .max_sequences = MANY,
+                                         .max_batch_tokens = MANY,
+                                         .max_outputs = MANY,
+                                         .max_tokens = 1};
+    eet_limits limits;
+
+    EET_MUST(eet_limits_make(model, &options, &limits, err));
+    ck_assert_int_eq(limits.outputs, MANY);
+    ck_assert_int_ge(limits.choices, 1024);
+    ck_assert_int_lt(limits.choices, MANY);
+    eet_model_close(model);
+}
+END_TEST
+
 START_TEST(structs_of_another_version_are_read_to_the_smaller_size)
 {
     struct {
@@ -397,6 +418,7 @@ int main(void) {
         {.test = a_wrong_output_is_refused_before_anything_runs},
         {.test = what_does_not_fit_is_refused_with_both_numbers},
         {.test = a_session_takes_what_it_measures_and_refuses_nonsense},
+        {.test = no_more_tokens_are_chosen_at_once_than_a_grid_has_rows},
         {.test = structs_of_another_version_are_read_to_the_smaller_size},
         {.test = an_error_object_tells_of_the_last_call},
         {.test = the_child_of_a_fork_may_only_destroy},
