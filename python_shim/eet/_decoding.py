@@ -43,6 +43,7 @@ class Rows:
         self.sources: list[int] = []
         self.columns = 0
         self.keep: Optional[Array] = None  # (rows, columns); None: all
+        self._next: Optional[Array] = None  # of the columns that `advance` will note
 
     def reset(self) -> None:
         """Forgets every row."""
@@ -222,6 +223,21 @@ class Rows:
             after = numpy.ones((rows, width), bool) if keep is None else keep
             self.keep = numpy.concatenate([before, after], axis=1)
         self.columns += width
+
+    def straight(self, rows: int) -> bool:
+        """Are these the rows that there are, row r in place r, none with columns left out or with a
+        source? Then new columns without a mask need no packing, and `advance` notes them.
+
+        Parameters
+        ----------
+        rows : int
+
+        Returns
+        -------
+        bool
+        """
+        self._next = None
+        return self.keep is None and not self.sources and self.slots == list(range(rows))
 
     def sequence(self, packed: Packed) -> list[int]:
         """The cache slot of each row that has tokens.

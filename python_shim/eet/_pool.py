@@ -42,11 +42,12 @@ class Pool:
         session : eet.Session
         """
         with self._lock:
-            fitting = [pair for pair in self._idle if pair[0] >= rows]
-            if fitting:
-                pair = min(fitting, key=lambda p: p[0])
-                self._idle.remove(pair)
-                return pair
+            best = -1
+            for index, (most, _) in enumerate(self._idle):
+                if most >= rows and (best < 0 or most < self._idle[best][0]):
+                    best = index
+            if best >= 0:
+                return self._idle.pop(best)
         most = 1 << (rows - 1).bit_length()
         return most, self._make(most)
 
@@ -61,8 +62,7 @@ class Pool:
         if session.closed:
             return
         try:
-            for slot in range(most):
-                session.trim(slot, 0)
+            session._forget()
         except Error:  # the device died, or this is the child of a fork
             return
         with self._lock:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ._decoding import Rows
 from ._errors import ArgumentError, LimitError, UnsupportedError
+from ._frameworks import framework_of
 from ._outputs import ModelOutput
 from ._padded import Frame, Packed, as_table
 from ._pool import Pool
 from ._run import Wanted, make_session, run
 from ._tables import Output, Task
+from ._wanted import Output as Asked
 
 if TYPE_CHECKING:
     from .model import Model
@@ -118,6 +120,7 @@ class Pretrained:
         self.session: "Session" = self._session(full_seq_len or self.max_seq_len)
         self.pool = Pool(self._make)
         self._heads = {head.name: index for index, head in enumerate(model.heads)}
+        self._plainly: dict[str, Any] = {}
 
     def _length(self, full_seq_len: Optional[int], max_seq_len: Optional[int]) -> int:
         """Tokens that a row may have: all positions of the model, unless less is asked for."""
@@ -196,6 +199,40 @@ class Pretrained:
                 found[output.name] = packed.spread(frame, next(arrays))
             else:
                 found[output.name] = packed.spread_rows(frame, next(arrays))
+        return found
+
+    def _plain(self, ids: Any) -> bool:
+        """Are these ids of numpy or torch, rows of one length, that a session reads as they lie? Then
+        without a mask and positions of its own a call needs nothing of `_padded`: see `_whole`."""
+        framework = framework_of(ids)
+        if framework is None or framework.name == "eet" or self.task.choices:
+            return False
+        shape = ids.shape
+        return len(shape) == 2 and min(shape) > 0 and (
+            framework.see(ids, self.session._index) is not None)
+
+    def _asked(self, dtype: str) -> tuple[list[Output], list[Asked]]:
+        """The outputs that there are, and what a session is asked for."""
+        found = self._plainly.get(dtype)
+        if found is None:
+            pairs = [(output, wanted.head) for output, wanted in self._wanted(None) if wanted]
+            found = self._plainly[dtype] = (
+                [output for output, _ in pairs],
+                [Asked("hidden" if head < 0 else head, None, None, dtype) for _, head in pairs],
+            )
+        return found
+
+    def _whole(self, kind: str, ids: Any, session: "Session") -> dict[str, Any]:
+        """`_outputs` for ids that are `_plain`."""
+        numpy = getattr(framework_of(ids), "name", "") == "numpy"  # which has no bf16
+        outputs, asked = self._asked("f32" if numpy and self.data_type == "bf16" else self.data_type)
+        arrays = (session.step if kind == "step" else session.encode)(ids, outputs=asked)
+        found: dict[str, Any] = {output.name: None for output in self.task.outputs}
+        for output, array in zip(outputs, arrays):
+            if output.shape == "spans":
+                found.update(start_logits=array[..., 0], end_logits=array[..., 1])
+            else:
+                found[output.name] = array
         return found
 
     def _choices(self, found: dict[str, Any], lead: Sequence[int], inner: int) -> ModelOutput:

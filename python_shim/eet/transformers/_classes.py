@@ -227,6 +227,12 @@ class Decoder(Pretrained, Generates, Views):
             More rows than max_batch, or longer than max_seq_len; nothing has changed.
         """
         refuse_unknown(type(self).__name__, unknown)
+        if (encoder_out is position_ids is token_type_ids is attention_mask is reorder_state
+                is mc_token_ids is None and self._plain(input_ids)):  # fmt: skip
+            if first_pass:
+                self.rows.begin(input_ids.shape[0])
+            if self.rows.straight(input_ids.shape[0]):
+                return self._at_once(input_ids, first_pass)
         ids, lead = self._lead(input_ids)
         frame = Frame(input_ids, self.data_type)
         parents = None
@@ -268,6 +274,22 @@ class Decoder(Pretrained, Generates, Views):
         self.rows.advance(ids.shape[1])
         if self.task.choices:
             return self._choices(found, lead, ids.shape[1])
+        return self._named(found)
+
+    def _at_once(self, ids: Any, first_pass: bool) -> Any:
+        """New columns of rows that are straight, for ids that are `_plain`."""
+        try:
+            found = self._whole("step", ids, self.session)
+        except BaseException:
+            if first_pass:
+                self.rows.reset()
+            raise
+        self.rows.advance(ids.shape[1])
+        return self._named(found)
+
+    @staticmethod
+    def _named(found: dict[str, Any]) -> Any:
+        """What a call gives: hidden states alone are no ModelOutput, as in the original."""
         if list(found) == ["last_hidden_state"]:
             return found["last_hidden_state"]
         return ModelOutput(**found)
@@ -389,6 +411,8 @@ class Encoder(Pretrained, Views):
             Columns that are left out are zeros.
         """
         refuse_unknown(type(self).__name__, unknown)
+        if position_ids is token_type_ids is attention_mask is None and self._plain(input_ids):
+            return ModelOutput(**self._whole("encode", input_ids, self.session))
         ids, lead = self._lead(input_ids)
         frame = Frame(input_ids, self.data_type)
         packed = encoder_rows(

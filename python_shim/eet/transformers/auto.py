@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-import weakref
 from typing import Any, Optional, Union
 
 from .._decoding import Rows
@@ -34,11 +33,16 @@ class Past:
     used again.
     """
 
+    _pool: Optional[Pool] = None
+
     def __init__(self, pool: Pool, rows: int, pad: int = -1) -> None:
         most, session = pool.take(rows)
         self.rows = Rows(session, most, counted=False, pad=pad)
-        self._back = weakref.finalize(self, pool.give, most, session)
-        self._back.atexit = False
+        self._pool = pool
+
+    def __del__(self) -> None:
+        if self._pool is not None:
+            self._pool.give(self.rows.most, self.rows.session)
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Columns until now.
@@ -216,16 +220,21 @@ class DropIn(Pretrained, Generates):
         ):  # fmt: skip
             if value is not None:
                 raise ArgumentError(f"{name}: the model is no encoder-decoder")
+        if (attention_mask is token_type_ids is position_ids is mc_token_ids is encoder_hidden_states
+                is None and self._plain(input_ids)):  # fmt: skip
+            found = self._at_once(input_ids, past_key_values, use_cache)
+            if found is not None:
+                return found
         ids, lead = self._lead(input_ids)
         frame = Frame(input_ids, self.data_type)
         mask, types = self._flat(attention_mask, lead), self._flat(token_type_ids, lead)
         positions = self._flat(position_ids, lead)
         if not self.model.has_decoder:
             packed = encoder_rows(self, ids, mask, types, positions)
-            found = self._outputs("encode", packed, frame)
+            outputs = self._outputs("encode", packed, frame)
             if self.task.choices:
-                return self._choices(found, lead, ids.shape[1])
-            return ModelOutput(**found)
+                return self._choices(outputs, lead, ids.shape[1])
+            return ModelOutput(**outputs)
         past = self._past(past_key_values, ids.shape[0])
         if encoder_hidden_states is not None and past.rows.columns == 0:
             past.rows.sources = fill_sources(
@@ -234,6 +243,26 @@ class DropIn(Pretrained, Generates):
         return self._append(past, frame, ids, lead, mask, types, positions, mc_token_ids, use_cache)
 
     forward = __call__
+
+    def _at_once(
+        self, ids: Any, past: Optional[Past], use_cache: Optional[bool]
+    ) -> Optional[ModelOutput]:
+        """A call for ids that are `_plain`; None where the rows of `past` are not."""
+        if not self.model.has_decoder:
+            return ModelOutput(**self._whole("encode", ids, self.session))
+        rows, columns = ids.shape
+        if past is None and use_cache is False:
+            most, session = self.pool.take(rows)
+            try:
+                return ModelOutput(**self._whole("step", ids, session), past_key_values=None)
+            finally:
+                self.pool.give(most, session)
+        past = self._past(past, rows)
+        if not past.rows.straight(rows):
+            return None
+        found = self._whole("step", ids, past.rows.session)
+        past.rows.advance(columns)
+        return ModelOutput(**found, past_key_values=None if use_cache is False else past)
 
     def _past(self, past: Optional[Past], rows: int) -> Past:
         if past is None:
