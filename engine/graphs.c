@@ -123,6 +123,11 @@ static eet_status run_and_record(eet_session *s, eet_graph *g, eet_error *err) {
     status = eet_forward(s, &pass, &again, err);
     const eet_status ended = s->api->graph_end(s->backend, &g->recorded);
 
+    if (status == EET_E_CANCELLED) { /* the next pass of the size records it */
+        s->api->graph_free(s->backend, g->recorded);
+        g->recorded = NULL;
+        return status;
+    }
     g->failed = status != EET_OK || ended != EET_OK;
     return status == EET_OK && ended == EET_E_MEMORY ? EET_OK : status != EET_OK ? status : ended;
 }

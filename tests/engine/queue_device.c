@@ -45,12 +45,19 @@ struct eet_backend {
 
 static queue_seen seen;
 static size_t waits;
+static void (*to_call)(void *);
+static void *to_call_with;
 
 EET_API queue_seen queue_look(void) {
     const queue_seen now = seen;
 
     seen = (queue_seen){0};
     return now;
+}
+
+EET_API void queue_call(void (*function)(void *), void *context) {
+    to_call = function;
+    to_call_with = context;
 }
 
 static eet_status add(jobs *to, const job *one) {
@@ -210,6 +217,12 @@ static eet_status download(eet_backend *b, void *host, const void *device, uint6
 }
 
 static eet_status graph_begin(eet_backend *b) {
+    void (*const call)(void *) = to_call;
+
+    to_call = NULL;
+    if (call != NULL) {
+        call(to_call_with);
+    }
     b->records = calloc(1, sizeof *b->records);
     return b->records != NULL ? EET_OK : EET_E_MEMORY;
 }
@@ -224,6 +237,7 @@ static eet_status graph_launch(eet_backend *b, void *graph) {
     const jobs *recorded = graph;
     eet_status status = EET_OK;
 
+    seen.launches += 1;
     for (size_t i = 0; i < recorded->count && status == EET_OK; ++i) {
         status = add(&b->queue, &recorded->job[i]);
     }

@@ -41,15 +41,21 @@ typedef struct device {
     bool cross, mixed;
 } device;
 
-static queue_seen look_at_queue(void) {
+static void *symbol_of_queue(const char *name) {
     void *plugin = dlopen(EET_QUEUE_DEVICE, RTLD_NOW | RTLD_NOLOAD);
-    queue_seen (*look)(void) = NULL;
 
     ck_assert_ptr_nonnull(plugin);
-    void *symbol = dlsym(plugin, "queue_look");
+    void *symbol = dlsym(plugin, name);
+
+    dlclose(plugin);
+    return symbol;
+}
+
+static queue_seen look_at_queue(void) {
+    void *symbol = symbol_of_queue("queue_look");
+    queue_seen (*look)(void) = NULL;
 
     memcpy(&look, &symbol, sizeof look);
-    dlclose(plugin);
     return look();
 }
 
@@ -305,6 +311,31 @@ START_TEST(rows_that_ended_leave_the_step)
 }
 END_TEST
 
+static void cancel(void *session) {
+    eet_session_cancel(session);
+}
+
+START_TEST(a_recording_that_is_cancelled_is_made_by_the_next_pass)
+{
+    static const int32_t long_row[2] = {0, 33};
+    const eet_batch batch = {.size = sizeof batch, .rows = 1, .start = long_row, .tokens = ids};
+    void *symbol = NULL;
+    void (*call)(void (*)(void *), void *) = NULL;
+    device d = open_device(PLAIN);
+
+    symbol = symbol_of_queue("queue_call");
+    memcpy(&call, &symbol, sizeof call);
+    call(cancel, d.ahead);
+    EET_FAILS(eet_step(d.ahead, &batch, NULL, 0, err), EET_E_CANCELLED, "cancelled");
+    (void)look_at_queue();
+    for (size_t i = 0; i < 3; ++i) {
+        EET_MUST(eet_step(d.ahead, &batch, NULL, 0, err));
+        ck_assert_uint_eq(look_at_queue().launches, i == 0 ? 0 : 1);
+    }
+    close_device(&d);
+}
+END_TEST
+
 int main(void) {
     const eet_claim claims[] = {
         {.test = events_are_those_of_steps_one_by_one, .rows = KINDS * WAYS},
@@ -312,6 +343,7 @@ int main(void) {
         {.test = likeliest_tokens_are_told_by_steps_one_by_one},
         {.test = no_step_is_queued_that_no_row_needs, .rows = 6},
         {.test = rows_that_ended_leave_the_step},
+        {.test = a_recording_that_is_cancelled_is_made_by_the_next_pass},
     };
 
     return eet_suite_run("ahead", claims, sizeof claims / sizeof *claims);
