@@ -17,6 +17,11 @@ eet_status eet_call_check(const eet_session *session, bool generating, eet_error
 eet_status eet_call_batch(const eet_session *session, const eet_batch *batch, eet_batch *out,
                           eet_error *err);
 
+/* Puts all that comes behind what is in a caller's `stream` now. E_STATE while work of it is
+ * recorded, E_ARGUMENT where it is of another device: nothing happened. */
+eet_status eet_call_wait(const eet_backend_api *api, eet_backend *backend, void *stream,
+                         eet_error *err);
+
 /* The end of a call that ran on the device: gives `status` back. */
 eet_status eet_call_end(eet_session *session, eet_status status, eet_error *err);
 

@@ -379,7 +379,8 @@ EET_API eet_status eet_score(eet_session *session, const eet_batch *batch, const
 /* The stream, a cudaStream_t; NULL on the CPU. */
 EET_API void *eet_session_stream(const eet_session *session);
 /* All that the session does from now on comes after what is in `stream` now, a cudaStream_t of its
- * device (NULL and 1: the legacy default stream). The host does not wait. On the CPU nothing. */
+ * device (NULL and 1: the legacy default stream). The host does not wait. On the CPU nothing.
+ * EET_E_STATE while a graph is recorded in it, EET_E_ARGUMENT where it is of another device. */
 EET_API eet_status eet_session_wait(eet_session *session, void *stream, eet_error *err);
 /* Copies bytes of the device's memory to the host's, in the order of the session's stream; they are
  * there when it returns. */

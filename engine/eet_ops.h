@@ -55,7 +55,8 @@ EET_API void eet_op_context_destroy(eet_op_context *context); /* NULL is fine */
 /* The stream that operators run on, a cudaStream_t; NULL on the CPU. */
 EET_API void *eet_op_stream(const eet_op_context *context);
 /* Calls from now on come after what is in `stream` now (NULL and 1: the legacy default stream); the
- * host does not wait. And: the host waits for all calls. On the CPU nothing. */
+ * host does not wait. EET_E_STATE while a graph is recorded in it, EET_E_ARGUMENT where it is of
+ * another device. And: the host waits for all calls. On the CPU nothing. */
 EET_API eet_status eet_op_wait(eet_op_context *context, void *stream, eet_error *err);
 EET_API eet_status eet_op_finish(eet_op_context *context, eet_error *err);
 

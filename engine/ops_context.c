@@ -135,12 +135,12 @@ static eet_status end(const eet_op_context *context, eet_status status, eet_erro
 eet_status eet_op_wait(eet_op_context *context, void *stream, eet_error *err) {
     eet_error own;
     eet_error *e = eet_call_error(err, &own);
-    const eet_status status = check_context(context, e);
+    eet_status status = check_context(context, e);
 
-    if (status != EET_OK || context->api->wait_stream == NULL) {
-        return status;
+    if (status == EET_OK) {
+        status = eet_call_wait(context->api, context->backend, stream, e);
     }
-    return end(context, context->api->wait_stream(context->backend, stream), e);
+    return status == EET_E_DEVICE ? end(context, status, e) : status;
 }
 
 eet_status eet_op_finish(eet_op_context *context, eet_error *err) {

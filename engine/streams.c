@@ -8,16 +8,26 @@ void *eet_session_stream(const eet_session *session) {
     return session->api->stream(session->backend);
 }
 
+eet_status eet_call_wait(const eet_backend_api *api, eet_backend *backend, void *stream,
+                         eet_error *err) {
+    const eet_status status = api->wait_stream != NULL ? api->wait_stream(backend, stream) : EET_OK;
+
+    if (status == EET_OK) {
+        return EET_OK;
+    }
+    return eet_fail(err, status, EET_NOWHERE, "that stream cannot be waited for%s",
+                    status == EET_E_STATE      ? " while a graph is recorded in it"
+                    : status == EET_E_ARGUMENT ? "; it has to be of the same device"
+                                               : "");
+}
+
 eet_status eet_session_wait(eet_session *session, void *stream, eet_error *err) {
     eet_error own;
     eet_error *e = eet_call_error(err, &own);
     eet_status status = eet_call_check(session, true, e);
 
-    if (status == EET_OK && session->api->wait_stream != NULL) {
-        status = session->api->wait_stream(session->backend, stream);
-        if (status != EET_OK) {
-            (void)eet_fail(e, status, EET_NOWHERE, "the session cannot wait for that stream");
-        }
+    if (status == EET_OK) {
+        status = eet_call_wait(session->api, session->backend, stream, e);
     }
     return eet_call_end(session, status, e);
 }

@@ -80,8 +80,9 @@ EET_API const eet_backend_api *eet_backend_entry(void) {
 static cudaError_t count_call(const char *name) {
     (void)pthread_mutex_lock(&lock);
     const int64_t number = ++state.calls;
-    const bool fails =
-        state.fails > 0 && (number == state.fails || (state.sticky != 0 && number > state.fails));
+    const bool fails = (state.fails > 0 &&
+                        (number == state.fails || (state.sticky != 0 && number > state.fails))) ||
+                       strcmp(state.refuses, name) == 0;
     if (number == state.fails) {
         (void)strncpy(state.failed, name, sizeof state.failed - 1);
     }

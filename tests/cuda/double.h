@@ -20,6 +20,7 @@ typedef struct eet_double {
     int32_t capability; /* of each, 90 */
     char faulty[16];    /* an op whose kernel fails behind its launch: all calls do from then on */
     int32_t no_code;    /* not 0: the build has none for it */
+    char refuses[32];   /* a call of the runtime that fails, whenever it comes */
     int32_t busy;       /* how many looks at a stream find it at work */
 } eet_double;
 

@@ -1,15 +1,13 @@
 /* test_faults.c - a CUDA device where any call fails: one sentence with the right status, nothing
  * leaked, and the CPU works on. The backend is its own C files over a double of the runtime
- * (double.h), so this runs without a device. */
+ * (on_double.h), so this runs without a device. */
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "format/half.h"
 #include "kernels/backend.h"
-#include "tests/cuda/double.h"
+#include "tests/cuda/on_double.h"
 #include "tests/engine/support.h"
 
 enum { ROWS = 1500, COLUMNS = 1701 }; /* 5 MB: no whole number of pieces */
@@ -21,31 +19,6 @@ typedef struct results {
     float values[VALUES];
     int32_t tokens[STEPS];
 } results;
-
-static void *symbol_of(const char *name) {
-    void *plugin = dlopen(EET_DOUBLE, RTLD_NOW);
-    void *symbol = plugin != NULL ? dlsym(plugin, name) : NULL;
-
-    ck_assert_msg(symbol != NULL, "%s: %s", EET_DOUBLE, dlerror());
-    return symbol;
-}
-
-static const eet_backend_api *entry(void) {
-    void *symbol = symbol_of("eet_backend_entry");
-    eet_backend_entry_fn get = NULL;
-
-    memcpy(&get, &symbol, sizeof get);
-    return get();
-}
-
-static eet_double *device(void) {
-    void *symbol = symbol_of("eet_double_get");
-    eet_double_get_fn get = NULL;
-
-    memcpy(&get, &symbol, sizeof get);
-    ck_assert_int_eq(setenv("EET_BACKEND_PATH", EET_DOUBLE, 1), 0);
-    return get();
-}
 
 /* A prompt, then token after token; hidden states into `values`. */
 static eet_status run_steps(eet_session *session, float *values, eet_error *err) {
@@ -116,14 +89,6 @@ static eet_status run(const char *path, const eet_model_options *options, result
     return status;
 }
 
-static eet_tmp sample(void) {
-    const eet_tmp path = eet_tmp_path("model.eet");
-    const eet_sample_model model = eet_sample_decoder();
-
-    eet_sample_write(path.path, &model);
-    return path;
-}
-
 static void expect_cpu_works(const char *path) {
     results out;
 
@@ -180,7 +145,7 @@ START_TEST(all_of_a_model_is_on_its_device_and_the_thread_stays_on_its_own)
     const eet_tmp path = sample();
     const eet_model_options second = {.size = sizeof second, .device = EET_CUDA, .device_index = 1};
     const eet_matrix host = large_matrix();
-    void *symbol = symbol_of("eet_double_current");
+    void *symbol = symbol_of(EET_DOUBLE, "eet_double_current");
     int32_t (*current)(void) = NULL;
     eet_double *d = device();
     const eet_backend_api *api = entry();
@@ -402,88 +367,6 @@ START_TEST(what_fails_on_the_way_is_told_or_the_numbers_are_right)
 }
 END_TEST
 
-START_TEST(a_buffer_takes_its_own_memory_and_says_what_fails)
-{
-    enum { BYTES = 1000 };
-    eet_double *d = device();
-    eet_buffer *buffer = NULL;
-    const uint64_t unused = d->unused;
-    const int64_t before = d->calls;
-
-    EET_MUST(eet_buffer_create_on(EET_CUDA, 0, BYTES, &buffer, err));
-    const int64_t calls = d->calls - before;
-
-    for (int32_t i = 0; i < BYTES; ++i) {
-        ck_assert_int_eq(((const char *)eet_buffer_data(buffer))[i], 0);
-    }
-    eet_buffer_release(buffer);
-    for (int64_t n = 1; n <= calls; ++n) {
-        const bool memory = n % 2 == _i;
-        eet_error said = {0};
-
-        d->calls = 0;
-        d->fails = n;
-        d->code = memory ? cudaErrorMemoryAllocation : cudaErrorLaunchFailure;
-        buffer = NULL;
-        const eet_status status = eet_buffer_create_on(EET_CUDA, 0, BYTES, &buffer, &said);
-
-        eet_buffer_release(buffer);
-        d->fails = 0;
-        ck_assert_msg(status == EET_OK || status == EET_E_DEVICE ||
-                          (memory && status == EET_E_MEMORY),
-                      "call %lld, %s: %s", (long long)n, d->failed, said.text);
-        ck_assert((status == EET_OK) == (buffer != NULL));
-        ck_assert_int_eq(d->blocks, 0);
-    }
-    ck_assert_uint_eq(d->unused, unused);
-}
-END_TEST
-
-typedef struct late_writer {
-    const eet_double *device;
-    uint64_t *word;
-} late_writer;
-
-/* Writes when somebody has looked at the stream. */
-static void *write_late(void *context) {
-    const late_writer *w = context;
-
-    while (__atomic_load_n(&w->device->busy, __ATOMIC_RELAXED) == INT32_MAX) {
-    }
-    __atomic_store_n(w->word, 1, __ATOMIC_RELEASE);
-    return NULL;
-}
-
-START_TEST(a_long_wait_is_no_failure_of_what_comes_next)
-{
-    eet_double *d = device();
-    const eet_backend_api *api = entry();
-    const eet_backend_options options = {.device = 0};
-    const float x = 1.5F;
-    float y = 0.0F;
-    const eet_convert_args args = {.x = &x, .y = &y, .count = 1, .from = EET_F32, .to = EET_F32};
-    eet_backend *backend = NULL;
-    pthread_t thread;
-
-    ck_assert_int_eq(api->open(&options, &backend), EET_OK);
-    late_writer writer = {.device = d, .word = api->share(backend, sizeof(uint64_t))};
-
-    ck_assert_ptr_nonnull(writer.word);
-    d->busy = INT32_MAX;
-    ck_assert_int_eq(pthread_create(&thread, NULL, write_late, &writer), 0);
-    ck_assert_int_eq(api->wait_for(backend, writer.word, 1), EET_OK);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-    ck_assert_int_lt(d->busy, INT32_MAX);
-    ck_assert_int_eq(api->ops(backend)->convert(backend, &args), EET_OK);
-    ck_assert(y == x);
-    d->busy = 0;
-    ck_assert_int_eq(api->wait_for(backend, writer.word, 2), EET_E_DEVICE); /* by nobody */
-    api->unshare(backend, writer.word);
-    api->close(backend);
-    ck_assert_int_eq(d->blocks, 0);
-}
-END_TEST
-
 /* Row 0: there is no memory; 1: the device fails once; 2: for good. */
 START_TEST(whichever_call_fails_it_is_told_and_nothing_leaks)
 {
@@ -537,8 +420,6 @@ int main(void) {
         {.test = who_has_the_memory_is_told},
         {.test = much_is_brought_by_threads_and_in_another_dtype_where_that_is_wanted},
         {.test = what_fails_on_the_way_is_told_or_the_numbers_are_right, .rows = 2},
-        {.test = a_buffer_takes_its_own_memory_and_says_what_fails, .rows = 2},
-        {.test = a_long_wait_is_no_failure_of_what_comes_next},
         {.test = whichever_call_fails_it_is_told_and_nothing_leaks, .rows = 3},
     };
 

@@ -2,15 +2,13 @@
  * EET_SYNC, EET_CHECK_FINITE and EET_LOG; over a double of the runtime (double.h), without a
  * device. */
 #include <cuda_runtime_api.h>
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/cuda/double.h"
-#include "tests/engine/support.h"
+#include "tests/cuda/on_double.h"
 
 enum { PROMPT = 11 };
 
@@ -18,31 +16,6 @@ static const int32_t ids[PROMPT] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5};
 static const int32_t start[2] = {0, PROMPT};
 static const eet_batch prompt = {.size = sizeof prompt, .rows = 1, .start = start, .tokens = ids};
 static const eet_model_options on_cuda = {.size = sizeof on_cuda, .device = EET_CUDA};
-
-static void *symbol_of(const char *library, const char *name) {
-    void *opened = dlopen(library, RTLD_NOW);
-    void *symbol = opened != NULL ? dlsym(opened, name) : NULL;
-
-    ck_assert_msg(symbol != NULL, "%s: %s", library, dlerror());
-    return symbol;
-}
-
-static eet_double *device(void) {
-    void *symbol = symbol_of(EET_DOUBLE, "eet_double_get");
-    eet_double_get_fn get = NULL;
-
-    memcpy(&get, &symbol, sizeof get);
-    ck_assert_int_eq(setenv("EET_BACKEND_PATH", EET_DOUBLE, 1), 0);
-    return get();
-}
-
-static eet_tmp sample(void) {
-    const eet_tmp path = eet_tmp_path("model.eet");
-    const eet_sample_model model = eet_sample_decoder();
-
-    eet_sample_write(path.path, &model);
-    return path;
-}
 
 START_TEST(a_profiler_sees_passes_layers_and_ops_each_within_the_other)
 {
