@@ -8,13 +8,14 @@
 #include "engine/ahead.h"
 
 #include <stddef.h>
+#include <time.h>
 
 #include "engine/device.h"
 #include "engine/graphs.h"
 #include "engine/run.h"
 #include "kernels/advance.h"
 
-enum { AHEAD = 3, SLOTS = 4 }; /* queued steps, and places for their ends */
+static const int64_t queued_ns = 50 * 1000 * 1000; /* what queued steps take together, about */
 
 _Static_assert((int)EET_GOES_ON == (int)EET_FINISH_NONE &&
                    (int)EET_ENDS_EOS == (int)EET_FINISH_EOS &&
@@ -34,8 +35,8 @@ eet_status eet_ahead_make(eet_session *s, eet_error *err) {
     if (!s->records || s->limits.choices == 0) {
         return EET_OK;
     }
-    a->ring = s->api->share(s->backend, SLOTS * sizeof *a->ring);
-    if (a->ring == NULL) {
+    a->shared = s->api->share(s->backend, sizeof *a->shared);
+    if (a->shared == NULL) {
         return eet_fail(err, eet_device_denied(s->api, s->backend), EET_NOWHERE,
                         "no memory that the host shares with the %s backend", s->api->name);
     }
@@ -49,10 +50,22 @@ eet_status eet_ahead_make(eet_session *s, eet_error *err) {
 void eet_ahead_free(eet_session *s) {
     eet_ahead *a = &s->generation.ahead;
 
-    if (a->ring != NULL) {
+    if (a->shared != NULL) {
         (void)s->api->sync(s->backend);
-        s->api->unshare(s->backend, a->ring);
-        a->ring = NULL;
+        s->api->unshare(s->backend, a->shared);
+        a->shared = NULL;
+    }
+}
+
+/* The host looks at the session's flag before it takes a step, and obeys it; so the device may only
+ * be told of a turn that was there before the flag was: a later one's rows go on for somebody. */
+void eet_ahead_cancel(eet_session *s) {
+    eet_ahead *a = &s->generation.ahead;
+    const uint64_t turn = atomic_load(&a->turn);
+
+    atomic_store(&s->cancelled, 1);
+    if (a->shared != NULL) {
+        atomic_store(&a->shared->cancelled, turn);
     }
 }
 
@@ -117,6 +130,7 @@ static eet_status upload_rules(eet_generation *g) {
     eet_session *s = g->session;
     const eet_going_rules rules = {
         .steps = g->ahead.launched,
+        .turn = atomic_fetch_add(&g->ahead.turn, 1) + 1,
         .eos = g->eos,
         .stops = g->stops,
         .bars = g->bars,
@@ -189,7 +203,40 @@ static eet_status start(eet_generation *g, eet_error *err) {
     a->graph = pass.graph;
     a->rows = batch.rows;
     a->going = true;
+    a->took[0] = a->took[1] = 0;
     return EET_OK;
+}
+
+/* ---- how many ------------------------------------------------------------ */
+
+static int64_t now_ns(void) {
+    struct timespec now = {0};
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 * 1000 * 1000 + now.tv_nsec;
+}
+
+/* The oldest queued step has ended. It is known how long it took when the host waited for it and
+ * for the one before it, or saw it begin; the next one begins now. */
+static void note_end(eet_ahead *a, bool waited) {
+    const int64_t now = waited ? now_ns() : 0;
+
+    if (waited && a->begun != 0) {
+        const int64_t took = now > a->begun ? now - a->begun : 1;
+
+        a->took[0] = a->took[1] != 0 ? a->took[1] : took;
+        a->took[1] = took;
+    }
+    a->begun = now;
+}
+
+/* One until it is known what a step takes; of two that the host has seen the faster one, since it
+ * is the host that may have been away. */
+static int32_t queue_length(const eet_ahead *a) {
+    const int64_t step = a->took[0] < a->took[1] ? a->took[0] : a->took[1];
+    const int64_t steps = step > 0 ? queued_ns / step : 1;
+
+    return steps < 1 ? 1 : steps > EET_MOST_AHEAD ? EET_MOST_AHEAD : (int32_t)steps;
 }
 
 /* ---- steps -------------------------------------------------------------- */
@@ -213,8 +260,9 @@ static eet_status advance(eet_generation *g) {
         .ids = s->work.in.ids,
         .positions = s->work.in.positions,
         .kv_length = s->work.in.kv_length,
-        .ring = g->ahead.ring,
-        .slots = SLOTS,
+        .ring = g->ahead.shared->ring,
+        .slots = EET_ENDS,
+        .cancelled = (const uint64_t *)&g->ahead.shared->cancelled,
     };
 
     return s->ops->advance(s->backend, &args);
@@ -231,6 +279,7 @@ static eet_status launch(eet_generation *g, eet_error *err) {
     const float *logits = NULL;
     eet_hidden hidden;
 
+    a->begun = a->launched == a->taken ? now_ns() : a->begun;
     s->api->range(s->backend, "step ahead", -1);
     eet_status status = eet_graphs_run(s, &pass, &hidden, err);
 
@@ -284,7 +333,9 @@ static eet_status fill_queue(eet_generation *g, int32_t open, int32_t most, eet_
     if (status != EET_OK || !a->going || (a->launched > a->taken && is_too_wide(g, open))) {
         return status;
     }
-    most = most < AHEAD ? most : AHEAD;
+    const int32_t length = queue_length(a);
+
+    most = most < length ? most : length;
     while (status == EET_OK && a->launched - a->taken < (uint64_t)most) {
         status = launch(g, err);
     }
@@ -298,7 +349,7 @@ eet_status eet_ahead_step(eet_generation *g, const eet_step_end **end, eet_error
     const int32_t open = count_open(g, &most);
 
     *end = NULL;
-    if (a->ring == NULL || g->top > 0 || open == 0) {
+    if (a->shared == NULL || g->top > 0 || open == 0) {
         return EET_OK;
     }
     eet_status status = fill_queue(g, open, most, err);
@@ -306,13 +357,15 @@ eet_status eet_ahead_step(eet_generation *g, const eet_step_end **end, eet_error
     if (status != EET_OK || a->launched == a->taken) {
         return status;
     }
-    const eet_step_end *oldest = &a->ring[a->taken % SLOTS];
+    const eet_step_end *oldest = &a->shared->ring[a->taken % EET_ENDS];
+    const bool waited = __atomic_load_n(&oldest->number, __ATOMIC_ACQUIRE) <= a->taken;
 
     status = s->api->wait_for(s->backend, &oldest->number, a->taken + 1);
     if (status != EET_OK) {
         return eet_fail(err, status, EET_NOWHERE, "a step ahead failed on the %s backend",
                         s->api->name);
     }
+    note_end(a, waited);
     a->taken += 1;
     *end = oldest;
     return EET_OK;

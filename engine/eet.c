@@ -254,7 +254,7 @@ void eet_session_destroy(eet_session *session) {
 
 void eet_session_cancel(eet_session *session) {
     if (session != NULL) {
-        atomic_store(&session->cancelled, 1);
+        eet_ahead_cancel(session);
     }
 }
 

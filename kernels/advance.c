@@ -5,10 +5,14 @@
 
 eet_status eet_advance_ref(eet_backend *backend, const eet_advance_args *a) {
     eet_step_end *end = eet_advance_end(a);
+    const bool cancelled = eet_advance_is_cancelled(a);
 
     (void)backend;
     for (int32_t row = 0; row < a->rows; ++row) {
         end->row[row] = eet_advance_row(a, row);
+        if (cancelled) {
+            eet_advance_to_nobody(a, row);
+        }
     }
     a->rules->steps += 1;
     __atomic_store_n(&end->number, a->rules->steps, __ATOMIC_RELEASE);

@@ -77,6 +77,16 @@ EET_BOTH static inline eet_chosen eet_advance_row(const eet_advance_args *a, int
     return chosen;
 }
 
+/* Does nobody wait for these rows any more? The host's word may come at any time; who wrote it
+ * looks at no further step, so that what this one came to is as good as it would be without. */
+EET_BOTH static inline bool eet_advance_is_cancelled(const eet_advance_args *a) {
+#ifdef __CUDA_ARCH__
+    return *(const volatile uint64_t *)a->cancelled == a->rules->turn;
+#else
+    return __atomic_load_n(a->cancelled, __ATOMIC_RELAXED) == a->rules->turn;
+#endif
+}
+
 /* Where the step's end goes. */
 EET_BOTH static inline eet_step_end *eet_advance_end(const eet_advance_args *a) {
     return a->ring + a->rules->steps % (uint64_t)a->slots;

@@ -330,6 +330,7 @@ typedef struct eet_going {
 /* What holds for all of them. */
 typedef struct eet_going_rules {
     uint64_t steps;      /* that have ended: advance counts them */
+    uint64_t turn;       /* whose rows they are, not 0 */
     int32_t eos, stops;  /* the end token, -1: none; how many ids of `bar` end a row too */
     int32_t bars, least; /* how many ids of `bar` cannot be chosen before so many tokens */
     int32_t pad;         /* the id that takes no position, -1: all do */
@@ -369,6 +370,7 @@ typedef struct eet_advance_args {
     int32_t *ids, *positions, *kv_length;
     eet_step_end *ring; /* (slots) of shared memory: a step's end goes to its number's place */
     int32_t slots;
+    const uint64_t *cancelled; /* of shared memory: the turn whose rows end, whatever they chose */
 } eet_advance_args;
 
 /* The ops, once. A backend that lacks one does not link. */

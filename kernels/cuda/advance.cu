@@ -18,11 +18,15 @@ __global__ void __launch_bounds__(EET_FEW_TOKENS) advance_rows(eet_advance_args 
     eet_step_end *end = eet_advance_end(&a);
 
     if (row < a.rows) {
+        const bool cancelled = eet_advance_is_cancelled(&a); /* on its way beside all else */
         const eet_chosen chosen = eet_advance_row(&a, row);
 
         *(int4 *)&end->row[row] =
             make_int4(chosen.token, chosen.ending, __float_as_int(chosen.log_prob), 0);
         __threadfence_system();
+        if (cancelled) {
+            eet_advance_to_nobody(&a, row);
+        }
     }
     __syncthreads();
     if (row == 0) {

@@ -38,6 +38,7 @@ static eet_advance_args device_scene(const going_scene *s, bool samples) {
     got.positions = device_up(want->positions, rows * 4);
     got.kv_length = device_up(want->kv_length, rows * 4);
     got.ring = device_share(GOING_SLOTS * sizeof *got.ring);
+    got.cancelled = device_share(sizeof *got.cancelled);
     return got;
 }
 
@@ -64,11 +65,22 @@ static void expect_same(const eet_advance_args *got, const eet_advance_args *wan
     expect_block(got->kv_length, want->kv_length, rows * 4);
 }
 
+/* In a third of the cases the rows are cancelled on the way, in another one those of another turn.
+ */
+static void cancel(const eet_advance_args *a, int32_t which, uint64_t step) {
+    uint64_t *word = (uint64_t *)(uintptr_t)a->cancelled;
+
+    if (step == STEPS / 2 && which > 0) {
+        *word = which == 1 ? GOING_TURN : GOING_TURN - 1;
+    }
+}
+
 /* The ring is read when its number is there, and the rest only then is downloaded. */
 START_TEST(advance_leaves_what_the_reference_leaves)
 {
     static const int32_t counts[] = {1, 2, 5, 31, 33, EET_FEW_TOKENS};
-    const int32_t rows = counts[_i / 2];
+    const int32_t rows = counts[_i / 2 % 6];
+    const int32_t which = _i / 12;
 
     lab_seed((uint64_t)_i);
     const going_scene s = draw_scene(rows);
@@ -83,6 +95,8 @@ START_TEST(advance_leaves_what_the_reference_leaves)
         }
         got.token = device_up(s.token, rows * 4);
         got.log_prob = device_up(s.log_prob, rows * 4);
+        cancel(&s.args, which, step);
+        cancel(&got, which, step);
         ck_assert_int_eq(eet_advance_ref(NULL, &s.args), EET_OK);
         ON_DEVICE(advance, &got);
         const eet_step_end *end = &got.ring[step % GOING_SLOTS];
@@ -93,6 +107,7 @@ START_TEST(advance_leaves_what_the_reference_leaves)
     }
     expect_same(&got, &s.args);
     device_unshare(got.ring);
+    device_unshare((void *)(uintptr_t)got.cancelled);
     device_free();
 }
 END_TEST
@@ -110,7 +125,7 @@ END_TEST
 const eet_claim *step_claims(void) {
     static eet_claim claims[STEP_CLAIMS];
 
-    claims[0] = (eet_claim){.test = advance_leaves_what_the_reference_leaves, .rows = 12};
+    claims[0] = (eet_claim){.test = advance_leaves_what_the_reference_leaves, .rows = 36};
     claims[1] = (eet_claim){.test = who_waits_for_what_nobody_writes_is_told};
     return claims;
 }

@@ -6,6 +6,7 @@
  * result too late or waits for nothing is found. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "kernels/backend.h"
 #include "tests/engine/queue_device.h"
@@ -47,6 +48,7 @@ static queue_seen seen;
 static size_t waits;
 static void (*to_call)(void *);
 static void *to_call_with;
+static int64_t pace;
 
 EET_API queue_seen queue_look(void) {
     const queue_seen now = seen;
@@ -58,6 +60,24 @@ EET_API queue_seen queue_look(void) {
 EET_API void queue_call(void (*function)(void *), void *context) {
     to_call = function;
     to_call_with = context;
+}
+
+EET_API void queue_pace(int64_t microseconds) {
+    pace = microseconds;
+}
+
+/* The step that ends has been for nobody when no row had keys in it. */
+static void note_step(const eet_advance_args *a) {
+    const struct timespec time = {.tv_nsec = pace * 1000};
+    size_t on = 0;
+
+    for (int32_t row = 0; row < a->rows; ++row) {
+        on += a->going[row].length > 0 ? 1 : 0;
+    }
+    seen.steps += 1;
+    seen.nobodys += on == 0 ? 1 : 0;
+    seen.rows = a->rows;
+    (void)nanosleep(&time, NULL);
 }
 
 static eet_status add(jobs *to, const job *one) {
@@ -79,8 +99,7 @@ static eet_status do_job(eet_backend *b, job *one) {
     const eet_ops *ops = eet_backend_cpu()->ops(b->cpu);
 
     if (one->what == DO_advance) {
-        seen.steps += 1;
-        seen.rows = one->args.advance.rows;
+        note_step(&one->args.advance);
     }
     switch (one->what) {
 #define X(op)     \

@@ -1,8 +1,11 @@
 /* test_ahead.c - steps ahead of the host, on a device that a queue stands for (queue_device.c):
  * what a generation gives, and what it leaves behind, is that of steps one by one (EET_SYNC). */
 #include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/engine/queue_device.h"
 #include "tests/engine/support.h"
@@ -57,6 +60,14 @@ static queue_seen look_at_queue(void) {
 
     memcpy(&look, &symbol, sizeof look);
     return look();
+}
+
+static void pace_queue(int64_t microseconds) {
+    void *symbol = symbol_of_queue("queue_pace");
+    void (*pace)(int64_t) = NULL;
+
+    memcpy(&pace, &symbol, sizeof pace);
+    pace(microseconds);
 }
 
 static void fill_sources(eet_session *session) {
@@ -194,6 +205,23 @@ static void expect_same_sessions(const device *d) {
     }
 }
 
+/* Does what is queued, obeys a word that came too late, and empties all sequences. */
+static void forget_rows(const device *d) {
+    static const int32_t one[ROWS + 1] = {0, 1, 2, 3, 4, 5};
+    const eet_batch batch = {
+        .size = sizeof batch, .rows = ROWS, .start = one, .tokens = ids, .source = source_of(d)};
+    float scores[ROWS][VOCAB];
+    const eet_output output = {
+        .size = sizeof output, .take = EET_TAKE_LAST, .data = scores, .bytes = sizeof scores};
+    const eet_status status = eet_step(d->ahead, &batch, &output, 1, NULL);
+
+    ck_assert(status == EET_OK || status == EET_E_CANCELLED);
+    for (int32_t r = 0; r < ROWS; ++r) {
+        EET_MUST(eet_sequence_trim(d->ahead, r, 0, err));
+        EET_MUST(eet_sequence_trim(d->here, r, 0, err));
+    }
+}
+
 START_TEST(events_are_those_of_steps_one_by_one)
 {
     device d = open_device(_i / WAYS);
@@ -211,7 +239,9 @@ START_TEST(events_are_those_of_steps_one_by_one)
         expect_same_sessions(&d);
     }
     if (!d.mixed && (way->max_new_tokens == 0 || way->max_new_tokens > 5)) {
-        ck_assert_uint_eq(look_at_queue().most_ahead, 3);
+        const size_t most = look_at_queue().most_ahead;
+
+        ck_assert_msg(most >= 4 && most <= 8, "%zu steps were queued", most);
     }
     close_device(&d);
 }
@@ -246,6 +276,108 @@ START_TEST(a_generation_that_is_cancelled_or_left_leaves_nothing_behind)
             EET_MUST(eet_sequence_trim(d.ahead, (r + way) % ROWS, 0, err));
             EET_MUST(eet_sequence_trim(d.here, (r + way) % ROWS, 0, err));
         }
+    }
+    close_device(&d);
+}
+END_TEST
+
+/* As many steps as take 50 ms, at least one and at most 8: a slow machine makes it fewer. */
+START_TEST(steps_of_a_twentieth_of_a_second_are_queued)
+{
+    static const struct {
+        int64_t pace; /* microseconds */
+        size_t least, most;
+    } rows[] = {{0, 4, 8}, {5500, 2, 8}, {11000, 2, 4}, {26000, 1, 1}, {60000, 1, 1}};
+    device d = open_device(PLAIN);
+    const eet_generate_options options = {.ignore_eos = 1, .max_new_tokens = 11};
+
+    pace_queue(rows[_i].pace);
+    eet_generation *ahead = begin(&d, d.ahead, options);
+    eet_generation *here = begin(&d, d.here, options);
+
+    (void)look_at_queue();
+    while (same_events(ahead, here, ROWS)) {
+    }
+    const size_t most = look_at_queue().most_ahead;
+
+    ck_assert_msg(most >= rows[_i].least && most <= rows[_i].most, "%zu steps were queued", most);
+    eet_generate_end(ahead);
+    eet_generate_end(here);
+    pace_queue(0);
+    close_device(&d);
+}
+END_TEST
+
+/* The first step that ends after the word still had rows, those behind it have none. */
+START_TEST(queued_steps_of_a_cancelled_generation_are_for_nobody)
+{
+    device d = open_device(PLAIN);
+    const eet_generate_options options = {.ignore_eos = 1, .max_new_tokens = 60};
+    size_t nobodys = 0;
+
+    for (int32_t i = 0; i < 18; ++i) {
+        eet_generation *ahead = begin(&d, d.ahead, options);
+        eet_event event[ROWS];
+        int32_t count = 0;
+
+        for (int32_t call = 0; call < 3 + i * i % 4; ++call) {
+            EET_MUST(eet_generate_next(ahead, event, ROWS, &count, err));
+        }
+        (void)look_at_queue();
+        eet_session_cancel(d.ahead);
+        EET_MUST(eet_generate_next(ahead, event, ROWS, &count, err));
+        ck_assert_int_eq(count, ROWS);
+        ck_assert_int_eq(event[0].finish, EET_FINISH_CANCELLED);
+        eet_generate_end(ahead);
+        forget_rows(&d);
+        const queue_seen seen = look_at_queue();
+
+        ck_assert_uint_eq(seen.nobodys, seen.steps > 0 ? seen.steps - 1 : 0);
+        nobodys += seen.nobodys;
+    }
+    ck_assert_uint_gt(nobodys, 10);
+    close_device(&d);
+}
+END_TEST
+
+static void *cancel_later(void *session) {
+    static _Atomic uint32_t times;
+    const struct timespec time = {.tv_nsec = 100000 * (long)(atomic_fetch_add(&times, 1) % 16)};
+
+    (void)nanosleep(&time, NULL);
+    eet_session_cancel(session);
+    return NULL;
+}
+
+/* Whenever the word comes: events are those of before, then each row's last one, and the next
+ * generation begins with nothing of it. */
+START_TEST(another_thread_may_cancel)
+{
+    device d = open_device(PLAIN);
+    const eet_generate_options options = {.ignore_eos = 1, .max_new_tokens = MOST};
+
+    for (int32_t i = 0; i < 24; ++i) {
+        eet_generation *ahead = begin(&d, d.ahead, options);
+        eet_generation *here = begin(&d, d.here, options);
+        eet_event got = {0};
+        eet_event want = {0};
+        int32_t count = 1;
+        int32_t told = 0;
+        pthread_t thread;
+
+        ck_assert_int_eq(pthread_create(&thread, NULL, cancel_later, d.ahead), 0);
+        while (count > 0) {
+            EET_MUST(eet_generate_next(ahead, &got, 1, &count, err));
+            if (count > 0 && got.finish != EET_FINISH_CANCELLED) {
+                EET_MUST(eet_generate_next(here, &want, 1, &told, err));
+                ck_assert_int_eq(told, 1);
+                ck_assert_mem_eq(&got, &want, sizeof got);
+            }
+        }
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        eet_generate_end(ahead);
+        eet_generate_end(here);
+        forget_rows(&d);
     }
     close_device(&d);
 }
@@ -304,7 +436,7 @@ START_TEST(rows_that_ended_leave_the_step)
     const queue_seen seen = look_at_queue();
 
     ck_assert_int_eq(seen.rows, 1);
-    ck_assert_uint_le(seen.steps, POSITIONS + 2 * 3); /* three are done for nobody as rows leave */
+    ck_assert_uint_le(seen.steps, POSITIONS + 2 * 7); /* seven are done for nobody as rows leave */
     eet_generate_end(ahead);
     eet_generate_end(here);
     close_device(&d);
@@ -340,6 +472,9 @@ int main(void) {
     const eet_claim claims[] = {
         {.test = events_are_those_of_steps_one_by_one, .rows = KINDS * WAYS},
         {.test = a_generation_that_is_cancelled_or_left_leaves_nothing_behind, .rows = 12},
+        {.test = steps_of_a_twentieth_of_a_second_are_queued, .rows = 5},
+        {.test = queued_steps_of_a_cancelled_generation_are_for_nobody},
+        {.test = another_thread_may_cancel},
         {.test = likeliest_tokens_are_told_by_steps_one_by_one},
         {.test = no_step_is_queued_that_no_row_needs, .rows = 6},
         {.test = rows_that_ended_leave_the_step},

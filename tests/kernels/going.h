@@ -15,6 +15,7 @@ enum {
     GOING_EOS = 9,
     GOING_PAD = 3,
     GOING_LEAST = 3,
+    GOING_TURN = 12,
     GOING_NOWHERE = 7777
 };
 static const int32_t going_bar[GOING_BARS] = {11, 30, GOING_EOS};
@@ -55,8 +56,10 @@ static inline going_scene make_going_scene(int32_t rows) {
         .kv_length = lab_block((int64_t)rows * 4),
         .ring = memset(lab_block(ring), 0, (size_t)ring),
         .slots = GOING_SLOTS,
+        .cancelled = memset(lab_block(8), 0, 8),
     };
     *s.args.rules = (eet_going_rules){
+        .turn = GOING_TURN,
         .eos = GOING_EOS,
         .stops = GOING_STOPS,
         .bars = GOING_BARS,

@@ -141,6 +141,31 @@ START_TEST(a_row_that_has_ended_stays_so)
 }
 END_TEST
 
+/* What the step came to is told as ever, and the rows have no further one. */
+START_TEST(rows_of_a_cancelled_turn_end)
+{
+    const going_scene with = scene_of_cases();
+    going_scene s = scene_of_cases();
+
+    memcpy(s.page_table, with.page_table, sizeof(int32_t) * CASES * GOING_TABLE);
+    memcpy(s.log_prob, with.log_prob, sizeof(float) * CASES);
+    s.args.rules->turn = _i == 0 ? GOING_TURN : GOING_TURN + 1; /* its own, the next one */
+    *(uint64_t *)(uintptr_t)s.args.cancelled = GOING_TURN;
+    ck_assert_int_eq(eet_advance_ref(NULL, &with.args), EET_OK);
+    ck_assert_int_eq(eet_advance_ref(NULL, &s.args), EET_OK);
+    ck_assert_mem_eq(s.args.ring, with.args.ring, GOING_SLOTS * sizeof *s.args.ring);
+    for (int32_t r = 0; r < CASES; ++r) {
+        const bool on = _i > 0 && cases[r].ending == EET_GOES_ON;
+
+        ck_assert_int_eq(s.args.going[r].length, on ? cases[r].after.length : 0);
+        ck_assert_int_eq(s.args.kv_length[r], on ? cases[r].after.length : 0);
+        ck_assert_int_eq(s.args.ids[r], on ? cases[r].token : 0);
+        ck_assert_int_eq(s.args.slot[r], on ? with.args.slot[r] : GOING_NOWHERE);
+    }
+    lab_free();
+}
+END_TEST
+
 /* From any number of steps on: the places are taken in turn, and nothing else is touched. */
 START_TEST(steps_end_in_the_places_of_their_numbers)
 {
@@ -183,6 +208,7 @@ int main(void) {
         {.test = without_samplers_and_history_the_rest_is_the_same},
         {.test = without_an_end_token_or_a_pad_these_ids_are_tokens},
         {.test = a_row_that_has_ended_stays_so},
+        {.test = rows_of_a_cancelled_turn_end, .rows = 2},
         {.test = steps_end_in_the_places_of_their_numbers},
         {.test = a_row_moves_its_words},
     };
