@@ -9,13 +9,13 @@ from ._arrays import Tensor
 from ._errors import *  # noqa: F403
 from ._errors import __all__ as _error_names
 from ._library import library_path, library_version
-from .encoder import Encoder
-from .generator import Generation, Generator, Token
 from .model import Head, Model, load
 from .session import Output, Scores, Session
 
 if TYPE_CHECKING:
     from ._convert import convert, inspect
+    from .encoder import Encoder
+    from .generator import Generation, Generator, Token
     from .info import backends
 
 __version__ = "0.1.0"
@@ -24,9 +24,10 @@ __all__ = ["Encoder", "Generation", "Generator", "Head", "Model", "Output", "Sco
            "Tensor", "Token", "backends", "convert", "errors", "inspect", "library_path",
            "library_version", "load", *_error_names]
 
-# Looked up when they are first used: what they need takes longer to import than all the rest.
-_LATER = {"convert": "._convert", "inspect": "._convert", "backends": ".info"}
-_MODULES = ("cache", "fairseq", "ops", "transformers")  # likewise
+# Looked up when they are first used, so that importing the package stays quick.
+_LATER = {"convert": "._convert", "inspect": "._convert", "backends": ".info", "Encoder": ".encoder",
+          "Generation": ".generator", "Generator": ".generator", "Token": ".generator"}
+_MODULES = ("cache", "encoder", "fairseq", "generation", "generator", "ops", "transformers")
 _TABLES = (".transformers", ".fairseq")  # eet.EETGPT2Model, as the original has it
 
 

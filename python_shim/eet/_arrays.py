@@ -8,178 +8,24 @@ import math
 import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from . import _device, _dlpack
+from . import _dlpack
 from ._buffer import Buffer as Buffer
 from ._buffer import fill as fill
-from ._buffer import pointer_of
 from ._dtypes import BY_CODE as BY_CODE
-from ._dtypes import BY_DLPACK, BY_INTERFACE, TORCH, unpack
+from ._dtypes import BY_DLPACK, TORCH
 from ._dtypes import DTYPES as DTYPES
 from ._dtypes import DType as DType
 from ._dtypes import dtype_of as dtype_of
 from ._errors import ArgumentError, UnsupportedError
-from ._library import lib as lib
-
-Shape = Tuple[int, ...]
+from ._views import Shape
+from ._views import View as View
+from ._views import kind_of as kind_of
+from ._views import torch_device as torch_device
+from ._views import buffer_view, interface_view, torch_view
 
 _FEW = 256  # values below which a loop of Python's own is faster than a framework's three calls
 _nothing = (ctypes.c_int64 * 1)()
 _SOMEWHERE = ctypes.addressof(_nothing)  # of arrays without elements
-
-
-class View:
-    """Somebody's array: where it lies and how. `keep` keeps it there. `order`: the stream that who
-    uses an array on a device comes after; None: none."""
-
-    __slots__ = ("pointer", "shape", "strides", "dtype", "device", "readonly", "keep", "order")
-
-    def __init__(self, pointer: int, shape: Shape, strides: Optional[Shape], dtype: DType,
-                 device: str, readonly: bool, keep: Any, order: Optional[int] = None) -> None:
-        self.pointer = pointer
-        self.shape = shape
-        self.strides = strides  # in elements; None: row-major and contiguous
-        self.dtype = dtype
-        self.device = device
-        self.readonly = readonly
-        self.keep = keep
-        self.order = order
-
-    @property
-    def count(self) -> int:
-        """Elements."""
-        return math.prod(self.shape)
-
-    @property
-    def contiguous(self) -> bool:
-        """Row-major without gaps."""
-        if self.strides is None:
-            return True
-        expected = 1
-        for length, stride in zip(reversed(self.shape), reversed(self.strides)):
-            if length == 0:
-                return True
-            if length != 1 and stride != expected:
-                return False
-            expected *= length
-        return True
-
-    def owner(self) -> Any:
-        """What the library counts as the owner of a tensor's memory: a model, or a buffer."""
-        keep = self.keep
-        while isinstance(keep, Tensor):
-            keep = keep._view.keep
-        return keep
-
-    def flat(self) -> List[Any]:
-        """The elements in row-major order; host memory alone."""
-        if self.device != "cpu":
-            raise UnsupportedError(f"the array lies on {self.device}; copy it to the CPU first")
-        return list(_elements(self))
-
-
-def _elements(of: View) -> Sequence[Any]:
-    size = of.dtype.bits // 8
-    if of.count == 0:
-        return []
-    if of.contiguous:
-        return unpack(of.dtype, ctypes.string_at(of.pointer, of.count * size))
-    strides = of.strides or ()
-    offsets = [0]
-    for length, stride in zip(of.shape, strides):
-        offsets = [offset + i * stride for offset in offsets for i in range(length)]
-    raw = b"".join(ctypes.string_at(of.pointer + offset * size, size) for offset in offsets)
-    return unpack(of.dtype, raw)
-
-
-# Of a framework's types, which stay what they are, and of what never is one's.
-_KINDS: Dict[type, str] = {kind: "eet" for kind in (list, tuple, range, int)}
-
-
-def kind_of(data: Any) -> str:
-    """The framework whose arrays `data` is one of: "numpy", "torch", "cupy", or "eet"."""
-    known = _KINDS.get(type(data))
-    if known is None:
-        known = _kind_of(data)
-        if known != "eet":
-            _KINDS[type(data)] = known
-    return known
-
-
-def _kind_of(data: Any) -> str:
-    numpy: Any = sys.modules.get("numpy")
-    if numpy is not None and isinstance(data, numpy.ndarray):
-        return "numpy"
-    torch: Any = sys.modules.get("torch")
-    if torch is not None and isinstance(data, torch.Tensor):
-        return "torch"
-    cupy: Any = sys.modules.get("cupy")
-    if cupy is not None and isinstance(data, getattr(cupy, "ndarray", ())):
-        return "cupy"
-    return "eet"
-
-
-def _numpy_view(data: Any) -> View:
-    return _interface_view(data, data.__array_interface__, "cpu")
-
-
-def torch_device(data: Any) -> str:
-    """"cpu", or "cuda:0" of a torch tensor."""
-    kind, index = data.device.type, data.device.index
-    if kind == "cpu":
-        return "cpu"
-    if kind != "cuda":
-        raise UnsupportedError(f"the tensor lies on {data.device}; the CPU and CUDA are known")
-    return f"cuda:{index or 0}"
-
-
-_TORCH_DTYPES: Dict[Any, DType] = {}
-
-
-def _torch_view(data: Any) -> View:
-    if data.is_sparse or data.layout is not sys.modules["torch"].strided:
-        raise ArgumentError(f"a tensor of layout {data.layout}; dense ones are taken")
-    device = torch_device(data)
-    strides = None if data.is_contiguous() else tuple(data.stride())
-    order = None if device == "cpu" else _device.current_stream("torch", device)
-    dtype = _TORCH_DTYPES.get(data.dtype)
-    if dtype is None:
-        dtype = _TORCH_DTYPES[data.dtype] = dtype_of(str(data.dtype))
-    return View(data.data_ptr(), tuple(data.shape), strides, dtype, device, False, data, order)
-
-
-def _interface_view(data: Any, interface: Dict[str, Any], device: str) -> View:
-    dtype = BY_INTERFACE.get(interface["typestr"])
-    if dtype is None:
-        raise ArgumentError(f"arrays of type {interface['typestr']!r} are not taken")
-    strides = interface.get("strides")
-    if strides is not None:
-        size = dtype.bits // 8
-        if any(stride % size for stride in strides):
-            raise ArgumentError(f"an array with strides {strides} of {size}-byte elements")
-        strides = tuple(stride // size for stride in strides)
-    where = interface.get("data")
-    if where is None:
-        raise ArgumentError("an array interface without data")
-    return View(int(where[0] or 0), tuple(interface["shape"]), strides, dtype, device,
-                bool(where[1]), data, interface.get("stream"))
-
-
-def _buffer_view(data: Any) -> View:
-    if isinstance(data, (str, bytes)):
-        raise TypeError("text is no array")
-    view = memoryview(data)
-    code = view.format.lstrip("@=<")
-    if code in ("l", "L"):
-        code = "q" if code == "l" else "Q"
-    kinds = [kind for kind in DTYPES.values()
-             if kind.format == code and kind.bits == 8 * view.itemsize]
-    dtype = kinds[0] if kinds else None
-    if dtype is None or not view.c_contiguous:
-        raise ArgumentError(f"a buffer of format {view.format!r} that is not taken")
-    if view.nbytes == 0:
-        return View(0, tuple(view.shape or ()), None, dtype, "cpu", view.readonly, view)
-    pointer = pointer_of(view)
-    return View(pointer, tuple(view.shape or ()), None, dtype, "cpu", view.readonly, view)
 
 
 def is_array(data: Any) -> bool:
@@ -209,19 +55,19 @@ def view(data: Any, stream: Optional[int] = None) -> View:
         return data._view
     kind = kind_of(data)
     if kind == "numpy":
-        return _numpy_view(data)
+        return interface_view(data, data.__array_interface__, "cpu")
     if kind == "torch":
-        return _torch_view(data)
+        return torch_view(data)
     if kind == "cupy":
-        return _interface_view(data, data.__cuda_array_interface__, f"cuda:{data.device.id}")
+        return interface_view(data, data.__cuda_array_interface__, f"cuda:{data.device.id}")
     if hasattr(data, "__dlpack__"):
         return _dlpack.view(data, View, BY_DLPACK, stream)  # type: ignore[no-any-return]
     if hasattr(data, "__cuda_array_interface__"):
-        return _interface_view(data, data.__cuda_array_interface__, "cuda")
+        return interface_view(data, data.__cuda_array_interface__, "cuda")
     if hasattr(data, "__array_interface__"):
-        return _interface_view(data, data.__array_interface__, "cpu")
+        return interface_view(data, data.__array_interface__, "cpu")
     try:
-        return _buffer_view(data)
+        return buffer_view(data)
     except TypeError:
         raise ArgumentError(f"{type(data).__name__} is no array: lists, numpy, torch, DLPack, "
                             "array interfaces and buffers are taken") from None
@@ -401,7 +247,7 @@ class Tensor:
             if wanted.name != "u8" or not now.contiguous:
                 raise ArgumentError(f"elements of {now.dtype.name} cannot be seen as {wanted.name}")
             shape, strides = (self.nbytes,), None
-        return Tensor(View(now.pointer, shape, strides, wanted, now.device, now.readonly, self))
+        return Tensor(View(now.pointer, shape, strides, wanted, now.device, now.readonly, now.keep))
 
     def memoryview(self) -> memoryview:
         """The elements as a memoryview (host memory, data types that Python knows)."""

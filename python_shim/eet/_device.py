@@ -1,61 +1,17 @@
-"""Arrays on a device: the stream whose order they are in, and the way to the host."""
+"""Arrays on a device: where they are, and the way to the host."""
 from __future__ import annotations
 
 import ctypes
 import sys
-from typing import TYPE_CHECKING, Any, Callable, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Optional, Tuple
 
 from . import _arrays
 from ._errors import ArgumentError
+from ._library import lib
+from ._streams import current_stream
 
 if TYPE_CHECKING:
     from ._arrays import View
-
-LEGACY = 1  # cudaStreamLegacy: torch's and CuPy's default stream, as array interfaces name it
-
-
-def current_stream(kind: str, device: str) -> Optional[int]:
-    """The handle of a framework's current stream on a device; None: it has none.
-
-    Parameters
-    ----------
-    kind : str
-        "torch" or "cupy"; others have no current stream.
-    device : str
-        "cuda:0".
-    """
-    index = int(device.partition(":")[2] or 0)
-    if kind == "torch":
-        return torch_stream(index)
-    if kind == "cupy":
-        cupy = sys.modules["cupy"]
-        with cupy.cuda.Device(index):
-            return int(cupy.cuda.get_current_stream().ptr) or LEGACY
-    return None
-
-
-_raw_stream: List[Callable[[int], int]] = []  # torch's, once it was needed
-
-
-def torch_stream(index: int) -> int:
-    """The handle of torch's current stream on the device of this number."""
-    if not _raw_stream:
-        torch = sys.modules["torch"]
-        _raw_stream.append(getattr(torch._C, "_cuda_getCurrentRawStream", None) or (
-            lambda number: int(torch.cuda.current_stream(number).cuda_stream)))
-    return _raw_stream[0](index) or LEGACY
-
-
-def handle_of(stream: Any) -> Optional[int]:
-    """A stream of the caller's as a number: an int, or an object of torch's, CuPy's or CUDA's."""
-    if stream is None:
-        return None
-    for name in ("cuda_stream", "ptr", "handle"):
-        stream = getattr(stream, name, stream)
-    try:
-        return int(stream) or LEGACY
-    except (TypeError, ValueError):
-        raise ArgumentError(f"{type(stream).__name__} is no stream") from None
 
 
 def place_of(data: Any) -> Tuple[str, Optional[int]]:
@@ -99,7 +55,7 @@ def fetch(session: Any, seen: "View", as_ids: bool) -> Any:
     memory = (ctypes.c_char * ((end - first) * size))()
     where = ctypes.addressof(memory)
     session._wait_for([seen.order])
-    session._call(_arrays.lib.eet_session_fetch, 0, where, seen.pointer + first * size,
+    session._call(lib.eet_session_fetch, 0, where, seen.pointer + first * size,
                   (end - first) * size)
     if as_ids and seen.strides is None and seen.dtype.name == "i32":
         return _arrays.Ids(where, seen.shape, memory)

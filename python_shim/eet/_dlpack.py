@@ -140,7 +140,7 @@ def capsule(tensor: Any, max_version: Optional[Tuple[int, int]],
         raise BufferError("the tensor is a weight, mapped read-only, and who asks has no "
                           "read-only tensors, or takes no versioned DLPack, which alone can say "
                           "so; copy it: __dlpack__(copy=True), .copy() or .torch(copy=True)")
-    owner = seen.owner()
+    owner = seen.keep  # a model, or a buffer
     described = _structs.Array(ctypes.sizeof(_structs.Array), seen.dtype.code,
                                0 if seen.device == "cpu" else 1, len(seen.shape))
     for i, length in enumerate(seen.shape):

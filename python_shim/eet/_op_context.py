@@ -7,7 +7,7 @@ import threading
 from ctypes import POINTER, c_double, c_int32, c_uint32, c_uint64, c_void_p
 from typing import Any, Dict, List, Optional, Tuple
 
-from . import _arrays, _device, _structs
+from . import _arrays, _device, _streams, _structs
 from ._arrays import View
 from ._errors import ArgumentError, error_of
 from ._library import check_layouts, lib, path
@@ -144,7 +144,7 @@ class Context:
             raise ArgumentError(f"there is no device {device!r}")
         self.device = device if name == "cpu" else f"cuda:{int(index or 0)}"
         options = Options(ctypes.sizeof(Options), int(name == "cuda"), int(index or 0),
-                          int(threads or 0), _device.handle_of(stream))
+                          int(threads or 0), _streams.handle_of(stream))
         out = c_void_p()
         error = _structs.Error()
         status = lib.eet_op_context_create(ctypes.byref(options), ctypes.byref(out), error)
@@ -184,7 +184,7 @@ class Context:
             kind = "eet"
         self._workspace = _arrays.empty(kind, (need,), _arrays.DTYPES["u8"], self.device)
         self._room = need
-        order = None if self.stream is None else _device.current_stream(kind, self.device)
+        order = None if self.stream is None else _streams.current_stream(kind, self.device)
         if order is not None and order != self.stream:  # who had this memory may work on it still
             status = status or lib.eet_op_wait(self._context, order, error)
         return int(status)

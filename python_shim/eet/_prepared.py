@@ -7,7 +7,7 @@ import array
 import ctypes
 from typing import TYPE_CHECKING, Any, List, Optional, Tuple
 
-from . import _device, _structs, _wait
+from . import _streams, _structs, _wait
 from ._errors import ArgumentError, error_of
 from ._frameworks import Seen, framework_of
 from ._library import lib
@@ -116,7 +116,7 @@ class Prepared:
                 waits = waits or place[1]
             results.append(out)
         if waits:
-            session._wait_for((_device.torch_stream(session._index),))
+            session._wait_for((_streams.torch_stream(session._index),))
             if there:
                 pointer = self._fetch(session, pointer, size)
         keep = self._read(tokens, pointer, size)

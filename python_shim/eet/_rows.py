@@ -162,9 +162,25 @@ def _take_apart(rows: Rows, tokens: Any, start: Any, mask: Any) -> Tuple[_arrays
     return found, range(0, found.count + 1, width) if width else [0] * (rows.count + 1)
 
 
+def _one_row(tokens: List[int]) -> Rows:
+    """A batch of one row, a flat list."""
+    rows = Rows()
+    found = _arrays.of_list(tokens, (len(tokens),), "tokens")
+    begins = _arrays.of_list((0, len(tokens)), (2,), "start")
+    rows.count, rows.total = 1, len(tokens)
+    batch = rows.batch
+    batch.size, batch.rows = ctypes.sizeof(_structs.Batch), 1
+    batch.start, batch.tokens = begins.pointer, found.pointer
+    rows.keep += (begins, found)
+    return rows
+
+
 def pack(tokens: Any, start: Any = None, mask: Any = None, types: Any = None,
          positions: Any = None, sequence: Any = None, source: Any = None) -> Rows:
     """A batch of what a caller gives; the arguments are those of `Session.step`."""
+    if type(tokens) is list and tokens and type(tokens[0]) is int and (
+            start is mask is types is positions is sequence is source is None):
+        return _one_row(tokens)
     rows = Rows()
     rows.kind = _arrays.kind_of(tokens)
     first = tokens[0] if isinstance(tokens, (list, tuple)) and tokens else tokens

@@ -5,7 +5,7 @@ import ctypes
 import math
 from typing import Any, List, NamedTuple, Optional, Tuple, Union
 
-from . import _arrays, _device, _rows, _structs
+from . import _arrays, _device, _rows, _streams, _structs
 from ._errors import ArgumentError, UnsupportedError
 from .model import TAKES, Head, head_among
 
@@ -118,7 +118,7 @@ class Wanted:
                                        "torch or CuPy; give packed rows (start=)")
             self.result, self.pointer = _arrays.empty(rows.kind, made, found.dtype, self.device)
             if self.device != "cpu":  # its memory may have been in use until now
-                self.order = _device.current_stream(self.kind, self.device)
+                self.order = _streams.current_stream(self.kind, self.device)
         into.memory = 0 if self.device == "cpu" else 1
         into.data = self.pointer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any, List
 
-from . import _arrays, _device, _wait
+from . import _arrays, _streams, _wait
 from ._errors import ArgumentError, error_of
 
 __all__ = ["Bound"]
@@ -45,7 +45,7 @@ class Bound:
         session = self._session
         with session._lock:
             if self._streams:  # the framework's current one may be another each time
-                session._wait_for(_device.current_stream(*one) for one in self._streams)
+                session._wait_for(_streams.current_stream(*one) for one in self._streams)
             if self._work < _wait.LONG and not session._stale:
                 status = self._function(session._open(), *self._arguments)
                 if status != 0:

@@ -171,23 +171,42 @@ class Running(Iterator[List[Token]]):
                 count = self._take_some()
             yield from _EVENT.iter_unpack(seen[: count * size])
 
+    def drain_row(self) -> Tuple[List[int], List[float], Optional[str]]:
+        """What is left of a generation that has one row: its ids, their log-probs, and how it ended."""
+        ids: List[int] = []
+        log_probs: List[float] = []
+        finish, fields, lock = 0, _EVENT.size // 4, self._session._lock
+        raw = memoryview(self._events).cast("B")
+        integers, reals = raw.cast("i"), raw.cast("f")
+        while not self.ended:
+            with lock:
+                end = self._take_some() * fields
+            if end > 0:
+                ids += integers[1:end:fields].tolist()
+                log_probs += reals[4:end:fields].tolist()
+                finish = integers[end - fields + 3]
+        if finish == CANCELLED:
+            del ids[-1:], log_probs[-1:]
+        return ids, log_probs, REASONS[finish]
+
     def _take_some(self) -> int:
-        """`_take`, and steps more while they are quick and their events have room behind one
+        """`_take`, and more steps where they are quick, while their events have room behind one
         another. How many events; the lock is held."""
         have = self._take()
         self.ended = have == 0
+        if self.ended or self._seconds >= _QUICK:
+            return have
         handle, events, room, count, error = self._arguments
-        where, following = ctypes.addressof(events), lib.eet_generate_next
-        before = time.monotonic()
-        while self._seconds < _QUICK and room - have >= self.rows and not self.ended:
+        where, taken, following = ctypes.addressof(events), self._count, lib.eet_generate_next
+        while have <= room - self.rows:
             status = following(handle, where + have * _EVENT.size, room - have, count, error)
             if status != 0:
                 raise error_of(status, error, self._session.model.path)
-            came = self._count.value
-            self.ended = came == 0
+            came = taken.value
+            if came == 0:
+                self.ended = True
+                break
             have += came
-            now = time.monotonic()
-            self._seconds, before = now - before, now
         return have
 
     def _take(self) -> int:

@@ -310,6 +310,9 @@ def _note(one: Generation, token: Optional[int], reason: Optional[str], log_prob
 
 
 def _collect(running: Running, beams: int, wanted: int) -> List[Generation]:
+    if running.rows == beams == 1 and not running.tells_top:
+        ids, log_probs, reason = running.drain_row()
+        return [Generation(0, ids, reason, log_probs)]
     found = [Generation(row) for row in range(running.rows)]
     if running.tells_top:
         for tokens in running:

@@ -154,7 +154,8 @@ class Session:
 
     def _pack(self, tokens: Any, start: Any = None, mask: Any = None, *more: Any) -> _rows.Rows:
         """A batch of what a caller gives; the arguments are those of `_rows.pack`."""
-        if self._stream is None:
+        if self._stream is None or (type(tokens) is list and tokens and type(tokens[0]) is int
+                                    and start is mask is None and more.count(None) == len(more)):
             return _rows.pack(tokens, start, mask, *more)
         first = tokens[0] if isinstance(tokens, (list, tuple)) and tokens else tokens
         rows = _rows.pack(self._near(tokens), self._near(start), self._near(mask, False),

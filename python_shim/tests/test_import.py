@@ -36,7 +36,9 @@ class Import(unittest.TestCase):
     def test_takes_less_than_50_ms(self):
         program = ("import time, ctypes, threading; began = time.perf_counter(); import eet; "
                    "print(time.perf_counter() - began)")
-        seconds = [float(support.python(program).stdout) for _ in range(8)]
+        with tempfile.TemporaryDirectory() as compiled:  # as installed
+            seconds = [float(support.python(program, PYTHONDONTWRITEBYTECODE="",
+                                            PYTHONPYCACHEPREFIX=compiled).stdout) for _ in range(8)]
         self.assertLess(min(seconds), 0.050)
 
     def test_tells_its_library(self):

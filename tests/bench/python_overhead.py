@@ -16,15 +16,29 @@ os.environ["EET_BIN"] = os.path.join(BUILD, "bin")
 sys.path.insert(0, os.path.join(ROOT, "python_shim"))
 
 import eet  # noqa: E402 (where it is, is said above)
-from eet import _arrays, _rows, _structs  # noqa: E402
+from eet import _arrays, _rows, _streams, _structs  # noqa: E402
 from eet._library import lib  # noqa: E402
 
 CALLS, RUNS, TOKENS = 500, 15, 60
 
 
-def fastest(function, calls=CALLS):
-    """Microseconds of a call."""
-    return min(timeit.repeat(function, number=calls, repeat=RUNS)) / calls * 1e6
+def fastest(functions, calls=CALLS):
+    """Microseconds of a call of each; rounds in which all take their turn, so that the machine is the
+    same for all."""
+    took = [[] for _ in functions]
+    for _ in range(RUNS):
+        for function, times in zip(functions, took):
+            times.append(timeit.timeit(function, number=calls))
+    return [min(times) / calls * 1e6 for times in took]
+
+
+def show(base, calls, number=CALLS):
+    """Prints what `calls`, pairs of words and a function, take more than the pair `base`."""
+    first, *others = fastest([function for _, function in (base, *calls)], number)
+    print(f"{base[0]:40}{first:8.1f} us")
+    for (words, _), took in zip(calls, others):
+        print(f"{'  ' + words:40}{took - first:+8.1f} us")
+    return first, others
 
 
 def frameworks():
@@ -48,37 +62,57 @@ def frameworks():
     return found
 
 
+class Foreign:
+    """The library's own step of one token, with everything prepared: its output in the host's memory or,
+    `there`, on the device; `ids` then lie there, too, and come to the host behind the caller's stream."""
+
+    def __init__(self, session, width, there=None, ids=None):
+        out, pointer = (None, there.data_ptr()) if there is not None else _arrays.empty(
+            "eet", (1, width), _arrays.DTYPES["f32"])
+        self.rows = _rows.pack([1])
+        self.structs = (_structs.Output * 1)()
+        one = self.structs[0]
+        one.size, one.take = ctypes.sizeof(_structs.Output), 2
+        one.data, one.bytes, one.memory = pointer, 4 * width, int(there is not None)
+        self.batch, self.error, self.handle = ctypes.byref(self.rows.batch), session._error, session._handle
+        self.out, self.there, self.ids = out, there, ids
+        self.near = (ctypes.c_int64 * 1)()
+
+    def __call__(self):
+        if self.ids is not None:
+            lib.eet_session_wait(self.handle, _streams.LEGACY, self.error)
+            lib.eet_session_fetch(self.handle, self.near, self.ids.data_ptr(), 8, self.error)
+        lib.eet_step(self.handle, self.batch, self.structs, 1, self.error)
+
+
+def trimmed(session, step):
+    """A step whose token is taken back."""
+    error, handle = session._error, session._handle
+
+    def both():
+        step()
+        lib.eet_sequence_trim(handle, 0, 0, error)
+
+    return both
+
+
 def steps(session, width):
     """Steps of one token."""
     ids = _arrays.empty("eet", (1,), _arrays.DTYPES["i32"])[0]
-    out, pointer = _arrays.empty("eet", (1, width), _arrays.DTYPES["f32"])
-    rows = _rows.pack(ids)
-    structs = (_structs.Output * 1)()
-    structs[0].size, structs[0].take = ctypes.sizeof(_structs.Output), 2
-    structs[0].data, structs[0].bytes = pointer, out.nbytes
-    batch, error, handle = ctypes.byref(rows.batch), session._error, session._handle
-
-    def timed(step):
-        def both():
-            step()
-            lib.eet_sequence_trim(handle, 0, 0, error)
-
-        return fastest(both)
-
-    base = timed(lambda: lib.eet_step(handle, batch, structs, 1, error))
-    print(f"{'one step, foreign call':34}{base:8.1f} us")
     bound = session.bind(ids, outputs=("lm", "last"))
     calls = [("bound arrays", bound), ("lists", lambda: session.step([1], outputs=("lm", "last")))]
     for name, token, memory in frameworks():
         if "there" in name:
+            calls.append(("foreign call, output there", Foreign(session, width, memory(width))))
+            calls.append(("foreign calls, ids there too", Foreign(session, width, memory(width), token)))
             calls.append(("bound, out= there", session.bind(ids, outputs=eet.Output(
                 "lm", "last", out=memory(width)))))
         wanted = eet.Output("lm", "last", out=memory(width))
         calls.append((f"{name}, out=", lambda t=token, w=wanted: session.step(t, outputs=w)))
         calls.append((f"{name}, result of its own",
                       lambda t=token: session.step(t, outputs=("lm", "last"))))
-    for name, call in calls:
-        print(f"{'  ' + name:34}{timed(call) - base:+8.1f} us")
+    show(("one step, foreign call", trimmed(session, Foreign(session, width))),
+         [(words, trimmed(session, call)) for words, call in calls])
 
 
 def generation(generator):
@@ -100,11 +134,12 @@ def generation(generator):
                 break
         lib.eet_generate_end(out)
 
-    base = fastest(raw, 20)
-    whole = fastest(lambda: generator.generate([1, 2, 3], max_new_tokens=TOKENS, ignore_eos=True),
-                    20)
-    print(f"{f'generate {TOKENS} tokens, foreign calls':34}{base:8.1f} us")
-    print(f"{'  generate()':34}{whole - base:+8.1f} us, {(whole - base) / TOKENS:.2f} a token")
+    base, (whole,) = show(
+        (f"generate {TOKENS} tokens, foreign calls", raw),
+        [("generate()", lambda: generator.generate([1, 2, 3], max_new_tokens=TOKENS,
+                                                   ignore_eos=True))], 20)
+    print(f"{'  generate(), of each token':40}{(whole - base) / TOKENS:+8.2f} us, "
+          f"{100 * (whole - base) / base:.1f} %")
 
 
 def drop_in(path, session, width):
@@ -113,17 +148,10 @@ def drop_in(path, session, width):
     from eet.transformers import AutoModelForCausalLM
 
     ids = torch.tensor([[1]], device=DEVICE)
-    out = torch.zeros(1, width)
-    rows = _rows.pack([1])
-    structs = (_structs.Output * 1)()
-    structs[0].size, structs[0].data = ctypes.sizeof(_structs.Output), out.data_ptr()
-    structs[0].bytes = out.numel() * 4
-    batch, error, handle = ctypes.byref(rows.batch), session._error, session._handle
-    model = AutoModelForCausalLM.from_pretrained(path, device=DEVICE)
-    base = fastest(lambda: lib.eet_encode(handle, batch, structs, 1, error))
-    whole = fastest(lambda: model(ids, use_cache=False).logits)
-    print(f"{'one encode, foreign call':34}{base:8.1f} us")
-    print(f"{'  AutoModelForCausalLM()':34}{whole - base:+8.1f} us")
+    with AutoModelForCausalLM.from_pretrained(path, device=DEVICE) as model:
+        show(("one step, foreign call", trimmed(session, Foreign(session, width))),
+             [("AutoModelForCausalLM()", lambda: model(ids).logits),
+              ("AutoModelForCausalLM(), no cache", lambda: model(ids, use_cache=False).logits)])
 
 
 def main():
