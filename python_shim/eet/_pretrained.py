@@ -93,6 +93,7 @@ class Pretrained:
 
     task: Task = Task(())
     families: tuple[str, ...] = ()
+    rows: Rows  # of a decoder
 
     def __init__(
         self,
@@ -294,6 +295,17 @@ class Pretrained:
             raise LimitError(
                 f"{rows.columns + ids.shape[1]} tokens in a row; max_seq_len is {self.max_seq_len}"
             )
+
+    def _place(self, ids: Any, first_pass: bool, reorder_state: Any) -> None:
+        """Makes room for new rows, or moves those that there are."""
+        if first_pass:
+            if reorder_state is not None:
+                raise ArgumentError("reorder_state with first_pass=True: there is nothing to reorder")
+            self.rows.begin(ids.shape[0])
+        elif reorder_state is not None:
+            parents = self.rows.check_parents(reorder_state)
+            self.check_step(self.rows, ids, len(parents))
+            self.rows.gather(parents)
 
     # ---- an end ------------------------------------------------------------------------------
 

@@ -58,6 +58,12 @@ tree format/a.c "$(seq -f '/* %g */' 501)"
 bites '502 lines, against 500' "$here/style.sh"
 tree format/a.c 'static int big(int a) {' "$(yes '    a += a;' | head -n 60)" '    return a;' '}'
 bites 'big has 63 lines, against 60' "$here/style.sh"
+tree
+seq -f '# %g' 501 >"$work/tree/tests/a.py"
+bites 'tests/a.py: 501 lines, against 500' python3 "$here/../python/length.py"
+tree
+printf 'def big():\n%s' "$(yes '    a = 1' | head -n 60)" >"$work/tree/tests/a.py"
+bites 'big has 61 lines, against 60' python3 "$here/../python/length.py"
 tree format/a.c '/* TO''DO: more */'
 bites 'format/a.c:2' "$here/style.sh"
 tree

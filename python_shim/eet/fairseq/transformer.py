@@ -209,17 +209,6 @@ class EETTransformerDecoder(Pretrained, Generates, Views):
 
     forward = __call__
 
-    def _place(self, ids: Any, first_pass: bool, reorder_state: Any) -> None:
-        """Makes room for new rows, or moves those that there are."""
-        if first_pass:
-            if reorder_state is not None:
-                raise ArgumentError("reorder_state with first_pass=True: there is nothing to reorder")
-            self.rows.begin(ids.shape[0])
-        elif reorder_state is not None:
-            parents = self.rows.check_parents(reorder_state)
-            self.check_step(self.rows, ids, len(parents))
-            self.rows.gather(parents)
-
     def _step(self, ids: Any, frame: Frame, features_only: bool, mask: Any) -> ModelOutput:
         if mask is None and self.pad >= 0:
             keep = ids != self.pad

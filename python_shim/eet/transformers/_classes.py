@@ -235,26 +235,17 @@ class Decoder(Pretrained, Generates, Views):
                 return self._at_once(input_ids, first_pass)
         ids, lead = self._lead(input_ids)
         frame = Frame(input_ids, self.data_type)
-        parents = None
-        if first_pass:
-            if reorder_state is not None:
-                raise ArgumentError("reorder_state with first_pass=True: there is nothing to reorder")
-            self.rows.begin(ids.shape[0])
-        elif reorder_state is not None:
-            parents = self.rows.check_parents(reorder_state)
-            self.check_step(self.rows, ids, len(parents))
-            self.rows.gather(parents)
+        self._place(ids, first_pass, reorder_state)
         try:
             if encoder_out is not None and first_pass:
                 memory = fill_sources(self.session, encoder_out, encoder_attention_mask)
                 self.rows.sources = memory[: len(lead) and ids.shape[0]]
-            found = self._step(ids, lead, frame, position_ids, token_type_ids, attention_mask,
-                               mc_token_ids)  # fmt: skip
+            return self._step(ids, lead, frame, position_ids, token_type_ids, attention_mask,
+                              mc_token_ids)  # fmt: skip
         except BaseException:
             if first_pass:
                 self.rows.reset()
             raise
-        return found
 
     def _step(self, ids: Any, lead: Any, frame: Frame, positions: Any, types: Any, mask: Any,
               columns: Any) -> Any:  # fmt: skip

@@ -214,33 +214,20 @@ class DropIn(Pretrained, Generates):
                 input_ids, attention_mask, encoder_outputs, decoder_input_ids,
                 decoder_attention_mask, past_key_values, use_cache,
             )  # fmt: skip
-        for name, value in (
-            ("encoder_outputs", encoder_outputs), ("decoder_input_ids", decoder_input_ids),
-            ("decoder_attention_mask", decoder_attention_mask),
-        ):  # fmt: skip
-            if value is not None:
-                raise ArgumentError(f"{name}: the model is no encoder-decoder")
+        given = (encoder_outputs, decoder_input_ids, decoder_attention_mask)
+        if any(one is not None for one in given):
+            raise ArgumentError("encoder_outputs, decoder_input_ids and decoder_attention_mask are "
+                                "for encoder-decoders, and the model is none")  # fmt: skip
         if (attention_mask is token_type_ids is position_ids is mc_token_ids is encoder_hidden_states
                 is None and self._plain(input_ids)):  # fmt: skip
             found = self._at_once(input_ids, past_key_values, use_cache)
             if found is not None:
                 return found
-        ids, lead = self._lead(input_ids)
-        frame = Frame(input_ids, self.data_type)
-        mask, types = self._flat(attention_mask, lead), self._flat(token_type_ids, lead)
-        positions = self._flat(position_ids, lead)
-        if not self.model.has_decoder:
-            packed = encoder_rows(self, ids, mask, types, positions)
-            outputs = self._outputs("encode", packed, frame)
-            if self.task.choices:
-                return self._choices(outputs, lead, ids.shape[1])
-            return ModelOutput(**outputs)
-        past = self._past(past_key_values, ids.shape[0])
-        if encoder_hidden_states is not None and past.rows.columns == 0:
-            past.rows.sources = fill_sources(
-                past.rows.session, encoder_hidden_states, encoder_attention_mask
-            )
-        return self._append(past, frame, ids, lead, mask, types, positions, mc_token_ids, use_cache)
+        source = (encoder_hidden_states, encoder_attention_mask)
+        return self._one_stack(
+            input_ids, attention_mask, token_type_ids, position_ids, mc_token_ids, source,
+            past_key_values, use_cache,
+        )  # fmt: skip
 
     forward = __call__
 
@@ -263,6 +250,26 @@ class DropIn(Pretrained, Generates):
         found = self._whole("step", ids, past.rows.session)
         past.rows.advance(columns)
         return ModelOutput(**found, past_key_values=None if use_cache is False else past)
+
+    def _one_stack(
+        self, input_ids: Any, mask: Any, types: Any, positions: Any, columns: Any, source: Any,
+        past: Optional[Past], use_cache: Optional[bool],
+    ) -> ModelOutput:  # fmt: skip
+        """A call of an encoder or a decoder; `source`: hidden states to look at, and their mask."""
+        ids, lead = self._lead(input_ids)
+        frame = Frame(input_ids, self.data_type)
+        mask, types = self._flat(mask, lead), self._flat(types, lead)
+        positions = self._flat(positions, lead)
+        if not self.model.has_decoder:
+            packed = encoder_rows(self, ids, mask, types, positions)
+            found = self._outputs("encode", packed, frame)
+            if self.task.choices:
+                return self._choices(found, lead, ids.shape[1])
+            return ModelOutput(**found)
+        past = self._past(past, ids.shape[0])
+        if source[0] is not None and past.rows.columns == 0:
+            past.rows.sources = fill_sources(past.rows.session, *source)
+        return self._append(past, frame, ids, lead, mask, types, positions, columns, use_cache)
 
     def _past(self, past: Optional[Past], rows: int) -> Past:
         if past is None:
