@@ -74,3 +74,12 @@ eet_status eet_device_find(int32_t device, const eet_backend_api **out, eet_erro
 eet_status eet_device_denied(const eet_backend_api *api, eet_backend *backend) {
     return *api->why(backend) != '\0' ? EET_E_DEVICE : EET_E_MEMORY;
 }
+
+void eet_device_blame(const eet_backend_api *api, eet_backend *backend, eet_error *err) {
+    const char *why = api->why(backend);
+    const size_t said = strlen(err->text);
+
+    if (*why != '\0' && strstr(err->text, why) == NULL) {
+        (void)snprintf(err->text + said, sizeof err->text - said, " (%s)", why);
+    }
+}

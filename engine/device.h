@@ -13,4 +13,7 @@ eet_status eet_device_find(int32_t device, const eet_backend_api **out, eet_erro
 /* Of an allocation that gave nothing: E_DEVICE where the device fails, else E_MEMORY. */
 eet_status eet_device_denied(const eet_backend_api *api, eet_backend *backend);
 
+/* Puts what failed first on the device behind a sentence that does not say it. */
+void eet_device_blame(const eet_backend_api *api, eet_backend *backend, eet_error *err);
+
 #endif

@@ -9,6 +9,7 @@
 
 #include "engine/abi.h"
 #include "engine/calls.h"
+#include "engine/device.h"
 #include "engine/run.h"
 
 uint32_t eet_abi(void) {
@@ -282,12 +283,7 @@ eet_status eet_call_check(const eet_session *s, bool generating, eet_error *err)
 /* The end of a call that ran on the device. */
 eet_status eet_call_end(eet_session *s, eet_status status, eet_error *err) {
     if (s != NULL && status == EET_E_DEVICE && !s->dead) {
-        const char *why = s->api->why(s->backend);
-        const size_t said = strlen(err->text);
-
-        if (*why != '\0') {
-            (void)snprintf(err->text + said, sizeof err->text - said, " (%s)", why);
-        }
+        eet_device_blame(s->api, s->backend, err);
         s->dead = true;
     } else if (s != NULL && status == EET_E_MEMORY && s->model->device != EET_HOST) {
         const size_t said = strlen(err->text);

@@ -172,10 +172,8 @@ eet_status eet_graphs_make(eet_session *s, eet_error *err) {
         status = record_steps(s, true, err);
     }
     if (status != EET_OK) {
-        const char *why = s->api->why(s->backend);
-
-        return eet_fail(err, status, EET_NOWHERE, "a step cannot be recorded on the %s backend%s%s",
-                        s->api->name, *why != '\0' ? ": " : "", why);
+        return eet_fail(err, status, EET_NOWHERE, "a step cannot be recorded on the %s backend",
+                        s->api->name);
     }
     return EET_OK;
 }

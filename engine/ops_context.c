@@ -128,8 +128,10 @@ static eet_status end(const eet_op_context *context, eet_status status, eet_erro
     if (status == EET_OK) {
         return status;
     }
-    return eet_fail(err, status, EET_NOWHERE, "an operator failed on the %s backend: %s",
-                    context->api->name, context->api->why(context->backend));
+    const char *why = context->api->why(context->backend);
+
+    return eet_fail(err, status, EET_NOWHERE, "an operator failed on the %s backend%s%s",
+                    context->api->name, *why != '\0' ? ": " : "", why);
 }
 
 eet_status eet_op_wait(eet_op_context *context, void *stream, eet_error *err) {

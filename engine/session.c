@@ -175,6 +175,9 @@ eet_status eet_session_make(eet_model *model, const eet_session_options *options
     if (status == EET_OK) {
         status = eet_ahead_make(session, err);
     }
+    if (status == EET_E_DEVICE && session->backend != NULL) {
+        eet_device_blame(session->api, session->backend, err);
+    }
     if (status != EET_OK) {
         eet_session_free(session);
         return status;

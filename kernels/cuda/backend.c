@@ -38,7 +38,7 @@ static eet_status check_device(int device, eet_error *error) {
     int count = 0;
     int major = 0;
     int minor = 0;
-    const cudaError_t code = cudaGetDeviceCount(&count);
+    cudaError_t code = cudaGetDeviceCount(&count);
 
     if (code == cudaErrorNoDevice || (code == cudaSuccess && count == 0)) {
         return eet_refuse(error, "this machine has no CUDA device; the CPU needs none");
@@ -50,9 +50,13 @@ static eet_status check_device(int device, eet_error *error) {
         return eet_refuse(error, "there is no CUDA device %d; this machine has %d, from 0", device,
                           count);
     }
-    if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) != cudaSuccess ||
-        cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device) != cudaSuccess) {
-        return eet_refuse(error, "CUDA device %d does not say what it is", device);
+    code = cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device);
+    if (code == cudaSuccess) {
+        code = cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device);
+    }
+    if (code != cudaSuccess) {
+        return eet_refuse(error, "CUDA device %d does not say what it is: %.200s", device,
+                          cudaGetErrorString(code));
     }
     if (10 * major + minor < OLDEST_CAPABILITY) {
         return eet_refuse(error,
@@ -181,11 +185,7 @@ static void *allocate(eet_backend *backend, uint64_t bytes, bool zeroed) {
         (void)cudaFree(block);
     }
     eet_device_leave(scope);
-    if (eet_cuda_end(code) != EET_OK) {
-        eet_watch_failure(backend, "an allocation", code);
-        return NULL;
-    }
-    return block;
+    return eet_watch_end(backend, "an allocation", code) == EET_OK ? block : NULL;
 }
 
 /* Of an allocation that gave nothing. */
@@ -249,10 +249,7 @@ static eet_status upload(eet_backend *backend, void *device, const void *host, u
         code = code == cudaSuccess ? eet_transfer_up(backend, device, host, (size_t)bytes) : code;
     }
     eet_device_leave(scope);
-    if (code != cudaSuccess) {
-        eet_watch_failure(backend, "an upload", code);
-    }
-    return eet_cuda_end(code);
+    return eet_watch_end(backend, "an upload", code);
 }
 
 static eet_status download_later(eet_backend *backend, void *host, const void *device,
@@ -264,7 +261,7 @@ static eet_status download_later(eet_backend *backend, void *host, const void *d
         code = eet_transfer_down_later(backend, host, device, (size_t)bytes);
     }
     eet_device_leave(scope);
-    return eet_cuda_end(code);
+    return eet_watch_end(backend, "a download", code);
 }
 
 static eet_status wait_for_all(eet_backend *backend) {
@@ -275,10 +272,7 @@ static eet_status wait_for_all(eet_backend *backend) {
         code = eet_transfer_settle(backend);
     }
     eet_device_leave(scope);
-    if (code != cudaSuccess) {
-        eet_watch_failure(backend, "the device's work", code);
-    }
-    return eet_cuda_end(code);
+    return eet_watch_end(backend, "the device's work", code);
 }
 
 static eet_status download(eet_backend *backend, void *host, const void *device, uint64_t bytes) {
@@ -318,13 +312,13 @@ static eet_status convert_block(eet_backend *backend, void **block, int64_t coun
     if (args.y == NULL) {
         return denied(backend);
     }
-    eet_status status = eet_cuda_end(eet_lift_wait(backend)); /* it has arrived */
+    eet_status status = eet_watch_end(backend, "an upload", eet_lift_wait(backend)); /* is there */
 
     if (status == EET_OK) {
         status = eet_watched_ops(backend)->convert(backend, &args);
     }
     if (status == EET_OK) { /* and is read */
-        status = eet_cuda_end(eet_transfer_settle(backend));
+        status = eet_watch_end(backend, "a conversion", eet_transfer_settle(backend));
     }
     free_block(backend, status == EET_OK ? *block : args.y);
     *block = status == EET_OK ? args.y : *block;

@@ -1,6 +1,8 @@
 /* graph.c - work that is recorded once and launched many times. */
 #include "kernels/cuda/graph.h"
 
+#include "kernels/cuda/watch.h"
+
 eet_status eet_graph_begin(eet_backend *backend) {
     const eet_device_scope scope = eet_device_enter(backend);
     const cudaError_t code =
@@ -9,7 +11,7 @@ eet_status eet_graph_begin(eet_backend *backend) {
             : scope.code;
 
     eet_device_leave(scope);
-    return eet_cuda_end(code);
+    return eet_watch_end(backend, "a recording", code);
 }
 
 eet_status eet_graph_end(eet_backend *backend, void **out) {
@@ -29,7 +31,7 @@ eet_status eet_graph_end(eet_backend *backend, void **out) {
     }
     *out = graph;
     eet_device_leave(scope);
-    return eet_cuda_end(code);
+    return eet_watch_end(backend, "a recording", code);
 }
 
 eet_status eet_graph_launch(eet_backend *backend, void *graph) {
@@ -38,7 +40,7 @@ eet_status eet_graph_launch(eet_backend *backend, void *graph) {
         scope.code == cudaSuccess ? cudaGraphLaunch(graph, backend->stream) : scope.code;
 
     eet_device_leave(scope);
-    return eet_cuda_end(code);
+    return eet_watch_end(backend, "a recorded pass", code);
 }
 
 void eet_graph_free(eet_backend *backend, void *graph) {

@@ -17,11 +17,9 @@ void *eet_share(eet_backend *backend, uint64_t bytes) {
                                  : scope.code;
 
     eet_device_leave(scope);
-    if (eet_cuda_end(code) != EET_OK) {
-        eet_watch_failure(backend, "shared memory", code);
-        return NULL;
-    }
-    return memset(shared, 0, (size_t)bytes);
+    return eet_watch_end(backend, "shared memory", code) == EET_OK
+               ? memset(shared, 0, (size_t)bytes)
+               : NULL;
 }
 
 void eet_unshare(eet_backend *backend, void *shared) {

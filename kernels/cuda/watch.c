@@ -16,15 +16,17 @@ void eet_watch_failure(eet_backend *backend, const char *what, cudaError_t code)
     }
 }
 
+eet_status eet_watch_end(eet_backend *backend, const char *what, cudaError_t code) {
+    eet_watch_failure(backend, what, code);
+    return eet_cuda_end(code);
+}
+
 static eet_status finish(eet_backend *backend, const char *op) {
     const eet_device_scope scope = eet_device_enter(backend);
     const cudaError_t code = scope.code == cudaSuccess ? eet_transfer_settle(backend) : scope.code;
 
     eet_device_leave(scope);
-    if (code != cudaSuccess) {
-        eet_watch_failure(backend, op, code);
-    }
-    return eet_cuda_end(code);
+    return eet_watch_end(backend, op, code);
 }
 
 #define X(op)                                                                           \
