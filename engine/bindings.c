@@ -269,11 +269,11 @@ int32_t eet_layout(const char *name, int32_t *offset) {
 
 /* ---- devices ------------------------------------------------------------ */
 
-/* The backend of a device, for no computing. */
+/* The backend of a device, for its memory alone. */
 static eet_status open_device(int32_t device, int32_t device_index, const eet_backend_api **api,
                               eet_backend **out, eet_error *err) {
     const eet_backend_options options = {
-        .threads = 1, .reference = true, .device = device_index, .error = err};
+        .threads = 1, .reference = true, .device = device_index, .error = err, .only_memory = true};
 
     if (device_index < 0 || (device == EET_HOST && device_index != 0)) {
         return eet_fail(err, EET_E_ARGUMENT, EET_NOWHERE, "there is no device %d:%d", (int)device,

@@ -20,6 +20,8 @@ typedef struct eet_backend_options {
     eet_error *error; /* a plugin says here why it does not open; NULL: nobody asks */
     void *stream;     /* CUDA: a caller's stream that all work goes to, which outlives the backend;
                          NULL: one of its own */
+    bool only_memory; /* CUDA: nothing will be asked for but alloc and free, which need no pinned
+                         memory of the host */
 } eet_backend_options;
 
 /* Bytes of a device. */
@@ -84,7 +86,8 @@ typedef struct eet_backend_api {
     int32_t (*threads)(const eet_backend *);
 
     /* Of a backend with streams alone; others have NULL here. The stream of all work; and all that
-     * comes from now on waits, on the device, for what is in a caller's `stream` now. */
+     * comes from now on waits, on the device, for what is in a caller's `stream` now: E_STATE
+     * while that is recorded, E_ARGUMENT of another device's. */
     void *(*stream)(const eet_backend *);
     eet_status (*wait_stream)(eet_backend *, void *stream);
 

@@ -107,14 +107,14 @@ static eet_status tell_start(const eet_backend *backend, cudaError_t code, eet_e
 }
 
 /* The primary context begins here, with the stream in it. */
-static eet_status start(eet_backend *backend, void *stream, eet_error *error) {
+static eet_status start(eet_backend *backend, const eet_backend_options *options) {
     const eet_device_scope scope = eet_device_enter(backend);
     cudaError_t code = scope.code == cudaSuccess ? look_at_device(backend) : scope.code;
 
     if (code == cudaSuccess) {
-        code = eet_stream_begin(backend, stream);
+        code = eet_stream_begin(backend, options->stream);
     }
-    if (code == cudaSuccess) {
+    if (code == cudaSuccess && !options->only_memory) {
         code = eet_transfer_begin(backend);
         if (code != cudaSuccess) {
             eet_stream_end(backend);
@@ -122,7 +122,7 @@ static eet_status start(eet_backend *backend, void *stream, eet_error *error) {
     }
     eet_device_leave(scope);
     (void)eet_cuda_end(code);
-    return tell_start(backend, code, error);
+    return tell_start(backend, code, options->error);
 }
 
 static eet_status open_cuda(const eet_backend_options *options, eet_backend **out) {
@@ -141,7 +141,7 @@ static eet_status open_cuda(const eet_backend_options *options, eet_backend **ou
     }
     backend->device = options->device;
     backend->one_by_one = options->one_by_one;
-    status = start(backend, options->stream, options->error);
+    status = start(backend, options);
     if (status != EET_OK) {
         free(backend);
         return status;

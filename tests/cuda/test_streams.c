@@ -8,7 +8,7 @@
 
 START_TEST(a_buffer_takes_its_own_memory_and_says_what_fails)
 {
-    enum { BYTES = 1000 };
+    enum { BYTES = 1000, BESIDE = 4096 };
     eet_double *d = device();
     eet_buffer *buffer = NULL;
     const uint64_t unused = d->unused;
@@ -20,6 +20,7 @@ START_TEST(a_buffer_takes_its_own_memory_and_says_what_fails)
     for (int32_t i = 0; i < BYTES; ++i) {
         ck_assert_int_eq(((const char *)eet_buffer_data(buffer))[i], 0);
     }
+    ck_assert_uint_lt(unused - d->unused, BYTES + BESIDE); /* nothing is pinned */
     eet_buffer_release(buffer);
     for (int64_t n = 1; n <= calls; ++n) {
         const bool memory = n % 2 == _i;
