@@ -58,7 +58,8 @@ gpu-pack: ## build/gpu-pack, a folder that checks CUDA on a machine with a card
 	@cmake --preset gpu --log-level=WARNING $(if $(CARDS),-DEET_GPU_ARCHITECTURES="$(CARDS)")
 	@cmake --build --preset gpu -j $(JOBS) -- --quiet
 
-# These need what make gpu-pack made, and nothing else of this tree (docs/gpu-check.md).
+# These need what make gpu-pack made, and nothing else of this tree (docs/gpu-check.md), but for what
+# Python adds to a call, which is measured in python_shim.
 packed = test -x build/gpu-pack/gpu_check || { echo "run make gpu-pack first" >&2; exit 2; }
 
 gpu-check: ## is CUDA right on this machine's card? At most ten minutes
@@ -69,10 +70,11 @@ gpu-quick: ## the same in at most 90 seconds
 	@$(packed)
 	@build/gpu-pack/gpu_check --quick --budget 90 --log build/gpu-quick.jsonl
 
-gpu-bench: ## speed of CUDA beside the strongest torch; goes on with what the last run left
+gpu-bench: ## speed of CUDA beside the strongest torch, goes on with what the last run left; what Python adds
 	@$(packed)
 	@python3 build/gpu-pack/bench/bench.py --log build/gpu-bench.jsonl --resume --budget 540
 	@python3 build/gpu-pack/bench/report.py build/gpu-bench.jsonl
+	@python3 tests/bench/python_overhead.py build/gpu-pack build/gpu-pack/models cuda
 
 coverage: ## line coverage of the quick tests
 	@.ci/install coverage

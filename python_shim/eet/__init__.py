@@ -2,7 +2,7 @@
 torch."""
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, List
 
 from . import errors
 from ._arrays import Tensor
@@ -43,3 +43,7 @@ def __getattr__(name: str) -> Any:
             found = globals()[name] = getattr(module, name)
             return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> List[str]:
+    return sorted({*__all__, *_MODULES, "__version__"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import ctypes
 import math
+import operator
 import sys
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -117,7 +118,7 @@ def ids(data: Any, what: str) -> Ids:
         return data
     if isinstance(data, (list, tuple, range)):
         return of_list(data, (len(data),), what)
-    if kind_of(data) == "torch" and data.device.type != "cpu":
+    if kind_of(data) == "torch" and data.device.type not in ("cpu", "meta"):
         data = data.cpu()  # which waits for torch's stream
     found = view(data)
     if found.device != "cpu":
@@ -145,6 +146,22 @@ def ids(data: Any, what: str) -> Ids:
             raise ArgumentError(f"a value among {what} does not fit 32 bits")
         return Ids(narrow.data_ptr(), found.shape, narrow)
     return of_list([int(value) for value in found.flat()], found.shape, what)
+
+
+def number(value: Any, what: str) -> int:
+    """A whole number of 32 bits; larger ones would be others in C.
+
+    Raises
+    ------
+    TypeError
+        `value` is no whole number.
+    ArgumentError
+        It has more bits.
+    """
+    whole = operator.index(value)
+    if not -2**31 <= whole < 2**31:
+        raise ArgumentError(f"{what} is {whole}; it has 32 bits")
+    return whole
 
 
 def empty(kind: str, shape: Shape, dtype: DType, device: str = "cpu") -> Tuple[Any, int]:

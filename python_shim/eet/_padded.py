@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any, Optional
 
 from ._errors import ArgumentError
+
+if find_spec("numpy") is None:
+    raise ImportError("eet.transformers and eet.fairseq need numpy: pip install eet[numpy]")
 
 __all__ = ["Frame", "Packed", "as_indexes", "as_mask", "as_table", "pack"]
 

@@ -35,7 +35,7 @@ def _asked(outputs: Any) -> Tuple[Any, Tuple[Any, ...]]:
             return outputs, (None,)
     elif outputs is None or kind in _PLAIN:
         return (kind, outputs), (None,)
-    elif kind is list:
+    elif kind is list and list not in map(type, outputs):
         each = [_asked(one) for one in outputs]
         if all(key is not None for key, _ in each):
             return (list, *(key for key, _ in each)), tuple(outs[0] for _, outs in each)

@@ -157,6 +157,8 @@ def outputs_of(heads: Tuple[Head, ...], outputs: Spec) -> Tuple[List[Output], bo
     if outputs is None:
         return [Output(0 if heads else "hidden")], False
     if isinstance(outputs, list):
+        if any(isinstance(one, list) for one in outputs):
+            raise ArgumentError("outputs are a list of outputs, not of lists")
         return [outputs_of(heads, one)[0][0] for one in outputs], True
     if isinstance(outputs, Output):
         return [outputs], False

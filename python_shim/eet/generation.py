@@ -92,18 +92,18 @@ def options_of(session: Session, *, head: Union[int, str] = 0,
         options.forced_count, options.forced = forced.count, forced.pointer
         keep.append(forced)
     options.head = head_among(session._heads, head).index
-    options.max_new_tokens = max_new_tokens or 0
-    options.min_new_tokens = min_new_tokens
+    options.max_new_tokens = _arrays.number(max_new_tokens or 0, "max_new_tokens")
+    options.min_new_tokens = _arrays.number(min_new_tokens, "min_new_tokens")
     options.ignore_eos = int(ignore_eos)
-    options.temperature, options.top_k = temperature, top_k
+    options.temperature, options.top_k = temperature, _arrays.number(top_k, "top_k")
     options.top_p = 0.0 if top_p == 1.0 else top_p
     options.repetition_penalty = repetition_penalty
     options.seed = seed
-    options.beams = num_beams
+    options.beams = _arrays.number(num_beams, "num_beams")
     options.early_stopping = _EARLY[early_stopping]
     if num_beams > 1:
         options.length_penalty = length_penalty or _NO_PENALTY
-    options.top_n = logprobs
+    options.top_n = _arrays.number(logprobs, "logprobs")
     if streams is not None:
         numbers = (ctypes.c_uint64 * len(streams))(*streams)
         options.stream = ctypes.addressof(numbers)
@@ -286,11 +286,10 @@ class Running(Iterator[List[Token]]):
 def start(session: Session, rows: _rows.Rows, **how: Any) -> Running:
     """A generation for packed prompts; `how` are the arguments of `options_of`, whose struct is kept
     for the next one that has the same."""
-    asked = tuple(how.items())
-    if session._asked is None or session._asked[0] != asked:
-        found = options_of(session, **how)
-        plain = all(type(value) in _PLAIN for value in how.values())
-        session._asked = (asked, *found) if plain else None
-    else:
-        found = session._asked[1:]
+    asked = tuple(how.items()) if _PLAIN.issuperset(map(type, how.values())) else None
+    kept = session._asked
+    if asked is not None and kept is not None and kept[0] == asked:
+        return Running(session, rows, *kept[1:])
+    found = options_of(session, **how)
+    session._asked = None if asked is None else (asked, *found)
     return Running(session, rows, *found)

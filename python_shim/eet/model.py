@@ -262,6 +262,8 @@ class Model:
             What to give where the file does not have the key; without it that is an ArgumentError.
         """
         fact = _structs.Fact(ctypes.sizeof(_structs.Fact))
+        if not isinstance(key, str):
+            raise TypeError(f"a fact's key is text, not {type(key).__name__}")
         try:
             self._call(lib.eet_model_fact, key.encode(), ctypes.byref(fact))
         except ArgumentError:

@@ -69,9 +69,12 @@ class Session:
         self._reference = model._held()
         size = ctypes.sizeof(_structs.SessionOptions)
         code = 0 if cache_dtype is None else _arrays.dtype_of(cache_dtype).code
+        room = dict(max_sequences=max_sequences, max_tokens=max_tokens,
+                    max_batch_tokens=max_batch_tokens, cache_tokens=cache_tokens,
+                    max_sources=max_sources, source_tokens=source_tokens, max_outputs=max_outputs)
         self._options = _structs.SessionOptions(
-            size, threads or model.threads, max_sequences, max_tokens, max_batch_tokens,
-            cache_tokens, max_sources, source_tokens, max_outputs, code)
+            size, _arrays.number(threads or model.threads, "threads"), cache_dtype=code,
+            **{name: _arrays.number(value, name) for name, value in room.items()})
         self._error = _structs.Error()
         self._running: Any = None  # the generation that the session belongs to
         self._asked: Any = None  # how the latest one was to be, and its options
@@ -288,6 +291,7 @@ class Session:
         hidden : array of f32, f16, bf16 or f64, any strides, the host's or on the model's device; or
             None
         """
+        slot = _arrays.number(slot, "slot")
         with self._lock:
             if hidden is None:
                 self._call(lib.eet_source_set, 0, slot, None)
@@ -310,12 +314,14 @@ class Session:
     def fork(self, origin: int, target: int) -> None:
         """Makes sequence `target` hold what `origin` holds; nothing is copied."""
         with self._lock:
-            self._call(lib.eet_sequence_fork, 0, origin, target)
+            self._call(lib.eet_sequence_fork, 0, _arrays.number(origin, "origin"),
+                       _arrays.number(target, "target"))
 
     def trim(self, sequence: int, length: int = 0) -> None:
         """Keeps the first `length` tokens of a sequence; 0 frees it."""
         with self._lock:
-            self._call(lib.eet_sequence_trim, 0, sequence, length)
+            self._call(lib.eet_sequence_trim, 0, _arrays.number(sequence, "sequence"),
+                       _arrays.number(length, "length"))
 
     def _forget(self) -> None:
         """Frees every sequence."""
@@ -335,7 +341,7 @@ class Session:
             There is no such sequence.
         """
         with self._lock:
-            length = int(lib.eet_sequence_length(self._open(), sequence))
+            length = int(lib.eet_sequence_length(self._open(), _arrays.number(sequence, "sequence")))
         if length < 0:
             raise ArgumentError(f"there is no sequence {sequence}")
         return length
@@ -368,7 +374,7 @@ class Session:
                                             data=pointer))
             described[-1].shape[:3] = shape
         with self._lock:
-            self._call(lib.eet_sequence_export, 0, sequence, layer,
+            self._call(lib.eet_sequence_export, 0, sequence, _arrays.number(layer, "layer"),
                        *(ctypes.byref(one) for one in described))
         return made[0], made[1]
 
@@ -396,7 +402,8 @@ class Session:
             `top_tokens` and `top_log_probs` (tokens, top), or None.
         """
         rows = self._pack(tokens, start, attention_mask, types, positions, sequence, source)
-        wanted = _structs.Scores(ctypes.sizeof(_structs.Scores), head_among(self._heads, head).index, top)
+        wanted = _structs.Scores(ctypes.sizeof(_structs.Scores), head_among(self._heads, head).index,
+                                 _arrays.number(top, "top"))
         aims = None if targets is None else rows.extra(self._near(targets), "targets")
         f32, i32 = _arrays.DTYPES["f32"], _arrays.DTYPES["i32"]
         log_prob, wanted.log_prob = _arrays.empty(rows.kind, (rows.total,), f32)

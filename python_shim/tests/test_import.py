@@ -33,6 +33,12 @@ class Import(unittest.TestCase):
         done = support.python("import sys, eet; print('numpy' in sys.modules, 'torch' in sys.modules)")
         self.assertEqual(done.stdout, "False False\n", done.stderr)
 
+    def test_names_what_is_looked_up_later(self):
+        program = "import eet; print(set(eet.__all__) - set(dir(eet))); print(eet.Generator, eet.Token)"
+        done = support.python(program)
+        self.assertEqual(done.stdout.splitlines()[0], "set()", done.stderr)
+        self.assertIn("eet.generator.Generator", done.stdout)
+
     def test_takes_less_than_50_ms(self):
         program = ("import time, ctypes, threading; began = time.perf_counter(); import eet; "
                    "print(time.perf_counter() - began)")

@@ -121,6 +121,27 @@ class Kept(unittest.TestCase):
                 longer(self.session, tokens, outputs)
             self.assertEqual(said, [str(raised.exception)] * 2)
 
+    def test_numbers_that_c_would_cut_are_refused(self):
+        self.session.step([1, 2, 3])
+        calls = [lambda n: self.session.trim(n), lambda n: self.session.trim(0, n),
+                 lambda n: self.session.length(n), lambda n: self.session.fork(n, 1),
+                 lambda n: self.session.fork(0, n), lambda n: self.session.export(0, n),
+                 lambda n: self.session.source_set(n, None), lambda n: self.session.score([1], top=n),
+                 lambda n: self.model.session(max_tokens=n), lambda n: self.model.session(threads=n),
+                 lambda n: next(self.session.generate([1], max_new_tokens=n)),
+                 lambda n: next(self.session.generate([1], top_k=n))]
+        for call in calls:
+            with self.assertRaises(eet.ArgumentError):
+                call(2**32)
+            for kind in (1.5, "x", b"x"):
+                with self.assertRaises(TypeError):
+                    call(kind)
+        self.assertEqual([self.session.length(row) for row in range(2)], [3, 0])
+        with self.assertRaises(TypeError):
+            self.model.fact(3)
+        with self.assertRaises(eet.ArgumentError):
+            self.session.step([1], outputs=[["lm"], []])
+
     def test_nothing_of_the_caller_is_kept(self):
         tokens, out = numpy.array([1], "i4"), numpy.zeros((1, 101), "f4")
         gone = [weakref.ref(tokens), weakref.ref(out)]

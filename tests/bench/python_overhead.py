@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """python_overhead.py BUILD FOLDER [DEVICE] - what Python adds to a call of the library, on the smallest
 model: the time of a call from Python, less that of the same call made with everything prepared (which
-is ctypes' own cost beside C: "foreign call"). Microseconds, the fastest of several runs. FOLDER may
-have gpt2_tiny.eet already. DEVICE: cpu, or cuda, where a call is that of arrays which lie there."""
+is ctypes' own cost beside C: "foreign call"). Microseconds, the fastest of several runs. BUILD may be what
+make gpu-pack made, FOLDER may have the model already. DEVICE: cpu, or cuda, where more calls are those of
+arrays which lie there."""
 import ctypes
 import os
 import sys
@@ -11,7 +12,8 @@ import timeit
 BUILD, FOLDER = os.path.abspath(sys.argv[1]), sys.argv[2]
 DEVICE = sys.argv[3] if len(sys.argv) > 3 else "cpu"
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-os.environ["EET_LIBRARY"] = os.path.join(BUILD, "lib", "libeet.so.1")
+LIBRARIES = [os.path.join(BUILD, folder, "libeet.so.1") for folder in ("lib", "")]
+os.environ["EET_LIBRARY"] = next(filter(os.path.exists, LIBRARIES), LIBRARIES[0])
 os.environ["EET_BIN"] = os.path.join(BUILD, "bin")
 sys.path.insert(0, os.path.join(ROOT, "python_shim"))
 
@@ -155,7 +157,8 @@ def drop_in(path, session, width):
 
 
 def main():
-    path = os.path.join(FOLDER, "gpt2_tiny.eet")
+    paths = [os.path.join(FOLDER, name) for name in ("gpt2_tiny.eet", "gpt2_tiny.f32.eet")]
+    path = next(filter(os.path.exists, paths), paths[0])
     if not os.path.exists(path):
         eet.convert(os.path.join(ROOT, "fixtures", "checkpoints", "gpt2_tiny"), path)
     with eet.load(path, device=DEVICE) as model, model.session(threads=1) as session:
