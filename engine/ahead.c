@@ -192,13 +192,14 @@ static eet_status start(eet_generation *g, eet_error *err) {
         .few = true,
         .tokens = batch.rows,
     };
-    const eet_status status = eet_inputs_write(s, &pass, err);
+    eet_status status = eet_inputs_write(s, &pass, err);
 
     if (status != EET_OK || pass.graph < 0 || s->graph[pass.graph].recorded == NULL) {
         return status;
     }
-    if (upload_rows(g, &batch) != EET_OK) {
-        return eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "the rows do not reach the device");
+    status = upload_rows(g, &batch);
+    if (status != EET_OK) {
+        return eet_fail(err, status, EET_NOWHERE, "the rows do not reach the device");
     }
     a->graph = pass.graph;
     a->rows = batch.rows;

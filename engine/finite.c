@@ -41,10 +41,11 @@ eet_status eet_finite_check(eet_session *s, const eet_pass *pass, const void *x,
     if (!s->check_finite) {
         return EET_OK;
     }
-    if (s->api->download(s->backend, s->values, x, bytes) != EET_OK) {
+    const eet_status status = s->api->download(s->backend, s->values, x, bytes);
+
+    if (status != EET_OK) {
         name_place(s, pass, layer, part, place, sizeof place);
-        return eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "the values after %s cannot be read",
-                        place);
+        return eet_fail(err, status, EET_NOWHERE, "the values after %s cannot be read", place);
     }
     for (int64_t i = 0; i < count; ++i) {
         if (!isfinite(eet_float_at(s->values, dtype, i))) {

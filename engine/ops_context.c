@@ -142,7 +142,10 @@ eet_status eet_op_wait(eet_op_context *context, void *stream, eet_error *err) {
     if (status == EET_OK) {
         status = eet_call_wait(context->api, context->backend, stream, e);
     }
-    return status == EET_E_DEVICE ? end(context, status, e) : status;
+    if (status == EET_E_DEVICE) {
+        eet_device_blame(context->api, context->backend, e);
+    }
+    return status;
 }
 
 eet_status eet_op_finish(eet_op_context *context, eet_error *err) {

@@ -98,6 +98,9 @@ static eet_status run(int32_t device, void *stream, stage *s, eet_error *err) {
 
     begin(s);
     if (status == EET_OK) {
+        status = eet_op_wait(context, s, err); /* any stream that is not its own */
+    }
+    if (status == EET_OK) {
         status = compute(context, device, s, err);
     }
     if (status == EET_OK) {
