@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 from ctypes import POINTER, c_double, c_int32, c_uint32, c_uint64, c_void_p
 from typing import Any, Dict, List, Optional, Tuple
@@ -135,6 +136,7 @@ class Context:
                  stream: Any = None) -> None:
         self._context: Optional[int] = None
         self._destroy = lib.eet_op_context_destroy
+        self._given = stream  # has to outlive the context
         self._lock = threading.Lock()
         self._workspace: Any = None
         self._room = 0
@@ -169,7 +171,8 @@ class Context:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_context", None) is not None:
+        # When the interpreter ends, the streams of frameworks may be gone already.
+        if getattr(self, "_context", None) is not None and not sys.is_finalizing():
             self.close()
 
     def _reserve(self, need: int, like: Any, error: Any) -> int:

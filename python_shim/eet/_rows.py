@@ -10,6 +10,9 @@ from . import _arrays, _structs
 from ._errors import ArgumentError
 
 
+_BATCH = ctypes.sizeof(_structs.Batch)
+
+
 class Rows:
     """A batch: packed ids, where rows begin, and how a padded caller wants results back."""
 
@@ -165,13 +168,14 @@ def _take_apart(rows: Rows, tokens: Any, start: Any, mask: Any) -> Tuple[_arrays
 def _one_row(tokens: List[int]) -> Rows:
     """A batch of one row, a flat list."""
     rows = Rows()
-    found = _arrays.of_list(tokens, (len(tokens),), "tokens")
-    begins = _arrays.of_list((0, len(tokens)), (2,), "start")
-    rows.count, rows.total = 1, len(tokens)
+    total = len(tokens)
+    found = _arrays.of_list([0, total, *tokens], (2 + total,), "tokens")
+    rows.count, rows.total = 1, total
     batch = rows.batch
-    batch.size, batch.rows = ctypes.sizeof(_structs.Batch), 1
-    batch.start, batch.tokens = begins.pointer, found.pointer
-    rows.keep += (begins, found)
+    batch.size, batch.rows = _BATCH, 1
+    batch.start, batch.tokens = found.pointer, found.pointer + 8
+    rows.keep += (_arrays.Ids(found.pointer, (2,), found.keep),
+                  _arrays.Ids(found.pointer + 8, (total,), found.keep))
     return rows
 
 
@@ -198,7 +202,7 @@ def pack(tokens: Any, start: Any = None, mask: Any = None, types: Any = None,
                                 f"start is 0, then ascending strictly to {found.count}; "
                                 "a row has a token at least")
     batch = rows.batch
-    batch.size = ctypes.sizeof(_structs.Batch)
+    batch.size = _BATCH
     batch.rows = rows.count
     batch.start = begins.pointer
     batch.tokens = found.pointer

@@ -12,7 +12,7 @@ def call(session: Any, work: int, function: Any, *arguments: Any) -> int:
     """function(*arguments), a status. KeyboardInterrupt and what other signal handlers raise
     cancel the session first and wait for the call to end."""
     if work < LONG or threading.current_thread() is not threading.main_thread():
-        return int(function(*arguments))
+        return function(*arguments)  # type: ignore[no-any-return]
     return elsewhere(session, function, *arguments)
 
 

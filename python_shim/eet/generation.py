@@ -111,6 +111,22 @@ def options_of(session: Session, *, head: Union[int, str] = 0,
     return options, keep
 
 
+class Room:
+    """Where a session's generations, one after the other, have their events written."""
+
+    __slots__ = ("events", "size", "where", "count", "count_at", "error", "raw", "integers", "reals")
+
+    def __init__(self, rows: int) -> None:
+        self.size = max(rows, 64)
+        self.events = (_structs.Event * self.size)()
+        self.where = ctypes.addressof(self.events)
+        self.count = ctypes.c_int32()
+        self.count_at = ctypes.byref(self.count)
+        self.error = _structs.Error()
+        self.raw = memoryview(self.events).cast("B")
+        self.integers, self.reals = self.raw.cast("i"), self.raw.cast("f")
+
+
 class Running(Iterator[List[Token]]):
     """The tokens of a generation, a list a step; `Session.generate` makes it.
 
@@ -124,10 +140,6 @@ class Running(Iterator[List[Token]]):
         self._top = int(options.top_n)
         self.tells_top = self._top > 0
         self.rows = rows.count
-        self._events = (_structs.Event * max(rows.count, 64))()
-        self._count = ctypes.c_int32()
-        self._error = _structs.Error()
-        self._arguments: Tuple[Any, ...] = ()
         self._beams = int(options.beams)
         self._seconds = 1.0 if self._beams > 1 else 0.0
         self._first = rows.total * session._costs
@@ -136,12 +148,13 @@ class Running(Iterator[List[Token]]):
         with session._lock:
             if session._running is not None:
                 raise StateError("another generation runs in the session; close it first")
+            if session._room is None or session._room.size < rows.count:
+                session._room = Room(rows.count)
+            self._room: Room = session._room
             try:
                 session._call(lib.eet_generate_begin, rows.total, ctypes.byref(rows.batch),
                               ctypes.byref(options), ctypes.byref(out))
-                self._handle = int(out.value or 0)
-                self._arguments = (self._handle, self._events, len(self._events),
-                                   ctypes.byref(self._count), self._error)
+                self._handle = out.value
                 session._running = self
             except BaseException:
                 if out.value:  # Ctrl-C, and it has begun nevertheless
@@ -156,7 +169,7 @@ class Running(Iterator[List[Token]]):
         if self.ended:
             raise StopIteration
         with self._session._lock:
-            tokens = [self._token(self._events[i]) for i in range(self._take())]
+            tokens = [self._token(self._room.events[i]) for i in range(self._take())]
         if not tokens:
             self.ended = True
             raise StopIteration
@@ -165,7 +178,7 @@ class Running(Iterator[List[Token]]):
     def drain(self) -> Iterator[Tuple[Any, ...]]:
         """The events that are left, as they are in C (row, token, position, finish, log_prob, 0),
         for who wants no `Token` of each."""
-        seen, size, lock = memoryview(self._events).cast("B"), _EVENT.size, self._session._lock
+        seen, size, lock = self._room.raw, _EVENT.size, self._session._lock
         while not self.ended:
             with lock:
                 count = self._take_some()
@@ -176,8 +189,7 @@ class Running(Iterator[List[Token]]):
         ids: List[int] = []
         log_probs: List[float] = []
         finish, fields, lock = 0, _EVENT.size // 4, self._session._lock
-        raw = memoryview(self._events).cast("B")
-        integers, reals = raw.cast("i"), raw.cast("f")
+        integers, reals = self._room.integers, self._room.reals
         while not self.ended:
             with lock:
                 end = self._take_some() * fields
@@ -196,12 +208,13 @@ class Running(Iterator[List[Token]]):
         self.ended = have == 0
         if self.ended or self._seconds >= _QUICK:
             return have
-        handle, events, room, count, error = self._arguments
-        where, taken, following = ctypes.addressof(events), self._count, lib.eet_generate_next
-        while have <= room - self.rows:
-            status = following(handle, where + have * _EVENT.size, room - have, count, error)
+        handle, room, following = self._handle, self._room, lib.eet_generate_next
+        where, size, taken = room.where, room.size, room.count
+        count, error = room.count_at, room.error
+        while have <= size - self.rows:
+            status = following(handle, where + have * _EVENT.size, size - have, count, error)
             if status != 0:
-                raise error_of(status, error, self._session.model.path)
+                raise error_of(status, room.error, self._session.model.path)
             came = taken.value
             if came == 0:
                 self.ended = True
@@ -211,11 +224,12 @@ class Running(Iterator[List[Token]]):
 
     def _take(self) -> int:
         """Runs until there are events; how many. The lock is held."""
-        session, arguments = self._session, self._arguments
+        session, room = self._session, self._room
         if self._handle is None:
             raise ClosedError("the generation is closed")
         session._open()
         work = _wait.LONG if self._seconds > _SLOW else self._first
+        arguments = (self._handle, room.where, room.size, room.count_at, room.error)
         began = time.monotonic()
         if work < _wait.LONG:
             status = lib.eet_generate_next(*arguments)
@@ -225,8 +239,8 @@ class Running(Iterator[List[Token]]):
         if self._beams == 1:
             self._seconds = time.monotonic() - began
         if status != 0:
-            raise error_of(status, self._error, session.model.path)
-        return int(self._count.value)
+            raise error_of(status, room.error, session.model.path)
+        return int(room.count.value)
 
     def _token(self, event: Any) -> Token:
         reason = REASONS.get(event.finish, "unknown")
@@ -240,9 +254,9 @@ class Running(Iterator[List[Token]]):
         log_probs = (ctypes.c_float * self._top)()
         count = ctypes.c_int32()
         status = lib.eet_generate_top(self._handle, ctypes.byref(event), tokens, log_probs,
-                                      self._top, ctypes.byref(count), self._error)
+                                      self._top, ctypes.byref(count), self._room.error)
         if status != 0:
-            raise error_of(status, self._error)
+            raise error_of(status, self._room.error)
         return tuple((tokens[i], log_probs[i]) for i in range(count.value))
 
     def beams(self, row: int) -> List[Beam]:
@@ -254,11 +268,11 @@ class Running(Iterator[List[Token]]):
             while len(found) < self._beams:
                 beam = _structs.Beam(ctypes.sizeof(_structs.Beam))
                 status = lib.eet_generate_beam(self._handle, row, len(found), ctypes.byref(beam),
-                                               self._error)
+                                               self._room.error)
                 if status == 1 and found:  # there are fewer
                     break
                 if status != 0:
-                    raise error_of(status, self._error)
+                    raise error_of(status, self._room.error)
                 found.append(Beam(beam.tokens[:beam.count], REASONS.get(beam.finish),
                                   beam.log_probs[:beam.count], beam.score))
         return found
@@ -269,8 +283,8 @@ class Running(Iterator[List[Token]]):
             if self._handle is None:
                 return
             if self._session._stale:  # a cancellation that its call did not see: spend it here
-                lib.eet_generate_next(self._handle, self._events, len(self._events),
-                                      ctypes.byref(self._count), None)
+                lib.eet_generate_next(self._handle, self._room.where, self._room.size,
+                                      self._room.count_at, None)
                 self._session._stale = False
             lib.eet_generate_end(self._handle)
             self._handle = None
@@ -286,10 +300,12 @@ class Running(Iterator[List[Token]]):
 def start(session: Session, rows: _rows.Rows, **how: Any) -> Running:
     """A generation for packed prompts; `how` are the arguments of `options_of`, whose struct is kept
     for the next one that has the same."""
-    asked = tuple(how.items()) if _PLAIN.issuperset(map(type, how.values())) else None
     kept = session._asked
-    if asked is not None and kept is not None and kept[0] == asked:
-        return Running(session, rows, *kept[1:])
+    try:
+        if kept is not None and kept[0] == how:
+            return Running(session, rows, *kept[1:])
+    except (RuntimeError, ValueError):  # arrays are not compared
+        pass
     found = options_of(session, **how)
-    session._asked = None if asked is None else (asked, *found)
+    session._asked = (how, *found) if _PLAIN.issuperset(map(type, how.values())) else None
     return Running(session, rows, *found)

@@ -135,12 +135,13 @@ class Generator(Runner):
         ------
         ArgumentError, LimitError, UnsupportedError, KeyboardInterrupt
         """
+        beams = how.get("num_beams", 1)
         with self._taking_turns():
             running, prompts, copies = self._start(input_ids, attention_mask, source_ids,
                                                    source_mask, num_return_sequences, how)
             with running:
-                found = _collect(running, how.get("num_beams", 1), num_return_sequences)
-        if how.get("num_beams", 1) == 1:
+                found = _collect(running, beams, num_return_sequences)
+        if beams == 1 and copies > 1:
             for generation in found:
                 generation.row //= copies
         if details or prompts is None or not _arrays.is_array(prompts):

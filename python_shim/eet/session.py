@@ -78,6 +78,7 @@ class Session:
         self._error = _structs.Error()
         self._running: Any = None  # the generation that the session belongs to
         self._asked: Any = None  # how the latest one was to be, and its options
+        self._room: Any = None  # where generations have their events written
         self._stale = False  # a cancellation came too late for its call
         out = ctypes.c_void_p()
         status = lib.eet_session_create(self._reference.handle, ctypes.byref(self._options),

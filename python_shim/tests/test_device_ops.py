@@ -7,6 +7,7 @@ import torch
 from eet import ops
 
 import device_support
+import support
 import test_ops
 import test_ops_rows
 from device_support import Interface, Producer, busy
@@ -51,6 +52,22 @@ def cases():
 
 
 globals().update(cases())
+
+
+class End(unittest.TestCase):
+    def test_a_process_ends_with_contexts_that_nobody_closed(self):
+        program = ("import torch; from eet import ops\n"
+                   "x, w = torch.ones(4, 256, device='cuda'), torch.ones(256, device='cuda')\n"
+                   "streams = [torch.cuda.Stream() for _ in range(8)]\n"
+                   "kept = [ops.Context('cuda', stream=one) for one in streams]\n"
+                   "for one, context in zip(streams, kept):\n"
+                   "    with torch.cuda.stream(one):\n"
+                   "        ops.layernorm(x, w, w)\n"
+                   "        ops.layernorm(x, w, w, context=context)\n"
+                   "print('done')")
+        for _ in range(3):
+            done = support.python(program)
+            self.assertEqual((done.returncode, done.stdout), (0, "done\n"), done.stderr)
 
 
 class Streams(unittest.TestCase):
