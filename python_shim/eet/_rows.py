@@ -59,6 +59,12 @@ class Rows:
         self.keep.append(found)
         return found.pointer
 
+    def lists(self) -> List[List[int]]:
+        """The ids of each row."""
+        at = (ctypes.c_int32 * (self.count + 1)).from_address(self.batch.start)[:]
+        ids = (ctypes.c_int32 * self.total).from_address(self.batch.tokens)[:]
+        return [ids[a:b] for a, b in zip(at, at[1:])]
+
     def spread(self, pointer: int, size: int) -> None:
         """Moves packed results (`size` bytes a token) to their padded places, zeros between."""
         if self.runs is None or self.width is None:
@@ -174,8 +180,7 @@ def _one_row(tokens: List[int]) -> Rows:
     batch = rows.batch
     batch.size, batch.rows = _BATCH, 1
     batch.start, batch.tokens = found.pointer, found.pointer + 8
-    rows.keep += (_arrays.Ids(found.pointer, (2,), found.keep),
-                  _arrays.Ids(found.pointer + 8, (total,), found.keep))
+    rows.keep.append(found)
     return rows
 
 

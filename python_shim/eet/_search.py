@@ -55,13 +55,12 @@ def search(
         For each row its beams, the best first; without beams its one text.
     """
     rows = _rows.pack(tokens, start, source=source)
-    with generation.start(session, rows, **how) as running:
+    with generation.start(session, rows, how) as running:
         found: list[list[int]] = [[] for _ in range(rows.count)]
-        for step in running:
-            for one in step:
-                if one.token is None:
-                    raise CancelledError("the generation was cancelled")
-                found[one.row].append(one.token)
+        for row, token, _, finish, _, _ in running.drain():
+            if finish == generation.CANCELLED:
+                raise CancelledError("the generation was cancelled")
+            found[row].append(token)
         if how.get("num_beams", 1) == 1:
             return [[Found(one, 0.0)] for one in found]
         return [[Found(beam.token_ids, beam.score) for beam in running.beams(row)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import time
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from . import _arrays, _rows, _structs, _wait
 from ._errors import ArgumentError, ClosedError, StateError, error_of
@@ -133,6 +133,9 @@ class Running(Iterator[List[Token]]):
     Until it ended or was closed the session belongs to it.
     """
 
+    __slots__ = ("_session", "_handle", "_keep", "_top", "tells_top", "rows", "_beams", "_seconds",
+                 "_first", "ended", "_room", "__weakref__")
+
     def __init__(self, session: Session, rows: _rows.Rows, options: Any, keep: List[Any]) -> None:
         self._session = session
         self._handle: Optional[int] = None
@@ -152,8 +155,13 @@ class Running(Iterator[List[Token]]):
                 session._room = Room(rows.count)
             self._room: Room = session._room
             try:
-                session._call(lib.eet_generate_begin, rows.total, ctypes.byref(rows.batch),
-                              ctypes.byref(options), ctypes.byref(out))
+                arguments = (ctypes.byref(rows.batch), ctypes.byref(options), ctypes.byref(out))
+                if self._first < _wait.LONG and not session._stale:
+                    status = lib.eet_generate_begin(session._open(), *arguments, session._error)
+                    if status != 0:
+                        raise error_of(status, session._error, session.model.path)
+                else:
+                    session._call(lib.eet_generate_begin, rows.total, *arguments)
                 self._handle = out.value
                 session._running = self
             except BaseException:
@@ -297,7 +305,7 @@ class Running(Iterator[List[Token]]):
         self.close()
 
 
-def start(session: Session, rows: _rows.Rows, **how: Any) -> Running:
+def start(session: Session, rows: _rows.Rows, how: Dict[str, Any]) -> Running:
     """A generation for packed prompts; `how` are the arguments of `options_of`, whose struct is kept
     for the next one that has the same."""
     kept = session._asked

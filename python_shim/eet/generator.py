@@ -179,6 +179,8 @@ class Generator(Runner):
                how: Dict[str, Any]) -> Any:
         sources = None
         self.session._forget()
+        if source_ids is None and copies == 1 and input_ids is not None:
+            return start(self.session, self.session._pack(input_ids, None, mask), how), input_ids, 1
         if source_ids is not None:
             packed = self.session._pack(source_ids, None, source_mask)
             sources = packed.count
@@ -198,7 +200,7 @@ class Generator(Runner):
             raise ArgumentError(f"there are {sources} sources and {rows.count} prompts")
         if repeat > 1 or sources is not None:
             rows = _repeated(rows, repeat, sources is not None)
-        return start(self.session, rows, **how), input_ids, repeat
+        return start(self.session, rows, how), input_ids, repeat
 
     def _array(self, prompts: Any, found: List[Generation], copies: int,
                pad: Optional[int]) -> Any:
@@ -292,12 +294,10 @@ class _Stream(Iterator[Token]):
 
 def _repeated(rows: _rows.Rows, times: int, sources: bool) -> _rows.Rows:
     """Each row `times` times; row r's copies look at source r."""
-    found: _arrays.Ids = rows.keep[1]
-    ids, start_of = found.tolist(), rows.keep[0].tolist()
     repeated: List[Sequence[int]] = []
     source: List[int] = []
-    for row in range(rows.count):
-        repeated += [ids[start_of[row]:start_of[row + 1]]] * times
+    for row, ids in enumerate(rows.lists()):
+        repeated += [ids] * times
         source += [row] * times
     return _rows.pack(repeated, source=source if sources else None)
 

@@ -439,7 +439,7 @@ class Session:
         from .generation import start as begin
 
         rows = self._pack(tokens, start, attention_mask, None, None, sequence, source)
-        return begin(self, rows, **how)
+        return begin(self, rows, how)
 
     def memory(self) -> Dict[str, int]:
         """Who has how many bytes: the session its cache, workspace and host's memory, and on a device
