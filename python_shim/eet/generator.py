@@ -229,8 +229,25 @@ class Generator(Runner):
 
     def forward(self, input_ids: Any, *, attention_mask: Any = None, types: Any = None,
                 positions: Any = None, head: Union[int, str] = 0, dtype: Any = "f32") -> Any:
-        """The scores of every word after every token; nothing is kept. Shapes are those of
-        `Session.encode`."""
+        """The scores of every word after every token; nothing is kept.
+
+        Parameters
+        ----------
+        input_ids, attention_mask, types, positions
+            As `tokens`, ... of `Session.step`.
+        head : int or str
+        dtype : str or dtype
+            ``"f32"``, ``"f16"``, ``"bf16"``.
+
+        Returns
+        -------
+        array
+            (rows, columns, width), for lists (tokens, width): as ``"every"`` of `Session.step`.
+
+        Raises
+        ------
+        ArgumentError, LimitError
+        """
         with self._taking_turns():
             run = self.session.step if self.model.has_decoder and not self.model.has_encoder \
                 else self.session.encode
@@ -242,7 +259,22 @@ class Generator(Runner):
 
     def score(self, input_ids: Any, targets: Any = None, *, attention_mask: Any = None,
               head: Union[int, str] = 0, top: int = 0) -> Scores:
-        """Log-probabilities of given texts; see `Session.score`."""
+        """Log-probabilities of given texts by the model's own softmax.
+
+        Parameters
+        ----------
+        input_ids, targets, attention_mask, head, top
+            As `tokens`, ... of `Session.score`.
+
+        Returns
+        -------
+        Scores
+            `log_prob` (tokens,), `top_tokens` and `top_log_probs` (tokens, top) or None.
+
+        Raises
+        ------
+        ArgumentError, LimitError
+        """
         with self._taking_turns():
             self.session._forget()
             return self.session.score(input_ids, targets, attention_mask=attention_mask,

@@ -313,13 +313,23 @@ class Session:
             self._call(lib.eet_source_set, 0, slot, ctypes.byref(described))
 
     def fork(self, origin: int, target: int) -> None:
-        """Makes sequence `target` hold what `origin` holds; nothing is copied."""
+        """Makes sequence `target` (int) hold what `origin` (int) holds; nothing is copied.
+
+        Raises
+        ------
+        ArgumentError : there is no such sequence.
+        """
         with self._lock:
             self._call(lib.eet_sequence_fork, 0, _arrays.number(origin, "origin"),
                        _arrays.number(target, "target"))
 
     def trim(self, sequence: int, length: int = 0) -> None:
-        """Keeps the first `length` tokens of a sequence; 0 frees it."""
+        """Keeps the first `length` (int) tokens of `sequence` (int); 0 frees it.
+
+        Raises
+        ------
+        ArgumentError : there is no such sequence, or it is shorter.
+        """
         with self._lock:
             self._call(lib.eet_sequence_trim, 0, _arrays.number(sequence, "sequence"),
                        _arrays.number(length, "length"))
