@@ -134,7 +134,7 @@ class Running(Iterator[List[Token]]):
     """
 
     __slots__ = ("_session", "_handle", "_keep", "_top", "tells_top", "rows", "_beams", "_seconds",
-                 "_first", "ended", "_room", "__weakref__")
+                 "_first", "_left", "ended", "_room", "__weakref__")
 
     def __init__(self, session: Session, rows: _rows.Rows, options: Any, keep: List[Any]) -> None:
         self._session = session
@@ -146,6 +146,8 @@ class Running(Iterator[List[Token]]):
         self._beams = int(options.beams)
         self._seconds = 1.0 if self._beams > 1 else 0.0
         self._first = rows.total * session._costs
+        most = int(options.max_new_tokens)  # 0: as many as fit
+        self._left = rows.count * most if most > 0 and self._beams == 1 else 2**62
         self.ended = False
         out = ctypes.c_void_p()
         with session._lock:
@@ -211,23 +213,21 @@ class Running(Iterator[List[Token]]):
 
     def _take_some(self) -> int:
         """`_take`, and more steps where they are quick, while their events have room behind one
-        another. How many events; the lock is held."""
+        another. How many events; the lock is held. Notes whether these were the last ones."""
         have = self._take()
         self.ended = have == 0
-        if self.ended or self._seconds >= _QUICK:
-            return have
-        handle, room, following = self._handle, self._room, lib.eet_generate_next
-        where, size, taken = room.where, room.size, room.count
-        count, error = room.count_at, room.error
-        while have <= size - self.rows:
-            status = following(handle, where + have * _EVENT.size, size - have, count, error)
+        room, following = self._room, lib.eet_generate_next
+        most = min(room.size - self.rows, self._left - 1) if self._seconds < _QUICK else -1
+        while have <= most and not self.ended:
+            status = following(self._handle, room.where + have * _EVENT.size, room.size - have,
+                               room.count_at, room.error)
             if status != 0:
                 raise error_of(status, room.error, self._session.model.path)
-            came = taken.value
-            if came == 0:
-                self.ended = True
-                break
+            came = room.count.value
+            self.ended = came == 0
             have += came
+        self._left -= have
+        self.ended = self.ended or self._left == 0
         return have
 
     def _take(self) -> int:
