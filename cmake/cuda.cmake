@@ -36,3 +36,15 @@ if(EET_CUDA)
     message(FATAL_ERROR "EET_CUDA is ${EET_CUDA}, but ${why}")
   endif()
 endif()
+
+# Its headers alone, for what tests over a double of the runtime: also where no backend is built.
+find_path(EET_CUDA_HEADERS cuda_runtime_api.h HINTS ${CUDAToolkit_INCLUDE_DIRS}
+  PATHS /usr/local/cuda/include)
+set(EET_HAS_CUDA_HEADERS OFF)
+if(EET_CUDA_HEADERS)
+  file(STRINGS ${EET_CUDA_HEADERS}/cuda_runtime_api.h version REGEX "define CUDART_VERSION")
+  string(REGEX MATCH "[0-9]+$" version "${version}")
+  if(version GREATER_EQUAL 13000)
+    set(EET_HAS_CUDA_HEADERS ON)
+  endif()
+endif()
