@@ -37,6 +37,12 @@ def model(name):
     return path
 
 
+def load(name, **options):
+    """A fixture's model on the CPU, which is what tests of signals, forks and times are about; those
+    of devices are in test_device*.py."""
+    return eet.load(model(name), device="cpu", **options)
+
+
 @functools.lru_cache(maxsize=None)
 def golden(name):
     """What the real library computed for a fixture, as arrays."""

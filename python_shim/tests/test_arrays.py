@@ -42,7 +42,7 @@ class Interface:
 class In(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.model = eet.load(support.model("gpt2_tiny"))
+        cls.model = support.load("gpt2_tiny")
         cls.session = cls.model.session()
         cls.expected = cls.session.encode(numpy.array(IDS, "i4"))
 
@@ -134,7 +134,7 @@ class In(unittest.TestCase):
 class Masks(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.model = eet.load(support.model("bert_tiny"))
+        cls.model = support.load("bert_tiny")
         cls.session = cls.model.session()
 
     def test_keep_what_is_1_wherever_it_stands(self):
@@ -176,7 +176,7 @@ class Masks(unittest.TestCase):
 class Out(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.model = eet.load(support.model("gpt2_tiny"))
+        cls.model = support.load("gpt2_tiny")
         cls.session = cls.model.session()
 
     def test_goes_into_the_callers_memory(self):
@@ -237,7 +237,7 @@ class Out(unittest.TestCase):
 class DLPack(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.model = eet.load(support.model("gpt2_tiny"))
+        cls.model = support.load("gpt2_tiny")
         cls.weight = cls.model.tensors["dec.emb.tok"]
 
     def result(self):
@@ -334,7 +334,7 @@ class DLPack(unittest.TestCase):
 
     def test_gradients_are_no_obstacle_to_reading(self):
         hidden = torch.zeros(3, 24, requires_grad=True)
-        model = eet.load(support.model("fs012_nmt"))
+        model = support.load("fs012_nmt")
         model.session().source_set(0, hidden)
 
 

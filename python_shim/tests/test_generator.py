@@ -24,7 +24,8 @@ class Generate(unittest.TestCase):
     def setUpClass(cls):
         cls.gold = support.golden("gpt2_tiny")
         cls.rows = support.rows(cls.gold)
-        cls.generator = eet.Generator(support.model("gpt2_tiny"), max_batch_size=len(cls.rows),
+        cls.generator = eet.Generator(support.model("gpt2_tiny"), device="cpu",
+                                      max_batch_size=len(cls.rows),
                                       num_beams=4)
 
     def test_takes_the_real_librarys_tokens(self):
@@ -40,7 +41,8 @@ class Generate(unittest.TestCase):
         gold = support.golden("fs012_nmt")
         sources = support.rows(gold, "source_tokens", "source_start")
         first = [row[:1] for row in support.rows(gold)]
-        with eet.Generator(support.model("fs012_nmt"), max_batch_size=3, num_beams=2) as generator:
+        with eet.Generator(support.model("fs012_nmt"), device="cpu", max_batch_size=3,
+                           num_beams=2) as generator:
             one = generator.generate(first, source_ids=sources, max_new_tokens=4)
             again = generator.generate(first, source_ids=sources, max_new_tokens=4, num_beams=2,
                                        num_return_sequences=2)
@@ -154,7 +156,7 @@ class Generate(unittest.TestCase):
 
 class Stream(unittest.TestCase):
     def setUp(self):
-        self.generator = eet.Generator(support.model("gpt2_tiny"), max_batch_size=2)
+        self.generator = eet.Generator(support.model("gpt2_tiny"), device="cpu", max_batch_size=2)
         self.addCleanup(self.generator.close)
 
     def test_gives_what_generate_gives(self):
@@ -204,7 +206,7 @@ class Stream(unittest.TestCase):
         self.assertEqual(len(tokens), 4)
 
     def test_is_cancelled_by_another_thread(self):
-        with eet.Generator(support.slow_model(), max_seq_len=4096) as generator:
+        with eet.Generator(support.slow_model(), device="cpu", max_seq_len=4096) as generator:
             threading.Timer(0.1, generator.cancel).start()
             began = time.monotonic()
             with self.assertRaises(eet.CancelledError):  # the prompt is not through
@@ -212,7 +214,7 @@ class Stream(unittest.TestCase):
             self.assertLess(time.monotonic() - began, 1.0)
 
     def test_of_a_session_gives_lists_a_step(self):
-        with eet.load(support.model("gpt2_tiny")) as model, model.session(
+        with support.load("gpt2_tiny") as model, model.session(
                 max_sequences=2) as session:
             session.step([1, 2], sequence=1)
             with session.generate([3], sequence=1, max_new_tokens=2) as running:
@@ -237,7 +239,7 @@ class Encode(unittest.TestCase):
     def test_pools_and_normalizes(self):
         gold = support.golden("bert_tiny")
         rows = support.rows(gold)
-        with eet.Encoder(support.model("bert_tiny")) as encoder:
+        with eet.Encoder(support.model("bert_tiny"), device="cpu") as encoder:
             types = support.rows(gold, "types")
             for pooling, pick in (("mean", lambda h: h.mean(0)), ("cls", lambda h: h[0]),
                                   ("last", lambda h: h[-1])):
@@ -267,7 +269,7 @@ class Convert(unittest.TestCase):
         path = os.path.join(support.FOLDER, "half.eet")
         told = eet.convert(os.path.join(support.ROOT, "fixtures/checkpoints/gpt2_tiny"), path,
                            dtype=numpy.float16, metadata={"who": "me"})
-        with eet.load(path) as model:
+        with eet.load(path, device="cpu") as model:
             self.assertEqual(model.digest, "sha256:" + told["content_sha256"])
             self.assertEqual(model.tensors["dec.emb.tok"].dtype, "f16")
         self.assertEqual(eet.inspect(path)["provenance"]["user.who"], "me")

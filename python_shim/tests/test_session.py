@@ -20,13 +20,13 @@ def near(found, expected, tolerance=1e-4):
 class Numbers(unittest.TestCase):
     def test_are_those_of_the_real_library(self):
         gold = support.golden("gpt2_tiny")
-        with eet.load(support.model("gpt2_tiny")) as model, model.session() as session:
+        with support.load("gpt2_tiny") as model, model.session() as session:
             lm, hidden = session.encode(gold["tokens"], start=gold["start"],
                                         outputs=["lm", "hidden"])
             self.assertTrue(near(lm, gold["lm"]))
             self.assertTrue(near(hidden, gold["hidden"]))
         gold = support.golden("bert_tiny")
-        with eet.load(support.model("bert_tiny")) as model, model.session() as session:
+        with support.load("bert_tiny") as model, model.session() as session:
             pooler, hidden = session.encode(gold["tokens"], start=gold["start"],
                                             types=gold["types"], outputs=["pooler", "hidden"])
             self.assertTrue(near(pooler, gold["pooler"]))
@@ -35,7 +35,7 @@ class Numbers(unittest.TestCase):
     def test_of_steps_are_those_of_one_pass(self):
         gold = support.golden("gpt2_tiny")
         rows = support.rows(gold)
-        with eet.load(support.model("gpt2_tiny")) as model:
+        with support.load("gpt2_tiny") as model:
             session = model.session(max_sequences=len(rows))
             for row, ids in enumerate(rows):
                 parts = [session.step(ids[:1], sequence=row)]
@@ -48,7 +48,7 @@ class Numbers(unittest.TestCase):
     def test_of_translation_are_those_of_the_real_library(self):
         gold = support.golden("fs012_nmt")
         sources, targets = support.rows(gold, "source_tokens", "source_start"), support.rows(gold)
-        with eet.load(support.model("fs012_nmt")) as model:
+        with support.load("fs012_nmt") as model:
             session = model.session(max_sequences=3, max_sources=3)
             session.source(sources)
             lm = session.step(targets, source=range(3), outputs="lm")
@@ -67,7 +67,7 @@ class Numbers(unittest.TestCase):
 
     def test_of_scores_are_the_softmax(self):
         gold = support.golden("gpt2_tiny")
-        with eet.load(support.model("gpt2_tiny")) as model:
+        with support.load("gpt2_tiny") as model:
             session = model.session(max_sequences=8)
             found = session.score(gold["tokens"], start=gold["start"], top=3)
             lm = gold["lm"] - gold["lm"].max(-1, keepdims=True)
@@ -84,7 +84,7 @@ class Numbers(unittest.TestCase):
                              [False, True, False])
 
     def test_of_forks_go_on_alone(self):
-        with eet.load(support.model("gpt2_tiny")) as model:
+        with support.load("gpt2_tiny") as model:
             session = model.session(max_sequences=3)
             session.step([1, 2, 3])
             session.fork(0, 2)
@@ -99,7 +99,7 @@ class Numbers(unittest.TestCase):
     def test_of_the_16_bit_computation_are_near(self):
         gold = support.golden("gpt2_tiny")
         for dtype in ("f16", "bf16"):
-            with eet.load(support.model("gpt2_tiny"), dtype=dtype) as model:
+            with support.load("gpt2_tiny", dtype=dtype) as model:
                 lm = model.session().encode(gold["tokens"], start=gold["start"])
                 distance = numpy.linalg.norm(lm - gold["lm"]) / numpy.linalg.norm(gold["lm"])
                 self.assertLess(distance, 4e-2)
@@ -109,7 +109,7 @@ class Bound(unittest.TestCase):
     def test_steps_are_those_of_step(self):
         gold = support.golden("gpt2_tiny")
         ids = support.rows(gold)[0]
-        with eet.load(support.model("gpt2_tiny")) as model, model.session() as session:
+        with support.load("gpt2_tiny") as model, model.session() as session:
             token = numpy.zeros(1, "i4")
             bound = session.bind(token, outputs=[("lm", "last"), "hidden"])
             for i, value in enumerate(ids):
@@ -131,7 +131,7 @@ class Bound(unittest.TestCase):
                 bound()
 
     def test_arrays_are_read_where_they_lie(self):
-        with eet.load(support.model("gpt2_tiny")) as model, model.session() as session:
+        with support.load("gpt2_tiny") as model, model.session() as session:
             for bad in ([1], numpy.zeros(1, "i8"), numpy.zeros((2, 4), "i4")[:, ::2]):
                 with self.assertRaises(eet.ArgumentError):
                     session.bind(bad)
@@ -139,7 +139,7 @@ class Bound(unittest.TestCase):
 
 class Limits(unittest.TestCase):
     def test_leave_the_session_as_it_was(self):
-        with eet.load(support.model("gpt2_tiny")) as model:
+        with support.load("gpt2_tiny") as model:
             session = model.session(max_tokens=8)
             session.step([1, 2, 3])
             with self.assertRaisesRegex(eet.LimitError, "8"):
@@ -152,7 +152,7 @@ class Limits(unittest.TestCase):
             session.step([1] * 5)
 
     def test_of_memory_are_told_before(self):
-        with eet.load(support.model("gpt2_tiny")) as model:
+        with support.load("gpt2_tiny") as model:
             need = model.session(max_sequences=2).memory()
             self.assertGreaterEqual(need["weights"], model.weight_bytes)
             self.assertGreater(model.session(max_sequences=4).memory()["cache"], need["cache"])
@@ -163,7 +163,7 @@ class Limits(unittest.TestCase):
                     model.session(**bad)
 
     def test_of_models_without_a_part_are_told(self):
-        with eet.load(support.model("bert_tiny")) as model:
+        with support.load("bert_tiny") as model:
             with self.assertRaises(eet.UnsupportedError):
                 model.session().step([1, 2])
             with self.assertRaises(eet.Error):
@@ -174,7 +174,7 @@ class Threads(unittest.TestCase):
     def test_8_on_one_model_give_the_serial_results(self):
         gold = support.golden("gpt2_tiny")
         rows = support.rows(gold)
-        with eet.load(support.model("gpt2_tiny")) as model:
+        with support.load("gpt2_tiny") as model:
             def work(seed):
                 with eet.Generator(model, threads=1, max_batch_size=len(rows)) as generator:
                     done = [one.token_ids for one in generator.generate(
@@ -197,7 +197,7 @@ class Threads(unittest.TestCase):
             self.assertEqual(found, serial)
 
     def test_on_one_session_wait_for_each_other(self):
-        with eet.load(support.model("gpt2_tiny")) as model:
+        with support.load("gpt2_tiny") as model:
             session = model.session()
             expected = session.encode([1, 2, 3]).tolist()
             wrong = []
@@ -215,7 +215,7 @@ class Threads(unittest.TestCase):
             self.assertEqual(wrong, [])
 
     def test_run_while_the_library_computes(self):
-        model = eet.load(support.slow_model())
+        model = eet.load(support.slow_model(), device="cpu")
         session = model.session(threads=1, max_batch_tokens=4096)
         ticks = []
 
@@ -230,7 +230,7 @@ class Threads(unittest.TestCase):
         self.assertGreater(len(ticks), 5)  # the lock of the interpreter was not held
 
     def test_may_close_and_cancel(self):
-        model = eet.load(support.slow_model())
+        model = eet.load(support.slow_model(), device="cpu")
         session = model.session(threads=1, max_batch_tokens=4096)
         caught = []
 
@@ -263,7 +263,7 @@ class Forks(unittest.TestCase):
         self.assertEqual(os.waitpid(pid, 0)[1], 0)
 
     def test_leave_sessions_to_the_parent_and_models_to_both(self):
-        model = eet.load(support.model("gpt2_tiny"))
+        model = support.load("gpt2_tiny")
         session = model.session(threads=2)
         expected = session.step([1, 2, 3]).tolist()
 
@@ -284,7 +284,7 @@ class Forks(unittest.TestCase):
         session.step([4])
 
     def test_while_another_thread_holds_a_lock(self):
-        model = eet.load(support.model("gpt2_tiny"))
+        model = support.load("gpt2_tiny")
         session = model.session()
         held, done = threading.Event(), threading.Event()
 
@@ -333,15 +333,15 @@ class Signals(unittest.TestCase):
             timer.join()
 
     def test_ends_a_long_prompt(self):
-        with eet.Generator(support.slow_model(), max_seq_len=4096) as generator:
+        with eet.Generator(support.slow_model(), device="cpu", max_seq_len=4096) as generator:
             self.assertLess(self.interrupted(lambda: generator.generate([1] * 4000)), 0.2)
-            with eet.Generator(support.slow_model()) as fresh:
+            with eet.Generator(support.slow_model(), device="cpu") as fresh:
                 ids = [5, 6, 7]
                 self.assertEqual(generator.generate(ids, max_new_tokens=4)[0].token_ids,
                                  fresh.generate(ids, max_new_tokens=4)[0].token_ids)
 
     def test_ends_many_steps_and_a_stream(self):
-        with eet.Generator(support.slow_model(), max_seq_len=4096) as generator:
+        with eet.Generator(support.slow_model(), device="cpu", max_seq_len=4096) as generator:
             def steps():
                 generator.generate([1, 2], ignore_eos=True)
 
@@ -354,14 +354,15 @@ class Signals(unittest.TestCase):
             generator.generate([1, 2], max_new_tokens=2)
 
     def test_ends_a_beam_search(self):
-        with eet.Generator(support.slow_model(), max_seq_len=1024, num_beams=4) as generator:
+        with eet.Generator(support.slow_model(), device="cpu", max_seq_len=1024,
+                           num_beams=4) as generator:
             seconds = self.interrupted(lambda: generator.generate(
                 [1, 2], num_beams=4, max_new_tokens=1000, ignore_eos=True))
             self.assertLess(seconds, 0.2)
             generator.generate([1, 2], max_new_tokens=2)
 
     def test_ends_an_encoding(self):
-        with eet.load(support.slow_model()) as model, model.session(
+        with eet.load(support.slow_model(), device="cpu") as model, model.session(
                 max_batch_tokens=4096) as session:
             self.assertLess(self.interrupted(
                 lambda: session.encode([1] * 4000, outputs=("lm", "last"))), 0.2)
