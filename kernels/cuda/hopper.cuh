@@ -1,5 +1,5 @@
 /* hopper.cuh - the instructions of sm_90a: barriers in shared memory, tiles that the copy engine
- * brings there, and products of warp groups. */
+ * brings there and stores from there, and products of warp groups. */
 #ifndef EET_KERNELS_CUDA_HOPPER_CUH
 #define EET_KERNELS_CUDA_HOPPER_CUH
 
@@ -55,6 +55,44 @@ __device__ inline void bring_tile(void *to, const CUtensorMap *map, int32_t col,
                  "[%0], [%1, {%2, %3}], [%4];" ::"r"(shared_at(to)),
                  "l"(map), "r"(col), "r"(row), "r"(shared_at(barrier))
                  : "memory");
+}
+
+/* Four matrices of 8 x 8 numbers of 16 bits: lane 8 m + r says where row r of matrix m is, and lane
+ * 4 r + q has the numbers 2 q and 2 q + 1 of row r of each. */
+__device__ inline void store_four(uint32_t at, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(at),
+                 "r"(a), "r"(b), "r"(c), "r"(d)
+                 : "memory");
+}
+
+__device__ inline void load_four(uint32_t at, uint32_t (&word)[4]) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(word[0]), "=r"(word[1]), "=r"(word[2]), "=r"(word[3])
+                 : "r"(at)
+                 : "memory");
+}
+
+/* What threads wrote to shared memory is there for the copy engine, once they have met. */
+__device__ inline void writes_are_made() {
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* A tile to a map's matrix, where that has not ended; a group of copies of its own. */
+__device__ inline void store_tile(const CUtensorMap *map, int32_t col, int32_t row,
+                                  const void *from) {
+    asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%1, %2}], [%3];\n"
+                 "cp.async.bulk.commit_group;" ::"l"(map),
+                 "r"(col), "r"(row), "r"(shared_at(from))
+                 : "memory");
+}
+
+/* Until all but the last LEFT stores of this thread have read their tiles. */
+template <int LEFT> __device__ inline void wait_for_stores_to_read() {
+    asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(LEFT) : "memory");
+}
+
+__device__ inline void wait_for_stores() {
+    asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
 }
 
 __device__ inline void map_is_needed(const CUtensorMap *map) {
@@ -121,10 +159,13 @@ __device__ inline void multiply_64(float *sum, uint64_t x_at, uint64_t w_at, boo
                    EET_FIRST_TEN EET_TEN(1) EET_TEN(2) EET_TEN(3) EET_TEN(4)
                        EET_TEN(5) "%60,%61,%62,%63",
                    "64", "65", "66", EET_SUM32(0), EET_SUM32(32));
-    } else {
-        static_assert(N == 64, "one of the four");
+    } else if constexpr (N == 64) {
         EET_EITHER("64", EET_FIRST_TEN EET_TEN(1) EET_TEN(2) "%30,%31", "32", "33", "34",
                    EET_SUM32(0));
+    } else {
+        static_assert(N == 32, "one of the five");
+        EET_EITHER("32", EET_FIRST_TEN "%10,%11,%12,%13,%14,%15", "16", "17", "18", EET_SUM8(0),
+                   EET_SUM8(8));
     }
 }
 
