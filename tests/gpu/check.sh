@@ -40,7 +40,7 @@ bash "$here/pack.sh" "$build" "$pack" gpt2_tiny bert_tiny fs012_nmt >"$work/said
 
 # Every way to end. What fails or crashes ends its process; the cases behind it run in another.
 expect_exit 1 --stage self --device cpu --log "$work/log"
-expect_count 12
+expect_count 13
 expect_line self.one.passes passed 'number 0'
 expect_line self.one.fails failed '"detail": "a \"reason\" in two lines"'
 expect_line self.one.after passed
@@ -53,8 +53,9 @@ expect_line self.two.hangs 'not reached' 'the 1 s of its group were over'
 expect_line self.two.behind 'not reached'
 expect_line self.three.passes passed
 expect_line self.four.limits passed
+expect_line self.four.complaints passed
 cmp "$work/lines" "$work/log" || fail "the log is not what was said"
-grep -q '^6 passed, 3 failed, 1 skipped, 2 not reached' "$work/summary" ||
+grep -q '^7 passed, 3 failed, 1 skipped, 2 not reached' "$work/summary" ||
     fail "the summary: $(cat "$work/summary")"
 /usr/bin/python3 - "$work/lines" "$(cat "$pack/commit")" <<'EOF'
 import json, sys
@@ -69,7 +70,7 @@ expect_exit 1 --stage self --device cpu --resume "$work/log"
 expect_count 6
 expect_line self.one.fails failed
 expect_line self.two.hangs 'not reached'
-[ "$(wc -l <"$work/log")" = 18 ] || fail "the log was not gone on with"
+[ "$(wc -l <"$work/log")" = 19 ] || fail "the log was not gone on with"
 expect_exit 0 --only self.one.passes,self.three --device cpu --resume "$work/log"
 expect_count 0
 sed -i 's/"commit": "[^"]*"/"commit": "another"/' "$work/log"
@@ -90,7 +91,7 @@ if CUDA_VISIBLE_DEVICES=-1 expect_exit 77 --device cuda --only identity,models.g
 fi
 expect_exit 2 --device gpu
 expect_exit 0 --list --device cpu --only models.gpt2_tiny,self
-expect_count 15
+expect_count 16
 expect_exit 2 --nonsense
 
 # Models, steps, greedy tokens, beams and draws of three fixtures, and the rest, on the CPU.

@@ -90,6 +90,29 @@ void gpu_part(const char *name, const char *verdict, const char *detail);
                    eet_status_name(gpu_status), eet_status_name(wanted), gpu_error.text); \
     } while (0)
 
+/* ---- other programs (case_ops.c, case_sanitize.c) --------------------------- */
+
+struct dirent;
+
+/* A file of this process, which is not there yet. */
+void gpu_name_file(char path[GPU_PATH], const char *what);
+/* Is the file beside this program a suite of the ops? */
+int gpu_is_suite(const struct dirent *entry);
+/* How many tests the TAP of a suite tells of. */
+int32_t gpu_tap_tests(const char *path);
+
+/* What a run of compute-sanitizer told. */
+typedef struct gpu_complaints {
+    bool whole;      /* it looked at everything */
+    int32_t excused; /* lines of what it cannot know */
+    int32_t count;   /* all others that complain */
+    char text[GPU_TEXT];
+} gpu_complaints;
+
+/* Reads its output. `unknown`: this version of racecheck does not know a lane that arrives at a
+ * barrier for its warp, so that what it says of that form in attend_pages is excused. */
+gpu_complaints gpu_complaints_read(const char *path, bool unknown);
+
 /* Starts a program whose output goes to `output`, and gives its exit status (128 + a signal). */
 int gpu_program_run(const char *const *arguments, const char *output);
 

@@ -62,7 +62,7 @@ if [ -e "$build/lib/libeet_cuda.so" ]; then
     trap 'rm -rf "$work"' EXIT
     pack_bench
 fi
-for file in "$out"/gpu_check "$out"/test_*; do
+for file in "$out"/gpu_check "$out"/races "$out"/test_*; do
     [ ! -e "$file" ] || strip "$file"
 done
 
