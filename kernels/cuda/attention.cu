@@ -125,7 +125,7 @@ __global__ void __launch_bounds__(BLOCK) attention(eet_attention_args a) {
          item += stride) {
         const int32_t token = (int32_t)(first + item / a.heads);
         const int32_t head = (int32_t)(item % a.heads);
-        const int32_t row = row_of(a, token);
+        const int32_t row = eet_row_of(a.q_start, a.rows, token);
         const int32_t after = a.causal ? a.q_start[row + 1] - 1 - token : 0;
         const query_of_row query = {
             .a = &a,

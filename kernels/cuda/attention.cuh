@@ -4,6 +4,7 @@
 #define EET_KERNELS_CUDA_ATTENTION_CUH
 
 #include "kernels/cuda/launch.cuh"
+#include "kernels/shares.h"
 
 /* EET_E_UNSUPPORTED where a kernel has no code for the arguments: the dispatcher takes the next. */
 eet_status eet_attention_few(const eet_backend *backend, const eet_attention_args *a);
@@ -113,23 +114,6 @@ template <typename T> __device__ inline void unpack(uint4 chunk, float (&x)[16 /
     }
 }
 
-/* The row that a query belongs to: the last that does not begin behind it. */
-__device__ inline int32_t row_of(const eet_attention_args &a, int32_t query) {
-    int32_t low = 0;
-    int32_t high = a.rows - 1;
-
-    while (low < high) {
-        const int32_t middle = low + (high - low + 1) / 2;
-
-        if (a.q_start[middle] <= query) {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
-    }
-    return low;
-}
-
 /* A query and how many keys it sees; -1: it is no row's. */
 struct query_facts {
     int32_t row, keys;
@@ -144,7 +128,7 @@ __device__ inline query_facts query_of(const eet_attention_args &a, int32_t toke
     int32_t keys = a.kv_length[row];
 
     if (start != token || end != token + 1) {
-        row = row_of(a, token);
+        row = eet_row_of(a.q_start, a.rows, token);
         start = a.q_start[row];
         end = a.q_start[row + 1];
         keys = a.kv_length[row];

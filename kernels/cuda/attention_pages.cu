@@ -183,7 +183,8 @@ __device__ float weigh_states(const block_work &w, int32_t pages, float *weights
 #pragma unroll
     for (int i = 0; i < STATES / WARP; ++i) {
         const int32_t chain = (lane + i * WARP) / WARPS;
-        const bool there = chain_at(chain + 1, pages) > chain_at(chain, pages);
+        const bool there =
+            eet_chain_at(chain + 1, CHAINS, pages) > eet_chain_at(chain, CHAINS, pages);
 
         top[i] = there ? top[i] : -INFINITY;
         sum[i] = there ? sum[i] : 0.0F;
@@ -266,7 +267,7 @@ __device__ void add_chains(const eet_attention_args &a, const block_work &w, int
     const int32_t warp = (int32_t)threadIdx.x / WARP;
     const int32_t chains = CHAINS / w.ranks;
     const int32_t keys = w.tokens->keys[item / a.heads];
-    const int32_t pages = pages_of(keys);
+    const int32_t pages = eet_pages_of(keys);
     float q[L::COUNT];
 
     read_query<L>(a, item, w.wide_q, q);
@@ -275,8 +276,8 @@ __device__ void add_chains(const eet_attention_args &a, const block_work &w, int
     }
 #pragma unroll 1
     for (int32_t chain = w.rank * chains; chain < (w.rank + 1) * chains; ++chain) {
-        const int32_t end = chain_at(chain + 1, pages);
-        int32_t page = chain_at(chain, pages);
+        const int32_t end = eet_chain_at(chain + 1, CHAINS, pages);
+        int32_t page = eet_chain_at(chain, CHAINS, pages);
         lane_state<L> s = {-INFINITY, 0.0F, {}};
 
         if (page == end) {

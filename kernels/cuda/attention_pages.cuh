@@ -66,15 +66,6 @@ struct stage {
     }
 };
 
-__device__ inline int32_t pages_of(int32_t keys) {
-    return (keys + EET_PAGE_TOKENS - 1) / EET_PAGE_TOKENS;
-}
-
-/* The first page of a chain. */
-__device__ inline int32_t chain_at(int32_t chain, int32_t pages) {
-    return (int32_t)((int64_t)chain * pages / CHAINS);
-}
-
 /* ---- which work is whose --------------------------------------------------- */
 
 /* The first item that begins at `at` or behind, in pages of all heads. */
@@ -87,11 +78,11 @@ __device__ inline void find_item(const eet_attention_args &a, const tokens_of_ca
     }
     __syncwarp();
     for (int32_t token = lane; token < a.tokens; token += WARP) {
-        const int64_t begin = (int64_t)t.before[token] * a.heads;
         const int32_t each = t.before[token + 1] - t.before[token];
+        const int32_t found = eet_item_at(token, a.heads, t.before[token], each, at);
 
-        if (begin <= at && at < begin + (int64_t)each * a.heads) {
-            *item = token * a.heads + (int32_t)((at - begin + each - 1) / each);
+        if (found >= 0) {
+            *item = found;
         }
     }
 }
@@ -110,7 +101,7 @@ __device__ inline void list_tokens(const eet_attention_args &a, tokens_of_call &
 #pragma unroll
     for (int32_t token = lane; token < EET_FEW_TOKENS; token += WARP) {
         const query_facts q = token < a.tokens ? query_of(a, token) : query_facts{0, -1, 0};
-        const int32_t pages = pages_of(q.keys);
+        const int32_t pages = eet_pages_of(q.keys);
         int32_t all = q.keys < 0 ? 0 : (pages > 0 ? pages : 1);
 
         t.row[token] = q.row;
@@ -161,15 +152,15 @@ __device__ inline void bring_pages(const eet_attention_args &a, const block_work
         const int32_t token = item / a.heads;
         const int32_t head = item % a.heads;
         const int32_t keys = w.tokens->keys[token];
-        const int32_t pages = pages_of(keys);
-        const int32_t end = keys < 0 ? 0 : chain_at((w.rank + 1) * chains, pages);
+        const int32_t pages = eet_pages_of(keys);
+        const int32_t end = keys < 0 ? 0 : eet_chain_at((w.rank + 1) * chains, CHAINS, pages);
         const int32_t *table = a.page_table + (int64_t)w.tokens->row[token] * a.table_stride;
         int32_t mine = 0;
 
-        for (int32_t i = chain_at(w.rank * chains, pages); i < end; ++i) {
+        for (int32_t i = eet_chain_at(w.rank * chains, CHAINS, pages); i < end; ++i) {
             const int32_t first = i * EET_PAGE_TOKENS;
             const int32_t some = keys - first < EET_PAGE_TOKENS ? keys - first : EET_PAGE_TOKENS;
-            const int32_t turn = (i - chain_at(w.rank * chains, pages)) % WARP;
+            const int32_t turn = (i - eet_chain_at(w.rank * chains, CHAINS, pages)) % WARP;
 
             if (turn == 0) {
                 mine = i + lane < end ? table[i + lane] : 0;

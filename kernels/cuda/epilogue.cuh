@@ -6,6 +6,7 @@
 #include "kernels/cuda/common.cuh"
 extern "C" {
 #include "kernels/cuda/project.h"
+#include "kernels/shares.h"
 }
 
 constexpr int EIGHT = 8;
@@ -368,19 +369,6 @@ __device__ inline void finish_fragment(const eet_finish &f, int32_t row, int32_t
     }
 }
 
-/* The tile of a number, so that those made at the same time share rows of x and of w: tiles of
- * columns one after another, for `GROUP` tiles of rows at a time. */
-struct tile_place {
-    int32_t row, col;
-};
-
-__device__ inline tile_place place_of_tile(int32_t tile, int32_t across, int32_t down) {
-    constexpr int32_t GROUP = 16;
-    const int32_t group = tile / (GROUP * across);
-    const int32_t in = tile - group * GROUP * across;
-    const int32_t height = min(GROUP, down - group * GROUP);
-
-    return {group * GROUP + in % height, in / height};
-}
+using tile_place = eet_tile_place;
 
 #endif

@@ -141,7 +141,7 @@ __global__ void __launch_bounds__(BLOCK, 2)
     multiply_tiles(const __grid_constant__ eet_finish f, int32_t across, int32_t down) {
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
     extern __shared__ __align__(128) uint16_t shared[];
-    const tile_place at = place_of_tile((int32_t)blockIdx.x, across, down);
+    const tile_place at = eet_tile_at((int32_t)blockIdx.x, across, down);
     const int warp = (int)threadIdx.x / WARP;
     const int lane = (int)threadIdx.x % WARP;
     float sum[BLOCKS16][BLOCKS8][4] = {};

@@ -74,7 +74,7 @@ template <class TILE> struct turn {
 };
 
 template <class TILE> __device__ tile_place place_of(int32_t tile, const gemm_size &size) {
-    const tile_place at = place_of_tile(tile, size.across, size.down);
+    const tile_place at = eet_tile_at(tile, size.across, size.down);
 
     return {at.row * TILE::ROWS, at.col * TILE::COLS};
 }

@@ -6,6 +6,7 @@
  * Bound by the cache's bandwidth and, with top_p, by f64. */
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/sample_select.cuh"
+#include "kernels/shares.h"
 
 namespace {
 
@@ -147,18 +148,6 @@ __device__ choice<double> *drawn_of(const eet_sample_args &a, int64_t row) {
     return (choice<double> *)(parts_of(a, row) + PARTS);
 }
 
-/* The ids [begin, end) of a part. */
-struct ids {
-    int32_t begin, end;
-};
-
-__device__ ids ids_of(const eet_sample_args &a, int part) {
-    const int32_t each = (a.vocab + PARTS - 1) / PARTS;
-    const int32_t begin = part * each;
-
-    return {begin, begin + each < a.vocab ? begin + each : a.vocab};
-}
-
 __device__ float part_sum_of(float score, float best) {
     return best == -INFINITY && score == -INFINITY ? 0.0F : expf(score - best);
 }
@@ -170,7 +159,7 @@ __device__ bool takes_largest(const eet_sampler &s) {
 
 /* The scores of a part as they are, and as they are chosen from, `y`: all its ids that a warp's
  * threads have. */
-__device__ part_of_row warp_scores(const float *logits, const float *y, ids mine) {
+__device__ part_of_row warp_scores(const float *logits, const float *y, eet_ids mine) {
     choice<float> best = {0.0F, -1};
     choice<float> chosen = {0.0F, -1};
     double sum = 0.0;
@@ -195,7 +184,7 @@ __device__ part_of_row warp_scores(const float *logits, const float *y, ids mine
 __global__ void __launch_bounds__(BLOCK) find_parts(eet_sample_args a) {
     __shared__ part_of_row parts[WARPS];
     const int64_t row = blockIdx.y;
-    const ids range = ids_of(a, (int)blockIdx.x);
+    const eet_ids range = eet_ids_of_part(a.vocab, (int)blockIdx.x, PARTS);
     const float *logits = a.logits + row * a.stride;
     const float *y = logits;
     const int warp = (int)threadIdx.x / WARP;
@@ -277,7 +266,7 @@ __global__ void __launch_bounds__(BLOCK) draw_parts(eet_sample_args a) {
     const choice<float> largest = all_of_row(a, row).bounded;
 
     if (draws(*how, largest)) {
-        const ids mine = ids_of(a, (int)blockIdx.x);
+        const eet_ids mine = eet_ids_of_part(a.vocab, (int)blockIdx.x, PARTS);
         const row_of_scores r = {processed(a, row), a.vocab, largest.value, how};
         const choice<double> drawn = draw(r, mine.begin, mine.end, UINT64_MAX);
 
