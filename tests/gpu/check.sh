@@ -103,6 +103,44 @@ for one in dtypes.gpt2_tiny.f32_as_f16 models.gpt2_tiny.f32 models.bert_tiny.bf1
     expect_line "$one" passed
 done
 
+# A case under compute-sanitizer, for which a script stands that knows no lanes and finds races in
+# attend_pages and in $OTHER: one race more than those is seen, and so is a case that does not pass.
+mkdir "$work/bin"
+cat >"$work/bin/compute-sanitizer" <<'EOF'
+#!/usr/bin/env bash
+[[ $* == "--tool racecheck --error-exitcode 99 --print-limit 0 --show-backtrace no "* ]] || exit 1
+race() {
+    printf '========= Error: Race reported between Write access at %s+0x10\n' "$1"
+    printf '=========     and Read access at %s+0x20 [8 hazards]\n========= \n' "$1"
+}
+if [[ $* == *"/races lanes" ]]; then
+    race by_lanes
+    exit 99
+fi
+report=${*: -1} cases=${*: -3:1}
+for one in ${cases//,/ }; do
+    printf 'end\t%s\t%s\t0\t\n' "$one" "${VERDICT:-passed}" >>"$report"
+done
+race 'void <unnamed>::attend_pages<lanes_of<f16, (int)4>>(int)'
+[ -z "$OTHER" ] || race "$OTHER"
+echo '========= RACECHECK SUMMARY: 2 hazards displayed (2 errors, 0 warnings)'
+exit 99
+EOF
+chmod +x "$work/bin/compute-sanitizer"
+# What the case told, with these variables, has these words.
+expect_told() {
+    local words=$1
+    shift
+    env PATH="$work/bin:$PATH" "$@" "$pack/gpu_check" --device cuda --run sanitize.racecheck \
+        --report "$work/report" || true
+    [[ $(cat "$work/report") == *$words* ]] || fail "\"$words\" is not in: $(cat "$work/report")"
+    rm "$work/report"
+}
+expect_told $'\tpassed\t' OTHER=
+expect_told '3 lines of attend_pages' OTHER=
+expect_told 'between Write access at another+0x10' OTHER=another
+expect_told '0 of 3 cases passed' OTHER= VERDICT=failed
+
 # Wrong numbers are seen.
 "$build/tests/pack_goldens" "$pack/goldens.eet" "$here/../../fixtures/golden" \
     --spoil gpt2_tiny hidden >"$work/said"
