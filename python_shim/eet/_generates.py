@@ -303,14 +303,14 @@ class Generates:
         """Runs the loop and puts its rows together."""
         rows = ids.shape[0]
         copies = plan.copies if plan.beams == 1 else 1
-        starts, tokens = _repeated(packed, copies)
-        longest = max(b - a for a, b in zip(starts, starts[1:])) + plan.new
+        longest = int(max(packed.start[1:] - packed.start[:-1])) + plan.new
         if longest > self.max_seq_len + 1:
             raise LimitError(
                 f"{longest} tokens in a row with the prompt; the model takes {self.max_seq_len}"
             )
         most, session = self.pool.take(rows * copies * plan.beams)
         try:
+            starts, tokens = _repeated(packed, copies)
             sources = None
             if source is not None:
                 session.source(source.tokens, start=source.start, positions=source.positions)

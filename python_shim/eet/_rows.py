@@ -114,7 +114,7 @@ def _mask(rows: Rows, found: _arrays.Ids, mask: Any) -> Tuple[_arrays.Ids, List[
             mask = [int(value) for value in _arrays.view(mask).flat()]
     marks = _arrays.ids(mask, "attention_mask").tolist()
     width = rows.width or 0
-    if len(marks) != rows.count * width or shape[-1] != width:
+    if len(marks) != rows.count * width or shape[-1:] != (width,):
         raise ArgumentError(f"attention_mask has the shape {tuple(shape)}, the tokens have "
                             f"({rows.count}, {width})")
     if all(mark == 1 for mark in marks):

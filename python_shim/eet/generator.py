@@ -7,7 +7,7 @@ import threading
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 from . import _arrays, _rows
-from ._errors import ArgumentError, StateError
+from ._errors import ArgumentError, LimitError, StateError
 from .generation import CANCELLED, REASONS, Beam, Running, Token, start
 from ._runner import Runner
 from .model import Model
@@ -198,6 +198,9 @@ class Generator(Runner):
         repeat = 1 if beams else copies
         if sources is not None and sources != rows.count:
             raise ArgumentError(f"there are {sources} sources and {rows.count} prompts")
+        if rows.count * repeat > self.session._sequences:
+            raise LimitError(f"{rows.count * repeat} texts at once; the generator has room for "
+                             f"{self.session._sequences}: max_batch_size, num_beams")
         if repeat > 1 or sources is not None:
             rows = _repeated(rows, repeat, sources is not None)
         return start(self.session, rows, how), input_ids, repeat

@@ -137,6 +137,12 @@ class Kept(unittest.TestCase):
                 with self.assertRaises(TypeError):
                     call(kind)
         self.assertEqual([self.session.length(row) for row in range(2)], [3, 0])
+        with eet.Generator(self.model) as generator:
+            for count in (2, 2**31, 2**70):  # before there are lists of so many
+                with self.assertRaises(eet.LimitError):
+                    generator.generate([1], num_return_sequences=count, temperature=1.0)
+        with self.assertRaises(eet.ArgumentError):
+            self.session.step(numpy.array([[1, 2]]), attention_mask=numpy.array(1))
         with self.assertRaises(TypeError):
             self.model.fact(3)
         with self.assertRaises(eet.ArgumentError):
