@@ -29,12 +29,9 @@ __device__ inline int32_t seen_by(const work &w, int32_t query) {
     return w.a->causal ? w.seen + w.first + query : w.seen;
 }
 
-/* The longest tiles of a row and head come first. */
-__device__ inline bool find_work(const eet_attention_args &a, int32_t queries, int32_t tiles,
-                                 work &w) {
-    const int32_t tile = tiles - 1 - (int32_t)(blockIdx.x % (unsigned)tiles);
-    const int32_t pair = (int32_t)(blockIdx.x / (unsigned)tiles);
-
+/* Tile number `tile` of a row and head; false: it has no queries. */
+__device__ inline bool find_tile(const eet_attention_args &a, int32_t queries, int32_t tile,
+                                 int32_t pair, work &w) {
     w.a = &a;
     w.head = pair % a.heads;
     w.row = pair / a.heads;
@@ -45,9 +42,18 @@ __device__ inline bool find_work(const eet_attention_args &a, int32_t queries, i
     w.count = all - w.first < queries ? all - w.first : queries;
     w.seen = a.causal ? length - all + 1 : length;
     w.keys = w.count > 0 ? seen_by(w, w.count - 1) : 0;
+    return w.count > 0;
+}
+
+/* The longest tiles of a row and head come first. */
+__device__ inline bool find_work(const eet_attention_args &a, int32_t queries, int32_t tiles,
+                                 work &w) {
+    const int32_t tile = tiles - 1 - (int32_t)(blockIdx.x % (unsigned)tiles);
+    const bool found = find_tile(a, queries, tile, (int32_t)(blockIdx.x / (unsigned)tiles), w);
+
     w.keys_at = a.k != nullptr ? eet_attention_kv_at(&a, w.row, w.head)
                                : eet_page_at(&a.pages, a.layer, 0, 0, w.head, 0);
-    return w.count > 0;
+    return found;
 }
 
 /* ROWS rows of DIMS numbers into shared memory; zeros where there are none. Only what is wide goes
@@ -204,6 +210,73 @@ __device__ inline void shrink_values(const float (&shrink)[G::TILES][2], warp_st
                 state.y[t][n][2] *= shrink[t][1];
                 state.y[t][n][3] *= shrink[t][1];
             }
+        }
+    }
+}
+
+/* ---- values that are hidden from some queries -------------------------------------- */
+
+/* The halves of a word that are no finite numbers, as all ones. */
+template <typename T> __device__ inline uint32_t odd_halves(uint32_t pair) {
+    constexpr uint32_t EXPONENT = T::is_bf16 ? 0x7F80 : 0x7C00;
+    const uint32_t low = (pair & EXPONENT) == EXPONENT ? 0xFFFFU : 0U;
+    const uint32_t high = (pair >> 16 & EXPONENT) == EXPONENT ? 0xFFFF0000U : 0U;
+
+    return low | high;
+}
+
+/* Not zero from the first number on that is not finite. */
+template <typename T> __device__ inline uint32_t odd_among(uint32_t odd, uint32_t pair) {
+    if constexpr (T::is_bf16) {
+        asm("fma.rn.bf16x2 %0, %1, %2, %0;" : "+r"(odd) : "r"(pair), "r"(0));
+    } else {
+        asm("fma.rn.f16x2 %0, %1, %2, %0;" : "+r"(odd) : "r"(pair), "r"(0));
+    }
+    return odd;
+}
+
+template <typename T> __device__ inline uint32_t odd_among(uint32_t odd, uint4 numbers) {
+    odd = odd_among<T>(odd_among<T>(odd, numbers.x), numbers.y);
+    return odd_among<T>(odd_among<T>(odd, numbers.z), numbers.w);
+}
+
+/* Adds what is odd of a tile's values from key `from` on, for those of a lane's two queries that
+ * see it: `low` and `high` of the tile's keys. read(key, n): a lane's columns of 8 times n. */
+template <typename T, int KEYS, int DIMS, typename Read>
+__device__ __forceinline__ void add_odd_values(float (&y)[DIMS / 8][4],
+                                               const uint32_t (*weights)[4], int32_t from,
+                                               int32_t low, int32_t high, Read read) {
+    const int lane = (int)threadIdx.x % WARP;
+
+#pragma unroll 1
+    for (int32_t key = from; key < KEYS; ++key) {
+        const int owner = lane / 4 * 4 + key % 8 / 2;
+        uint32_t pair[2] = {0, 0};
+        float weight[2];
+
+#pragma unroll
+        for (int n = 0; n < KEYS / 8; ++n) {
+            const uint32_t mine = n == key / 8 ? ~0U : 0U; /* no index: they stay in registers */
+
+            pair[0] |= weights[n / 2][n % 2 * 2] & mine;
+            pair[1] |= weights[n / 2][n % 2 * 2 + 1] & mine;
+        }
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+            const float2 two = unpacked<T>(__shfl_sync(ALL_LANES, pair[half], owner));
+
+            weight[half] = key % 2 == 0 ? two.x : two.y;
+        }
+#pragma unroll
+        for (int n = 0; n < DIMS / 8; ++n) {
+            const uint32_t word = read(key, n);
+            const uint32_t odd = odd_halves<T>(word);
+            const float2 value = unpacked<T>(word);
+
+            y[n][0] += (odd & 0xFFFFU) != 0 && key < low ? weight[0] * value.x : 0.0F;
+            y[n][1] += odd >> 16 != 0 && key < low ? weight[0] * value.y : 0.0F;
+            y[n][2] += (odd & 0xFFFFU) != 0 && key < high ? weight[1] * value.x : 0.0F;
+            y[n][3] += odd >> 16 != 0 && key < high ? weight[1] * value.y : 0.0F;
         }
     }
 }
