@@ -22,7 +22,9 @@ template <typename T, int DIMS_, int WARP_TILES_> struct tiling {
     static constexpr int STRIDE = DIMS + CHUNK;
     static constexpr bool HOLDS_Q = DIMS <= 80; /* in registers, for all tiles of keys */
     static constexpr int SHARED = (QUERIES + 4 * KEYS) * STRIDE * 2;
-    static constexpr int BLOCKS = DIMS <= 128 ? 2 : 1; /* that a multiprocessor shall hold */
+    static constexpr int SMALL = DIMS <= 32 ? 4 : 3;
+    static constexpr int BLOCKS = /* that a multiprocessor shall hold */
+        TILES == 1 && DIMS <= 96 && DIMS != 80 ? SMALL : (DIMS <= 128 ? 2 : 1);
 
     template <int ROWS> __device__ static int place(int row, int column) {
         return row * STRIDE + column;
@@ -83,8 +85,18 @@ __device__ void find_scores(const warp_state<G> &state, uint32_t q_at, uint32_t 
     }
 }
 
-/* y += weights v */
 template <typename G>
+__device__ void pack_weights(const float (&s)[G::KEYS / 8][4], int k, uint32_t (&weights)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        const float(&pair)[4] = s[2 * k + i / 2];
+
+        weights[i] = packed<typename G::number>(pair[i % 2 * 2], pair[i % 2 * 2 + 1]);
+    }
+}
+
+/* y += weights v; CLEAN: without the values that are no finite numbers. */
+template <typename G, bool CLEAN>
 __device__ void add_values(const score_tile<G> &s, uint32_t v_at, warp_state<G> &state) {
     using T = typename G::number;
 
@@ -94,18 +106,19 @@ __device__ void add_values(const score_tile<G> &s, uint32_t v_at, warp_state<G> 
 
 #pragma unroll
         for (int t = 0; t < G::TILES; ++t) {
-#pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                const float(&pair)[4] = s.x[t][2 * k + i / 2];
-
-                weights[t][i] = packed<T>(pair[i % 2 * 2], pair[i % 2 * 2 + 1]);
-            }
+            pack_weights<G>(s.x[t], k, weights[t]);
         }
 #pragma unroll
         for (int n = 0; n < G::DIMS / 16; ++n) {
             uint32_t values[4];
 
             load_4_turned(values, v_at + (uint32_t)(k * 16 * G::STRIDE + n * 16) * 2);
+            if constexpr (CLEAN) {
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    values[i] &= ~odd_halves<T>(values[i]);
+                }
+            }
 #pragma unroll
             for (int t = 0; t < G::TILES; ++t) {
                 multiply<T>(state.y[t][2 * n], weights[t], values[0], values[1]);
@@ -115,9 +128,49 @@ __device__ void add_values(const score_tile<G> &s, uint32_t v_at, warp_state<G> 
     }
 }
 
-/* The queries of a tile with all keys that they see. */
+/* Is there a value from key `from` on that is no finite number? For all threads. */
+template <typename G> __device__ bool is_odd(const typename G::number *values, int32_t from) {
+    constexpr int CHUNKS = G::DIMS / CHUNK;
+    uint32_t odd = 0;
+
+    for (int i = from * CHUNKS + (int)threadIdx.x; i < G::KEYS * CHUNKS; i += G::THREADS) {
+        const uint4 some = *(const uint4 *)(values + i / CHUNKS * G::STRIDE + i % CHUNKS * CHUNK);
+
+        odd = odd_among<typename G::number>(odd, some);
+    }
+    return __syncthreads_or((int)odd) != 0;
+}
+
+/* The same where some of the warp's queries do not see all keys: what those must not see stays
+ * away from them, also if it is NaN. */
 template <typename G>
-__device__ void attend(const work &w, typename G::number *memory, warp_state<G> &state) {
+__device__ void add_seen_values(const work &w, int32_t query, int32_t key, const score_tile<G> &s,
+                                const typename G::number *values, warp_state<G> &state) {
+    using T = typename G::number;
+    const int lane = (int)threadIdx.x % WARP;
+
+    add_values<G, true>(s, left_at<G>(values), state);
+#pragma unroll
+    for (int t = 0; t < G::TILES; ++t) {
+        const int32_t low = seen_by(w, query + t * 16 + lane / 4) - key;
+        const int32_t high = seen_by(w, query + t * 16 + lane / 4 + 8) - key;
+        uint32_t weights[G::KEYS / 16][4];
+
+#pragma unroll
+        for (int k = 0; k < G::KEYS / 16; ++k) {
+            pack_weights<G>(s.x[t], k, weights[k]);
+        }
+        add_odd_values<T, G::KEYS, G::DIMS>(
+            state.y[t], weights, 0, low, high, [values, lane](int32_t at, int n) {
+                return *(const uint32_t *)(values + at * G::STRIDE + n * 8 + lane % 4 * 2);
+            });
+    }
+}
+
+/* The queries of a tile with all keys that they see. False: among values that are hidden from some
+ * of them is one that is no finite number; CAREFUL minds it. */
+template <typename G, bool CAREFUL>
+__device__ bool attend(const work &w, typename G::number *memory, warp_state<G> &state) {
     const int32_t query = (int32_t)threadIdx.x / WARP * G::WARP_QUERIES;
     const uint32_t q_at = left_at<G>(memory + query * G::STRIDE);
     typename G::number *tiles = memory + G::QUERIES * G::STRIDE;
@@ -137,6 +190,15 @@ __device__ void attend(const work &w, typename G::number *memory, warp_state<G> 
             copy_keys<G>(w, key + G::KEYS, page, other);
             page = page_of(w, key + 2 * G::KEYS);
         }
+        const typename G::number *values = tile + G::KEYS * G::STRIDE;
+        const int32_t all = seen_by(w, 0) - key; /* of the tile's keys, that all queries see */
+
+        if (!CAREFUL && all < G::KEYS && key + all < w.keys &&
+            is_odd<G>(values, all > 0 ? all : 0)) {
+            wait_for_copies();
+            __syncthreads();
+            return false;
+        }
         if constexpr (G::HOLDS_Q) {
             if (key == 0) {
 #pragma unroll
@@ -155,13 +217,20 @@ __device__ void attend(const work &w, typename G::number *memory, warp_state<G> 
         float shrink[G::TILES][2];
 
         find_scores<G>(state, q_at, right_at<G>(tile), s);
-        if (key + G::KEYS > fewest) {
+        const bool hidden = key + G::KEYS > fewest;
+
+        if (hidden) {
             hide<G>(w, query, key, s);
         }
         weigh<G>(scale, state, s, shrink);
         shrink_values<G>(shrink, state);
-        add_values<G>(s, left_at<G>(tile + G::KEYS * G::STRIDE), state);
+        if (CAREFUL && hidden) {
+            add_seen_values<G>(w, query, key, s, values, state);
+        } else {
+            add_values<G, false>(s, left_at<G>(values), state);
+        }
     }
+    return true;
 }
 
 template <typename G>
@@ -185,7 +254,10 @@ __global__ void __launch_bounds__(G::THREADS, G::BLOCKS)
     warp_state<G> state;
 
     begin_tile<G>(w, memory, state);
-    attend<G>(w, memory, state);
+    if (!attend<G, false>(w, memory, state)) {
+        begin_tile<G>(w, memory, state);
+        (void)attend<G, true>(w, memory, state);
+    }
     end_tile<G>(w, memory, (int32_t)threadIdx.x / WARP * G::WARP_QUERIES, state);
 #endif
 }

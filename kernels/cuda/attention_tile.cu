@@ -211,6 +211,39 @@ __device__ void add_values(const float *weights, const float *v, int32_t dims, i
     }
 }
 
+/* The same where a query sees only the first of the keys: a value behind them may be NaN. */
+template <int PARTS, int HELD>
+__device__ void add_seen_values(const eet_attention_args &a, const tile_work &w, int32_t first,
+                                const float *weights, const float *v,
+                                thread_state<PARTS, HELD> &state) {
+    const int down = (int)threadIdx.x / ACROSS;
+    const int across = (int)threadIdx.x % ACROSS;
+
+#pragma unroll
+    for (int h = 0; h < HELD; ++h) {
+        const int32_t seen = seen_by(a, w, down + h * DOWN) - first;
+
+#pragma unroll 2
+        for (int key = 0; key < KEYS && key < seen; ++key) {
+            const float weight = weights[(down + h * DOWN) * WEIGHT_ROW + key];
+
+#pragma unroll
+            for (int p = 0; p < PARTS; ++p) {
+                const int32_t column = (p * ACROSS + across) * WIDTH;
+
+                if (column < padded(a)) {
+                    const float4 one = read_4(v + key * stride_of(a) + column);
+
+                    state.y[h][p][0] = fmaf(weight, one.x, state.y[h][p][0]);
+                    state.y[h][p][1] = fmaf(weight, one.y, state.y[h][p][1]);
+                    state.y[h][p][2] = fmaf(weight, one.z, state.y[h][p][2]);
+                    state.y[h][p][3] = fmaf(weight, one.w, state.y[h][p][3]);
+                }
+            }
+        }
+    }
+}
+
 template <int PARTS, int HELD>
 __device__ void put(const eet_attention_args &a, const tile_work &w,
                     const thread_state<PARTS, HELD> &state) {
@@ -269,7 +302,11 @@ __global__ void __launch_bounds__(THREADS) attend_tile(eet_attention_args a, int
         __syncthreads();
         load_keys(a, w, 1, key, keys);
         __syncthreads();
-        add_values<PARTS, HELD>(weights, keys, padded(a), stride, state);
+        if (key + KEYS > seen_by(a, w, 0) && w.keys > seen_by(a, w, 0)) {
+            add_seen_values<PARTS, HELD>(a, w, key, weights, keys, state);
+        } else {
+            add_values<PARTS, HELD>(weights, keys, padded(a), stride, state);
+        }
         __syncthreads();
     }
     put<PARTS, HELD>(a, w, state);
