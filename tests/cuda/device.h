@@ -31,9 +31,16 @@ eet_backend *device_backend(void);
 /* Runs an op on the device. */
 #define ON_DEVICE(op, args) ck_assert_int_eq(device_ops()->op(device_backend(), args), EET_OK)
 
-enum { CHOICE_CLAIMS = 3, ATTENTION_CLAIMS = 3, MASK_CLAIMS = 5, STEP_CLAIMS = 2 };
+enum {
+    CHOICE_CLAIMS = 3,
+    ATTENTION_CLAIMS = 3,
+    MASK_CLAIMS = 5,
+    STEP_CLAIMS = 2,
+    LATER_KEY_CLAIMS = 1
+};
 const eet_claim *choice_claims(void);    /* choices.c */
 const eet_claim *attention_claims(void); /* attention.c */
+const eet_claim *later_key_claims(void); /* later_keys.c */
 const eet_claim *mask_claims(void);      /* masks.c */
 const eet_claim *step_claims(void);      /* steps.c */
 

@@ -301,7 +301,8 @@ int main(void) {
         {.test = convert_rounds_as_the_reference, .rows = 12},
     };
     enum { OPS = sizeof ops / sizeof *ops };
-    eet_claim claims[OPS + CHOICE_CLAIMS + ATTENTION_CLAIMS + MASK_CLAIMS + STEP_CLAIMS];
+    eet_claim claims[OPS + CHOICE_CLAIMS + ATTENTION_CLAIMS + LATER_KEY_CLAIMS + MASK_CLAIMS +
+                     STEP_CLAIMS];
     eet_claim *to = claims;
 
     (void)setenv("CK_FORK", "no", 1);
@@ -311,6 +312,7 @@ int main(void) {
     to = put_claims(to, ops, OPS);
     to = put_claims(to, choice_claims(), CHOICE_CLAIMS);
     to = put_claims(to, attention_claims(), ATTENTION_CLAIMS);
+    to = put_claims(to, later_key_claims(), LATER_KEY_CLAIMS);
     to = put_claims(to, mask_claims(), MASK_CLAIMS);
     to = put_claims(to, step_claims(), STEP_CLAIMS);
     const int code = eet_suite_run("cuda_ops", claims, (size_t)(to - claims));
