@@ -86,15 +86,15 @@ __device__ inline bool find_item(const eet_attention_args &a, int32_t queries, i
     return found;
 }
 
-/* The number after this block's `number`: there and back again where the first are the longest and
- * each block has few, else the next of all that no block has. */
+/* The number after this block's `number`: in turns where the first are the longest and each block
+ * has few, which would all be taken before the first ones end; else the next that no block has. */
 __device__ inline int32_t next_number(const eet_attention_args &a, int32_t numbers,
                                       int32_t number) {
-    constexpr int32_t FEW = 8;
+    constexpr int32_t FEW = 4;
     const int32_t blocks = (int32_t)gridDim.x;
 
     if (a.scratch == nullptr || numbers <= (a.causal ? FEW : 1) * blocks) {
-        return (number / blocks + 2) * blocks - 1 - number % blocks;
+        return number + blocks;
     }
     /* as many calls as numbers: the last leaves 0 */
     return blocks + (int32_t)atomicInc((uint32_t *)a.scratch, (uint32_t)numbers - 1);
