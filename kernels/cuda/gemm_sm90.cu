@@ -62,7 +62,6 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
     __shared__ barriers<TILE> b;
     char *stages = shared + (1024 - shared_at(shared) % 1024) % 1024;
 
-    let_next_begin();
     if (threadIdx.x == 0) {
         map_is_needed(&maps.x);
         map_is_needed(&maps.w);
@@ -75,6 +74,7 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
         }
         if (threadIdx.x == 0) {
             bring_tiles<TILE, END>(maps, size, stages, &b);
+            let_next_begin(); /* later than others do: few blocks would crowd where none is */
         } else {
             wait_for_previous();
         }

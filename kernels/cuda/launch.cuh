@@ -1,9 +1,10 @@
 /* launch.cuh - kernels that may begin while the one before them in the stream still runs.
  *
- * Such a kernel calls let_next_begin() at once, reads what no kernel writes (weights, norms,
- * biases), and in every thread calls wait_for_previous() before it touches anything else, writes
- * or returns: what came before has then ended, with all that it wrote. Where the device or the
- * backend has no such launches both calls do nothing, and the bits are the same. */
+ * Such a kernel calls let_next_begin(), at once where nothing is against it, reads what no kernel
+ * writes (weights, norms, biases), and in every thread calls wait_for_previous() before it touches
+ * anything else, writes or returns: what came before has then ended, with all that it wrote. Where
+ * the device or the backend has no such launches both calls do nothing, and the bits are the same.
+ */
 #ifndef EET_KERNELS_CUDA_LAUNCH_CUH
 #define EET_KERNELS_CUDA_LAUNCH_CUH
 

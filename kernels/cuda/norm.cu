@@ -1,8 +1,9 @@
 /* norm.cu - layer normalisation of chosen rows, or a copy of them in another dtype.
  *
  * Bound by memory: x is read once, into registers, and y written once. How many threads share a row
- * depends on its width alone. */
+ * depends on its width alone. Few rows are bound by what they wait for: the launch, weights, x. */
 #include "kernels/cuda/epilogue.cuh"
+#include "kernels/cuda/launch.cuh"
 
 namespace {
 
@@ -61,24 +62,31 @@ __device__ int64_t source_of(const eet_norm_args &a, int64_t row) {
     return (a.index != nullptr ? (int64_t)a.index[row] : row) * a.cols;
 }
 
-/* THREADS threads a row, of BLOCK in a block or of all when they are more. In f32, columns are from
- * each row's first element, where a mean far from zero loses nothing; rows of f32 models are made
- * in double: moments in f32 would cost them more than all else. */
-template <int THREADS, typename SUM>
-__global__ void __launch_bounds__(THREADS > BLOCK ? THREADS : BLOCK) norm_rows(eet_norm_args a) {
-    constexpr int ROWS = THREADS > BLOCK ? 1 : BLOCK / THREADS;
-    __shared__ SUM part[THREADS / WARP];
-    const int64_t row = (int64_t)blockIdx.x * ROWS + threadIdx.x / THREADS;
-    const int32_t lane = (int32_t)threadIdx.x % THREADS;
-    float x[VECTORS][EIGHT];
-
-    static_assert(THREADS == WARP || ROWS == 1, "rows of several warps have a block each");
-    if (row >= a.rows) {
-        return;
+/* Weights and biases of eight columns. */
+__device__ void take_weights(const eet_norm_args &a, int32_t j, float (&weight)[EIGHT],
+                             float (&bias)[EIGHT]) {
+#pragma unroll
+    for (int i = 0; i < EIGHT; ++i) {
+        bias[i] = 0.0F;
     }
-    const int64_t from = source_of(a, row);
+    if (j < a.cols) {
+        take_eight(a.norm.weight, EET_F32, 0, j, a.cols, 0.0F, weight);
+        if (a.norm.bias != nullptr) {
+            take_eight(a.norm.bias, EET_F32, 0, j, a.cols, 0.0F, bias);
+        }
+    }
+}
+
+/* A thread's part of a row becomes what each number is from `first`. In f32, columns are from each
+ * row's first element, where a mean far from zero loses nothing; rows of f32 models are made in
+ * double: moments in f32 would cost them more than all else. */
+template <int THREADS, typename SUM>
+__device__ void take_row(const eet_norm_args &a, int64_t from, float (&x)[VECTORS][EIGHT],
+                         SUM *part, SUM *mean, SUM *scale) {
+    const int32_t lane = (int32_t)threadIdx.x % THREADS;
     const float first = sizeof(SUM) == 4 ? eet_float_at(a.x, a.x_dtype, from) : 0.0F;
     SUM sum = 0;
+    SUM squares = 0;
 
 #pragma unroll
     for (int v = 0; v < VECTORS; ++v) {
@@ -89,37 +97,59 @@ __global__ void __launch_bounds__(THREADS > BLOCK ? THREADS : BLOCK) norm_rows(e
             sum += x[v][i];
         }
     }
-    const SUM mean = row_sum<THREADS>(sum, part) / (SUM)a.cols;
-    SUM squares = 0;
-
+    *mean = row_sum<THREADS>(sum, part) / (SUM)a.cols;
 #pragma unroll
     for (int v = 0; v < VECTORS; ++v) {
 #pragma unroll
         for (int i = 0; i < EIGHT; ++i) {
-            const SUM apart = (SUM)x[v][i] - mean;
+            const SUM apart = (SUM)x[v][i] - *mean;
 
             squares += (v * THREADS + lane) * EIGHT + i < a.cols ? apart * apart : (SUM)0;
         }
     }
     const SUM variance = row_sum<THREADS>(squares, part) / (SUM)a.cols;
-    const SUM scale = (SUM)1 / sqrt(variance + (SUM)a.norm.eps);
 
+    *scale = (SUM)1 / sqrt(variance + (SUM)a.norm.eps);
+}
+
+/* THREADS threads a row, of BLOCK in a block or of all when they are more. AHEAD: weights, which no
+ * kernel writes, are there before the kernel before this has ended. */
+template <int THREADS, typename SUM, bool AHEAD>
+__global__ void __launch_bounds__(THREADS > BLOCK ? THREADS : BLOCK) norm_rows(eet_norm_args a) {
+    constexpr int ROWS = THREADS > BLOCK ? 1 : BLOCK / THREADS;
+    __shared__ SUM part[THREADS / WARP];
+    const int64_t row = (int64_t)blockIdx.x * ROWS + threadIdx.x / THREADS;
+    const int32_t lane = (int32_t)threadIdx.x % THREADS;
+    float weight[VECTORS][EIGHT];
+    float bias[VECTORS][EIGHT];
+    float x[VECTORS][EIGHT];
+    SUM mean;
+    SUM scale;
+
+    static_assert(THREADS == WARP || ROWS == 1, "rows of several warps have a block each");
+    let_next_begin();
+#pragma unroll
+    for (int v = 0; v < (AHEAD ? VECTORS : 0); ++v) {
+        take_weights(a, (v * THREADS + lane) * EIGHT, weight[v], bias[v]);
+    }
+    wait_for_previous();
+    if (row >= a.rows) {
+        return;
+    }
+    take_row<THREADS>(a, source_of(a, row), x, part, &mean, &scale);
 #pragma unroll
     for (int v = 0; v < VECTORS; ++v) {
         const int32_t j = (v * THREADS + lane) * EIGHT;
-        float weight[EIGHT];
-        float bias[EIGHT] = {};
 
         if (j >= a.cols) {
             break;
         }
-        take_eight(a.norm.weight, EET_F32, 0, j, a.cols, 0.0F, weight);
-        if (a.norm.bias != nullptr) {
-            take_eight(a.norm.bias, EET_F32, 0, j, a.cols, 0.0F, bias);
+        if (!AHEAD) {
+            take_weights(a, j, weight[v], bias[v]);
         }
 #pragma unroll
         for (int i = 0; i < EIGHT; ++i) {
-            x[v][i] = (float)(((SUM)x[v][i] - mean) * scale * (SUM)weight[i] + (SUM)bias[i]);
+            x[v][i] = (float)(((SUM)x[v][i] - mean) * scale * (SUM)weight[v][i] + (SUM)bias[v][i]);
         }
         put_eight(a.y, a.y_dtype, row * a.cols, j, a.cols, x[v]);
     }
@@ -168,12 +198,19 @@ bool is_exact(const eet_norm_args &a) {
     return a.x_dtype == EET_F32 && a.y_dtype == EET_F32;
 }
 
+/* Where all rows are at work at the same time, no other hides what waits for weights. */
 template <int THREADS, typename SUM>
 void launch(const eet_backend *backend, const eet_norm_args &a) {
     constexpr int ROWS = THREADS > BLOCK ? 1 : BLOCK / THREADS;
+    constexpr bool ROOM = THREADS == WARP && sizeof(SUM) == 4; /* in registers */
+    const unsigned blocks = (unsigned)((a.rows + ROWS - 1) / ROWS);
+    const launch_shape shape = {blocks, ROWS * THREADS, 0, 1};
 
-    norm_rows<THREADS, SUM>
-        <<<(unsigned)((a.rows + ROWS - 1) / ROWS), ROWS * THREADS, 0, backend->stream>>>(a);
+    if (ROOM && blocks <= 2 * (unsigned)backend->blocks) {
+        launch_early(backend, norm_rows<THREADS, SUM, ROOM>, shape, a);
+    } else {
+        launch_early(backend, norm_rows<THREADS, SUM, false>, shape, a);
+    }
 }
 
 void choose(const eet_backend *backend, const eet_norm_args &a) {
