@@ -2,37 +2,14 @@
  * the products of f32.
  *
  * Ready rows are normed and have the weights' dtype. One small kernel makes them, in the scratch,
- * while the next one already reads its weights; but for the wide products of project_few_mma.cu,
- * whose blocks make up to STAGED rows for themselves. */
-#include "kernels/cuda/project_few.cuh"
+ * while the next one already reads its weights; but one row alone, and up to STAGED of wide
+ * products, the blocks of project_few_bulk.cu and project_few_mma.cu make ready for themselves. */
+#include "kernels/cuda/project_few_rows.cuh"
 
 namespace {
 
 constexpr int OLDEST = 8;   /* major capability */
 constexpr int LEAST_K = 32; /* from here on the scratch has room for padded rows and moments */
-
-/* Elements j .. j + 3 of a ready row, as far as there are columns. */
-template <int DTYPE> __device__ void put_four(const few_args &a, int64_t row, int32_t j, float4 v) {
-    const int64_t at = row * a.ready_stride + j;
-
-    if constexpr (DTYPE == EET_F32) {
-        const float each[] = {v.x, v.y, v.z, v.w};
-
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            if (j + i < a.ready_cols) {
-                ((float *)a.ready)[at + i] = each[i];
-            }
-        }
-    } else {
-#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-        constexpr bool BF16 = DTYPE == EET_BF16;
-
-        *(uint2 *)((uint16_t *)a.ready + at) = {halves_of<BF16>(v.x, v.y),
-                                                halves_of<BF16>(v.z, v.w)};
-#endif
-    }
-}
 
 /* The moments of a row from `at` in double, which few_normed_f32 takes: in f32 they would cost
  * models of f32 more than all else. */
@@ -79,43 +56,59 @@ __device__ void make_ready_f32(const few_args &a, int64_t row, int64_t from, flo
     }
 }
 
+/* A row of a model of f32, and the moments of its residual. */
+__device__ void make_row_f32(const few_args &a, int64_t row, int64_t from) {
+    __shared__ float about[4];
+    const eet_project_args &p = a.f.a;
+
+    if (p.norm.weight != nullptr) {
+        make_ready_f32(a, row, from, about);
+    } else if (a.ready != p.x) {
+        for (int32_t j = (int32_t)threadIdx.x; j < p.w.k; j += FEW_THREADS) {
+            ((float *)a.ready)[row * a.ready_stride + j] = eet_float_at(p.x, p.x_dtype, from + j);
+        }
+    }
+    if (a.f.moment != nullptr) {
+        find_moments_f32(p.residual, p.residual_dtype, row * p.w.n, p.w.n, p.residual_norm.eps,
+                         (float *)a.f.moment + 4 * row);
+    }
+}
+
 /* One row of x, and the moments of its residual. */
 template <int DTYPE> __global__ void __launch_bounds__(FEW_THREADS) make_ready(few_args a) {
-    __shared__ float parts[FEW_WARPS];
-    __shared__ float about[4];
     const eet_project_args &p = a.f.a;
     const int64_t row = blockIdx.x;
 
     let_next_begin();
-    fetch_ahead(p.norm.weight, p.w.k);
-    fetch_ahead(p.norm.bias, p.w.k);
-    wait_for_previous();
-    const int64_t from = (a.index != nullptr ? a.index[row] : row) * (int64_t)p.w.k;
-    const int32_t bytes = p.x_dtype == EET_F32 ? 4 : 2;
+    if constexpr (DTYPE == EET_F32) {
+        fetch_ahead(p.norm.weight, p.w.k);
+        fetch_ahead(p.norm.bias, p.w.k);
+        wait_for_previous();
+        make_row_f32(a, row, (a.index != nullptr ? a.index[row] : row) * (int64_t)p.w.k);
+    } else {
+#if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
+        __shared__ float4 parts[2 * FEW_WARPS];
+        const norm_four ahead = norm_at(a, 4 * (int32_t)threadIdx.x);
 
-    if (DTYPE == EET_F32 && p.norm.weight != nullptr) {
-        make_ready_f32(a, row, from, about);
-    } else if (a.ready != p.x) {
-        if (p.norm.weight != nullptr) {
-            find_moments_of({(const char *)p.x + from * bytes, nullptr, p.x_dtype, 1, p.w.k,
-                             p.norm.eps, parts, about});
+        wait_for_previous();
+        if (a.ready != p.x) {
+            make_rows<DTYPE == EET_BF16, 1>(a, (int32_t)row, ahead, a.ready_cols, parts,
+                                            (uint16_t *)a.ready + row * a.ready_stride, 0);
         }
-        for (int32_t j = 4 * (int32_t)threadIdx.x; j < a.ready_cols; j += 4 * FEW_THREADS) {
-            put_four<DTYPE>(a, row, j, ready_four(p, from, j, p.norm, about));
+        if (a.f.moment != nullptr) {
+            put_moments<1>(residual_of(p), (int32_t)row, parts + FEW_WARPS,
+                           (float *)a.f.moment + 4 * row);
         }
+#endif
     }
-    if (a.f.moment != nullptr) {
-        const int32_t each = p.residual_dtype == EET_F32 ? 4 : 2;
-        float *moment = (float *)a.f.moment + 4 * row;
+}
 
-        if (DTYPE == EET_F32) {
-            find_moments_f32(p.residual, p.residual_dtype, row * p.w.n, p.w.n, p.residual_norm.eps,
-                             moment);
-        } else {
-            find_moments_of({(const char *)p.residual + row * p.w.n * each, nullptr,
-                             p.residual_dtype, 1, p.w.n, p.residual_norm.eps, parts, moment});
-        }
+/* Four neighbours of a row, `count` of them there and the others 0. */
+__device__ float4 four_at(const float *p, int32_t count) {
+    if (count >= 4 && (uintptr_t)p % 16 == 0) {
+        return *(const float4 *)p;
     }
+    return {p[0], count > 1 ? p[1] : 0.0F, count > 2 ? p[2] : 0.0F, count > 3 ? p[3] : 0.0F};
 }
 
 /* Four neighbours of k a lane, one after another, then the lanes: an output's order. */
@@ -127,13 +120,13 @@ template <int ROWS> __device__ void multiply_rows(const few_args &a, int32_t col
 
 #pragma unroll 4
     for (int32_t j = 4 * lane; j < p.w.k; j += 4 * WARP) {
-        const float4 w = four_at(p.w.data, EET_F32, (int64_t)col * p.w.ld + j, p.w.k - j);
+        const float4 w = four_at((const float *)p.w.data + (int64_t)col * p.w.ld + j, p.w.k - j);
 
 #pragma unroll
         for (int r = 0; r < ROWS; ++r) {
             if (row0 + r < p.rows) {
-                const float4 x =
-                    four_at(a.ready, EET_F32, (int64_t)(row0 + r) * a.ready_stride + j, p.w.k - j);
+                const float4 x = four_at(
+                    (const float *)a.ready + (int64_t)(row0 + r) * a.ready_stride + j, p.w.k - j);
 
                 sum[r] = fmaf(x.w, w.w, fmaf(x.z, w.z, fmaf(x.y, w.y, fmaf(x.x, w.x, sum[r]))));
             }
@@ -146,8 +139,9 @@ template <int ROWS> __device__ void multiply_rows(const few_args &a, int32_t col
         mine = lane == r ? all : mine;
     }
     if (lane < ROWS && row0 + lane < p.rows) {
-        finish_few<true>(a.f, row0 + lane, col, mine,
-                         {bias_of(p, col), residual_at<true>(p, a.f.moment, row0 + lane, col)});
+        finish_few<true>(a.f, col, mine,
+                         {bias_of(p, col), residual_at<true>(p, a.f.moment, row0 + lane, col),
+                          place_of(a.f, row0 + lane, col)});
     }
 }
 
@@ -197,6 +191,11 @@ void launch_f32(const eet_backend *backend, const few_args &a) {
     }
 }
 
+/* Can a norm's weights be read by fours? */
+bool is_norm_wide(const eet_project_args &p) {
+    return p.w.k % 4 == 0 && (uintptr_t)p.norm.weight % 16 == 0 && (uintptr_t)p.norm.bias % 16 == 0;
+}
+
 /* Can the products read x where it is? */
 bool is_ready(const few_args &a) {
     const eet_project_args &p = a.f.a;
@@ -242,10 +241,18 @@ extern "C" eet_status eet_project_few(const eet_backend *backend, const eet_proj
     few.f.a.residual_dtype = eet_activation(a->residual_dtype);
     few.f.y_columns = eet_project_y_columns(a);
     few.index = index;
-    if (a->w.dtype != EET_F32 && eet_few_stages(backend, a) &&
-        (!is_ready(few) || a->residual_norm.weight != nullptr)) {
-        eet_few_multiply(backend, &few);
-        return scope.launched();
+    few.norm_wide = is_norm_wide(*a);
+    if (a->w.dtype != EET_F32) {
+        eet_few_plan(backend, &few);
+        few.ready = is_ready(few) ? a->x : nullptr;
+        if (eet_few_bulk(backend, &few)) {
+            return scope.launched();
+        }
+        if (eet_few_stages(&few) && (few.ready == nullptr || a->residual_norm.weight != nullptr)) {
+            few.ready = nullptr;
+            eet_few_multiply(backend, &few);
+            return scope.launched();
+        }
     }
     place_ready(&few);
     if (few.ready != a->x || few.f.moment != nullptr) {

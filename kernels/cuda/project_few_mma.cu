@@ -15,8 +15,8 @@
 
 namespace {
 
-constexpr int WIDE_N = 16384; /* rows of weights from which on it is wide */
-constexpr int32_t MOST_STAGED = 40 << 10;
+constexpr int WIDE_N = 16384;             /* rows of weights from which on it is wide */
+constexpr int32_t MOST_STAGED = 20 << 10; /* elements */
 constexpr int MOST_CLUSTER = 4;
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
@@ -156,31 +156,25 @@ __device__ void finish_tile(const few_args &a, shares s, const unsigned char *re
             } else {
                 sum = sum_of_warps<GROUPS>(a, regions, s.rank * s.each + at);
             }
-            finish_few(a.f, o.row, o.col, sum, e[i]);
+            e[i].place = place_of(a.f, o.row, o.col);
+            finish_few(a.f, o.col, sum, e[i]);
         }
     }
 }
 
-template <bool BF16, int GROUPS, bool STAGE>
+template <bool BF16, int GROUPS>
 __device__ void multiply_deep(const few_args &a, unsigned char *shared) {
     constexpr int TILES = 1;
     constexpr bool EARLY = GROUPS <= 2; /* are there registers for endings? */
     const room r = room_of(a, shared);
     const shares s = shares_of<GROUPS>(a);
-    const int32_t first = a.steps * s.rank / a.cluster;
-    const int32_t last = a.steps * (s.rank + 1) / a.cluster;
     const int warp = (int)threadIdx.x / WARP;
-    const int32_t from = first + (last - first) * warp / FEW_WARPS;
-    const int32_t to = first + (last - first) * (warp + 1) / FEW_WARPS;
-    const float *moment = STAGE ? r.moment : a.f.moment;
-    stream<TILES> w = {shared + warp * a.region, from, to, s.tile, from, 0, to - from, 0};
+    const few_slice mine = slice_of(a.steps, a.cluster, s.rank, warp);
+    stream<TILES> w = {shared + warp * a.region, mine.from, mine.to, s.tile, mine.from, 0,
+                       mine.to - mine.from,      0};
     float sum[TILES][GROUPS][4] = {};
-    eet_norm_weights norm = {};
     ending e[batch_of(GROUPS)];
 
-    if (STAGE) {
-        norm = norm_ahead(a, r.norms);
-    }
     for (int i = 0; i < depth_of(GROUPS, false); ++i) {
         w.fetch(a, i);
     }
@@ -189,26 +183,23 @@ __device__ void multiply_deep(const few_args &a, unsigned char *shared) {
         arrive_at_cluster();
     }
     wait_for_previous();
-    if (STAGE) {
-        stage<BF16, depth_of(GROUPS, false)>(a, norm, r, first, last);
-    }
     if (EARLY) {
-        find_endings<GROUPS>(a, s, moment, 0, e);
+        find_endings<GROUPS>(a, s, a.f.moment, 0, e);
     }
-    sum_up<BF16, GROUPS, false, STAGE>(a, w, {r.staged, first}, sum);
+    sum_up<BF16, GROUPS, false, false>(a, w, nullptr, sum);
 #pragma unroll
     for (int at = 0; at < TILES * GROUPS; ++at) {
         keep_sums((float *)(shared + warp * a.region) + at * EACH * APART,
                   sum[at / GROUPS][at % GROUPS]);
     }
     if (!EARLY) {
-        find_endings<GROUPS>(a, s, moment, 0, e);
+        find_endings<GROUPS>(a, s, a.f.moment, 0, e);
     }
     __syncthreads();
     if (a.cluster > 1) {
         wait_for_cluster(); /* all of it has begun */
     }
-    finish_tile<GROUPS>(a, s, shared, r.gather, moment, e);
+    finish_tile<GROUPS>(a, s, shared, r.gather, a.f.moment, e);
 }
 
 /* The outputs of a warp for 8 rows of x. */
@@ -224,8 +215,9 @@ __device__ void finish_group(const few_args &a, const float *sums, const float *
         const int32_t m = i % (TILES * TILE);
 
         if (o.col < a.f.a.w.n) {
-            finish_few(a.f, row, o.col, sums[(m / TILE * EACH + o.row) * APART + m % TILE],
-                       {bias_of(a.f.a, o.col), residual_at(a.f.a, moment, row, o.col)});
+            finish_few(a.f, o.col, sums[(m / TILE * EACH + o.row) * APART + m % TILE],
+                       {bias_of(a.f.a, o.col), residual_at(a.f.a, moment, row, o.col),
+                        place_of(a.f, row, o.col)});
         }
     }
 }
@@ -242,22 +234,22 @@ __device__ void multiply_wide(const few_args &a, unsigned char *shared) {
     const int32_t mine = tile < tiles ? (tiles - tile + stride - 1) / stride : 0;
     stream<TILES> w = {shared + warp * a.region, 0, a.steps, tile, 0, stride, mine * a.steps, 0};
 
-    eet_norm_weights norm = {};
+    norm_four ahead = {};
 
     if (STAGE) {
-        norm = norm_ahead(a, r.norms);
+        ahead = norm_at(a, 4 * (int32_t)threadIdx.x);
     }
     for (int i = 0; i < depth_of(GROUPS, true); ++i) {
         w.fetch(a, i);
     }
     wait_for_previous();
     if (STAGE) {
-        stage<BF16, depth_of(GROUPS, true)>(a, norm, r, 0, a.steps);
+        stage<BF16>(a, ahead, r);
     }
     for (int32_t i = 0; i < mine; ++i) {
         float sum[TILES][GROUPS][4] = {};
 
-        sum_up<BF16, GROUPS, true, STAGE>(a, w, {r.staged, 0}, sum);
+        sum_up<BF16, GROUPS, true, STAGE>(a, w, r.staged, sum);
 #pragma unroll
         for (int g = 0; g < GROUPS; ++g) {
             __syncwarp();
@@ -284,7 +276,7 @@ __global__ void __launch_bounds__(FEW_THREADS, blocks_of(GROUPS, WIDE))
     if constexpr (WIDE) {
         multiply_wide<BF16, GROUPS, STAGE>(a, shared);
     } else {
-        multiply_deep<BF16, GROUPS, STAGE>(a, shared);
+        multiply_deep<BF16, GROUPS>(a, shared);
     }
 #endif
 }
@@ -311,17 +303,6 @@ int32_t cluster_of(const eet_backend *backend, const eet_project_args *a, int32_
     return cluster;
 }
 
-int32_t steps_of(const eet_project_args *a) {
-    return (a->w.k + STEP - 1) / STEP;
-}
-
-/* Of one staged row: its odd multiple of 64 bytes keeps rows on different banks. */
-int32_t stride_of(int32_t steps, int32_t cluster) {
-    const int32_t most = (steps + cluster - 1) / cluster;
-
-    return (most | 1) * STEP;
-}
-
 template <bool BF16, int GROUPS, bool WIDE, bool STAGE>
 void launch(const eet_backend *backend, few_args *a) {
     constexpr int TILES = tiles_of(GROUPS, WIDE);
@@ -343,10 +324,7 @@ void launch(const eet_backend *backend, few_args *a) {
     }
     size_t shared = (size_t)FEW_WARPS * (size_t)a->region;
 
-    a->norms = STAGE && a->f.a.norm.weight != nullptr && a->f.a.w.k <= HELD
-                   ? 2 * ((a->f.a.w.k + 3) / 4 * 4)
-                   : 0;
-    shared += ((size_t)a->gather + FIXED + (size_t)a->norms) * sizeof(float);
+    shared += ((size_t)a->gather + FIXED) * sizeof(float);
     shared += STAGE ? (size_t)a->f.a.rows * (size_t)a->stride * sizeof(uint16_t) : 0;
     const int32_t full = 2 * backend->blocks;
     const int32_t wanted = (tiles + FEW_WARPS - 1) / FEW_WARPS;
@@ -357,8 +335,8 @@ void launch(const eet_backend *backend, few_args *a) {
 }
 
 template <bool BF16, bool WIDE> void launch_rows(const eet_backend *backend, few_args *a) {
-    if (a->ready == nullptr) {
-        launch<BF16, 1, WIDE, true>(backend, a);
+    if (WIDE && a->ready == nullptr) {
+        launch<BF16, 1, true, true>(backend, a);
     } else if (a->f.a.rows <= EACH) {
         launch<BF16, 1, WIDE, false>(backend, a);
     } else if (a->f.a.rows <= 2 * EACH) {
@@ -372,28 +350,27 @@ template <bool BF16, bool WIDE> void launch_rows(const eet_backend *backend, few
 
 } // namespace
 
-bool eet_few_stages(const eet_backend *backend, const eet_project_args *a) {
-    const int32_t steps = steps_of(a);
-    const int32_t stride = stride_of(steps, cluster_of(backend, a, steps));
+void eet_few_plan(const eet_backend *backend, few_args *a) {
+    const eet_matrix *w = &a->f.a.w;
 
-    /* Where blocks are many and have little to do each, one kernel before them is faster even for
-     * one row: a step of GPT-2 in 0.389 ms instead of 0.425, of GPT-2 medium in 0.745 instead of
-     * 0.818 (H200, 2026-11-26). */
-    return is_wide(a) && a->rows <= STAGED && a->rows * stride <= MOST_STAGED / 2;
+    a->steps = (w->k + STEP - 1) / STEP;
+    a->cluster = cluster_of(backend, &a->f.a, a->steps);
+    a->stride = (a->steps | 1) * STEP; /* an odd multiple of 64 bytes: rows on different banks */
+    a->aligned = (uintptr_t)w->data % 16 == 0 && w->ld % 8 == 0;
+}
+
+bool eet_few_stages(const few_args *a) {
+    const eet_project_args *p = &a->f.a;
+
+    return is_wide(p) && p->rows <= STAGED && p->rows * a->stride <= MOST_STAGED;
 }
 
 void eet_few_multiply(const eet_backend *backend, few_args *a) {
-    const eet_matrix *w = &a->f.a.w;
+    const bool wide = is_wide(&a->f.a);
 
-    a->steps = steps_of(&a->f.a);
-    a->cluster = cluster_of(backend, &a->f.a, a->steps);
-    a->stride = stride_of(a->steps, a->cluster);
-    a->aligned = (uintptr_t)w->data % 16 == 0 && w->ld % 8 == 0;
-    if (w->dtype == EET_BF16) {
-        is_wide(&a->f.a) ? launch_rows<true, true>(backend, a)
-                         : launch_rows<true, false>(backend, a);
+    if (a->f.a.w.dtype == EET_BF16) {
+        wide ? launch_rows<true, true>(backend, a) : launch_rows<true, false>(backend, a);
     } else {
-        is_wide(&a->f.a) ? launch_rows<false, true>(backend, a)
-                         : launch_rows<false, false>(backend, a);
+        wide ? launch_rows<false, true>(backend, a) : launch_rows<false, false>(backend, a);
     }
 }

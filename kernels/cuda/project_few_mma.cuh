@@ -3,12 +3,12 @@
 #ifndef EET_KERNELS_CUDA_PROJECT_FEW_MMA_CUH
 #define EET_KERNELS_CUDA_PROJECT_FEW_MMA_CUH
 
-#include "kernels/cuda/project_few.cuh"
+#include "kernels/cuda/project_few_rows.cuh"
 
 constexpr int TILE = 16;  /* rows of weights in a product */
 constexpr int APART = 20; /* floats from column to column of a product's sums: no bank twice */
 
-constexpr int FIXED = 8 * STAGED + STAGED * FEW_WARPS; /* floats of room's moments and parts */
+constexpr int FIXED = 4 * STAGED + 8 * STAGED * FEW_WARPS; /* floats of room's moments */
 
 EET_BOTH constexpr int tiles_of(int groups, bool wide) { /* of a warp; groups of 8 rows of x */
     return wide && groups > 2 ? 2 : 1;
@@ -70,29 +70,18 @@ template <int TILES> struct stream {
     }
 };
 
-/* Where x is for a block: staged rows from step `first` on, or ready ones in global memory. */
-struct source {
-    const uint16_t *staged;
-    int32_t first;
-};
-
-template <bool STAGE> __device__ uint4 x_at(const few_args &a, source x, int group, int32_t step) {
+/* x of a block: staged, or ready in global memory. */
+template <bool STAGE>
+__device__ uint4 x_at(const few_args &a, const uint16_t *staged, int group, int32_t step) {
     const int lane = (int)threadIdx.x % WARP;
     const int32_t row = group * EACH + lane / 4;
-    const int32_t k = lane % 4 * 8 + (STAGE ? step - x.first : step) * STEP;
+    const int32_t k = lane % 4 * 8 + step * STEP;
 
     if (row >= a.f.a.rows || (!STAGE && k >= a.ready_cols)) {
         return {0, 0, 0, 0};
     }
-    return STAGE ? *(const uint4 *)(x.staged + row * a.stride + k)
+    return STAGE ? *(const uint4 *)(staged + row * a.stride + k)
                  : *(const uint4 *)((const uint16_t *)a.ready + (int64_t)row * a.ready_stride + k);
-}
-
-/* A step's product: the upper and the lower 8 rows of weights, and 8 rows of x. */
-template <bool BF16>
-__device__ inline void multiply_32(float (&sum)[4], uint4 upper, uint4 lower, uint4 x) {
-    multiply_16<BF16>(sum, upper.x, lower.x, upper.y, lower.y, x.x, x.y);
-    multiply_16<BF16>(sum, upper.z, lower.z, upper.w, lower.w, x.z, x.w);
 }
 
 EET_BOTH constexpr int ahead_of(int groups, bool wide) { /* steps whose x is asked for at once */
@@ -103,8 +92,8 @@ EET_BOTH constexpr int ahead_of(int groups, bool wide) { /* steps whose x is ask
 
 /* The sums of one group of tiles over the warp's steps. Of x some steps are asked for at once. */
 template <bool BF16, int GROUPS, bool WIDE, bool STAGE>
-__device__ inline void sum_up(const few_args &a, stream<tiles_of(GROUPS, WIDE)> &w, source x,
-                              float (&sum)[tiles_of(GROUPS, WIDE)][GROUPS][4]) {
+__device__ inline void sum_up(const few_args &a, stream<tiles_of(GROUPS, WIDE)> &w,
+                              const uint16_t *x, float (&sum)[tiles_of(GROUPS, WIDE)][GROUPS][4]) {
     constexpr int TILES = tiles_of(GROUPS, WIDE);
     constexpr int MOST = WIDE ? 4 : 8; /* of the rows of x at a time, for registers */
     constexpr int PART = GROUPS < MOST ? GROUPS : MOST;
@@ -151,113 +140,35 @@ __device__ inline void sum_up(const few_args &a, stream<tiles_of(GROUPS, WIDE)> 
     }
 }
 
-/* Asks for `count` numbers of what no kernel writes. */
-__device__ inline void copy_floats(float *to, const float *from, int32_t count) {
-    if (from != nullptr && (uintptr_t)from % 16 == 0 && count % 4 == 0) {
-        for (int32_t j = 4 * (int32_t)threadIdx.x; j < count; j += 4 * FEW_THREADS) {
-            copy_16(to + j, from + j, 16);
-        }
-    } else if (from != nullptr) {
-        for (int32_t j = (int32_t)threadIdx.x; j < count; j += FEW_THREADS) {
-            to[j] = from[j];
-        }
-    }
-}
-
-/* Where the weights of the norm will be: a group of copies goes before those of the ring. */
-__device__ inline eet_norm_weights norm_ahead(const few_args &a, float *shared) {
-    eet_norm_weights norm = a.f.a.norm;
-    const int32_t k = a.f.a.w.k;
-
-    if (a.norms > 0) {
-        copy_floats(shared, norm.weight, k);
-        copy_floats(shared + a.norms / 2, norm.bias, k);
-        norm.weight = shared;
-        norm.bias = norm.bias != nullptr ? shared + a.norms / 2 : nullptr;
-    } else if (norm.weight != nullptr) {
-        fetch_ahead(norm.weight, k);
-        fetch_ahead(norm.bias, k);
-    }
-    end_copies();
-    return norm;
-}
-
-/* Rows of x for steps [first, last), with their moments known. */
-template <bool BF16, int KIND>
-__device__ inline void stage_rows(const few_args &a, const row_set &s, eet_norm_weights norm,
-                                  uint16_t *staged, int32_t first, int32_t last) {
-    const eet_project_args &p = a.f.a;
-    const int32_t from = first * STEP;
-
-#pragma unroll 2
-    for (int32_t row = 0; row < s.rows; ++row) {
-        const int64_t at = start_of(s, row);
-        const float *m = s.moment + 4 * row;
-
-        for (int32_t j = from + 4 * (int32_t)threadIdx.x; j < last * STEP; j += 4 * FEW_THREADS) {
-            float4 v = {};
-
-            if (KIND == ANY) {
-                v = ready_four(p, at, j, norm, m);
-            } else if (j < p.w.k) {
-                v = four_of<KIND>(p.x, p.x_dtype, at + j, 4);
-                v = norm.weight != nullptr ? four_normed(v, j, norm, {m[0], m[1], m[2]}) : v;
-            }
-            *(uint2 *)(staged + row * a.stride + j - from) = {halves_of<BF16>(v.x, v.y),
-                                                              halves_of<BF16>(v.z, v.w)};
-        }
-    }
-}
-
 /* What comes behind the warps' regions in shared memory. */
 struct room {
     float *gather;    /* (blocks of the cluster, share of outputs), or sums of each warp */
     float *moment;    /* (STAGED, 4) of normed residuals */
-    float *about;     /* (STAGED, 4) moments of x */
-    float *parts;     /* (STAGED, FEW_WARPS) */
-    float *norms;     /* of the norm's weights */
+    float4 *parts;    /* (2, STAGED, FEW_WARPS) of moments */
     uint16_t *staged; /* (rows, stride) */
 };
 
 __device__ inline room room_of(const few_args &a, unsigned char *shared) {
     float *gather = (float *)(shared + FEW_WARPS * a.region);
     float *moment = gather + a.gather;
-    float *norms = moment + FIXED;
+    float4 *parts = (float4 *)(moment + 4 * STAGED);
 
-    return {gather,
-            moment,
-            moment + 4 * STAGED,
-            moment + 8 * STAGED,
-            norms,
-            (uint16_t *)(norms + a.norms)};
+    return {gather, moment, parts, (uint16_t *)(parts + 2 * STAGED * FEW_WARPS)};
 }
 
-/* Rows of x for a block's steps into shared memory; moments of normed residuals. */
-template <bool BF16, int LEFT>
-__device__ inline void stage(const few_args &a, eet_norm_weights norm, const room &r, int32_t first,
-                             int32_t last) {
+/* Rows of x into shared memory; moments of normed residuals. */
+template <bool BF16>
+__device__ inline void stage(const few_args &a, const norm_four &ahead, const room &r) {
     const eet_project_args &p = a.f.a;
-    const row_set x = {p.x, a.index, p.x_dtype, p.rows, p.w.k, p.norm.eps, r.parts, r.about};
 
-    if (norm.weight != nullptr) {
-        find_moments_of(x);
+    if (p.rows == 1) {
+        make_rows<BF16, 1>(a, 0, ahead, a.steps * STEP, r.parts, r.staged, a.stride);
+    } else {
+        make_rows<BF16, STAGED>(a, 0, ahead, a.steps * STEP, r.parts, r.staged, a.stride);
     }
-    wait_for_copies<LEFT>();
-    __syncthreads(); /* the norm's weights are there */
-    switch (kind_of(p.x, p.x_dtype, p.w.k)) {
-    case F32_FOURS:
-        stage_rows<BF16, F32_FOURS>(a, x, norm, r.staged, first, last);
-        break;
-    case HALF_FOURS:
-        stage_rows<BF16, HALF_FOURS>(a, x, norm, r.staged, first, last);
-        break;
-    default:
-        stage_rows<BF16, ANY>(a, x, norm, r.staged, first, last);
-        break;
-    }
-    if (p.residual != nullptr && p.residual_norm.weight != nullptr) {
-        find_moments_of({p.residual, nullptr, p.residual_dtype, p.rows, p.w.n, p.residual_norm.eps,
-                         r.parts, r.moment});
+    for (int32_t row = 0; row < p.rows && p.residual_norm.weight != nullptr; ++row) {
+        put_moments<1>(residual_of(p), row, r.parts + (STAGED + row) * FEW_WARPS,
+                       r.moment + 4 * row);
     }
     __syncthreads();
 }

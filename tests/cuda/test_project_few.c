@@ -34,6 +34,17 @@ static const few_case few_cases[] = {
     {.c = {.rows = 8, .n = 17, .k = 12320, .norm = NORM_AND_BIAS}},
     {.c = {.rows = 7, .n = 33, .k = 16400, .residual = NORMED}, .x = true},
     {.c = {.rows = 40, .n = 20, .k = 1550, .residual = RAW, .bias = true}, .x = true},
+    /* blocks with few rows of weights and with many, of all k */
+    {.c = {.rows = 6, .n = 2500, .k = 96, .norm = NORM_AND_BIAS, .residual = NORMED, .bias = true},
+     .x = true,
+     .residual = true},
+    {.c = {.rows = 7, .n = 4800, .k = 160, .norm = NORM, .bias = true, .act = EET_ACT_GELU_TANH},
+     .y = true},
+    {.c = {.rows = 2, .n = 700, .k = 1024, .residual = NORMED, .bias = true},
+     .x = true,
+     .y = true,
+     .residual = true},
+    {.c = {.rows = 3, .n = 30, .k = 2080, .norm = NORM_AND_BIAS, .residual = RAW}},
     /* so many rows of weights that each warp has its own */
     {.c = {.rows = 1, .n = 50257, .k = 40, .norm = NORM}},
     {.c = {.rows = 8, .n = 16411, .k = 72, .residual = NORMED, .bias = true}, .x = true},
@@ -162,16 +173,21 @@ START_TEST(few_rows_agree_with_the_reference)
 }
 END_TEST
 
-/* Shapes of every kernel: deep, over a cluster, wide, too long to be staged. */
+/* Shapes of every kernel: deep, over a cluster, wide, too long to be staged, in bulk. */
 static const struct {
     int32_t n, k, norm, residual, act;
+    bool x; /* of the weights' dtype */
 } alone[] = {
-    {131, 1030, NORM, NORMED, EET_ACT_GELU_ERF},
-    {768, 768, NORM_AND_BIAS, RAW, EET_ACT_GELU_TANH},
-    {104, 3072, NO_NORM, RAW, EET_ACT_LINEAR},
-    {65, 6400, NORM, RAW, EET_ACT_SILU},
-    {16411, 96, NORM, NO_RESIDUAL, EET_ACT_TANH},
-    {20, 12320, NORM_AND_BIAS, NORMED, EET_ACT_LINEAR},
+    {131, 1030, NORM, NORMED, EET_ACT_GELU_ERF, false},
+    {768, 768, NORM_AND_BIAS, RAW, EET_ACT_GELU_TANH, false},
+    {104, 3072, NO_NORM, RAW, EET_ACT_LINEAR, false},
+    {65, 6400, NORM, RAW, EET_ACT_SILU, false},
+    {16411, 96, NORM, NO_RESIDUAL, EET_ACT_TANH, false},
+    {20, 12320, NORM_AND_BIAS, NORMED, EET_ACT_LINEAR, false},
+    {4230, 96, NORM, NORMED, EET_ACT_GELU_ERF, false},
+    {2304, 1600, NORM_AND_BIAS, NO_RESIDUAL, EET_ACT_LINEAR, true},
+    {1024, 4096, NO_NORM, RAW, EET_ACT_LINEAR, true},
+    {600, 2080, NO_NORM, RAW, EET_ACT_RELU, true},
 };
 
 enum { ALONE = sizeof alone / sizeof *alone, LOTS = EET_FEW_TOKENS };
@@ -188,7 +204,8 @@ START_TEST(few_rows_are_the_same_in_any_number)
                                 .norm = alone[_i / 3].norm,
                                 .residual = alone[_i / 3].residual,
                                 .act = alone[_i / 3].act,
-                                .bias = true}};
+                                .bias = true},
+                          .x = alone[_i / 3].x && dtype != EET_F32};
     const int64_t bytes = (int64_t)LOTS * few.c.n * 4;
 
     lab_seed((uint64_t)_i);
@@ -207,7 +224,7 @@ START_TEST(few_rows_are_the_same_in_any_number)
             eet_project_args some = all;
 
             some.rows = counts[i] < LOTS - row ? counts[i] : LOTS - row;
-            some.x = (const float *)all.x + (int64_t)row * few.c.k;
+            some.x = (const char *)all.x + row * few.c.k * eet_float_bytes(all.x_dtype);
             some.residual =
                 all.residual != NULL ? (const float *)all.residual + (int64_t)row * few.c.n : NULL;
             some.y = y + (int64_t)row * few.c.n;
