@@ -15,7 +15,7 @@ EET_BOTH constexpr int tiles_of(int groups, bool wide) { /* of a warp; groups of
 }
 
 EET_BOTH constexpr int blocks_of(int groups, bool wide) { /* of a multiprocessor, at least */
-    return wide || groups == 2 ? 2 : (groups > 2 ? 1 : 3);
+    return wide || groups > 1 ? 2 : 3;
 }
 
 EET_BOTH constexpr int depth_of(int groups, bool wide) { /* steps under way, at most */
@@ -85,9 +85,7 @@ __device__ uint4 x_at(const few_args &a, const uint16_t *staged, int group, int3
 }
 
 EET_BOTH constexpr int ahead_of(int groups, bool wide) { /* steps whose x is asked for at once */
-    const int registers = groups > 2 ? 16 : 8;
-
-    return wide ? (groups > 2 ? 1 : 4 / groups) : registers / groups;
+    return wide ? (groups > 2 ? 1 : 4 / groups) : 8 / groups;
 }
 
 /* The sums of one group of tiles over the warp's steps. Of x some steps are asked for at once. */
