@@ -7,8 +7,7 @@
 #include "kernels/cuda/attention_sm90.cuh"
 
 constexpr int GROUP_QUERIES = 64;
-constexpr int GROUP_THREADS = 128;
-constexpr int GROUP_WARPS = GROUP_THREADS / WARP;
+constexpr int GROUP_WARPS = WARP_GROUP / WARP;
 constexpr int HALF = EET_PAGE_TOKENS; /* keys that are brought at once */
 constexpr int STEP = 2 * HALF;        /* and that softmax goes over at once */
 constexpr int QUEUE = 2;              /* tiles of queries in shared memory */
@@ -26,7 +25,7 @@ struct warp_groups {
     static constexpr int BRING = BRING_;
     static constexpr int MULTIPLY = MULTIPLY_;
     static constexpr bool AHEAD = AHEAD_; /* a group's next scores while it adds up values */
-    static constexpr int THREADS = GROUP_THREADS * (GROUPS + 1);
+    static constexpr int THREADS = WARP_GROUP * (GROUPS + 1);
     static constexpr int QUERIES = GROUP_QUERIES * GROUPS;
     static constexpr int PANELS = DIMS / PANEL;
     static constexpr int PANEL_BYTES = STEP * PANEL_ROW;

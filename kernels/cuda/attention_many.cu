@@ -167,6 +167,19 @@ __device__ void add_seen_values(const work &w, int32_t query, int32_t key, const
     }
 }
 
+/* The warp's queries into registers, where there is room for them. */
+template <typename G> __device__ void hold_queries(uint32_t q_at, warp_state<G> &state) {
+    if constexpr (G::HOLDS_Q) {
+#pragma unroll
+        for (int t = 0; t < G::TILES; ++t) {
+#pragma unroll
+            for (int k = 0; k < G::DIMS / 16; ++k) {
+                load_4(state.q[t][k], q_at + (uint32_t)(t * 16 * G::STRIDE + k * 16) * 2);
+            }
+        }
+    }
+}
+
 /* The queries of a tile with all keys that they see. False: among values that are hidden from some
  * of them is one that is no finite number; CAREFUL minds it. */
 template <typename G, bool CAREFUL>
@@ -199,16 +212,8 @@ __device__ bool attend(const work &w, typename G::number *memory, warp_state<G> 
             __syncthreads();
             return false;
         }
-        if constexpr (G::HOLDS_Q) {
-            if (key == 0) {
-#pragma unroll
-                for (int t = 0; t < G::TILES; ++t) {
-#pragma unroll
-                    for (int k = 0; k < G::DIMS / 16; ++k) {
-                        load_4(state.q[t][k], q_at + (uint32_t)(t * 16 * G::STRIDE + k * 16) * 2);
-                    }
-                }
-            }
+        if (G::HOLDS_Q && key == 0) {
+            hold_queries<G>(q_at, state);
         }
         if (key >= most || query >= w.count) {
             continue;

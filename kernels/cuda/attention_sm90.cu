@@ -136,11 +136,11 @@ __global__ void __launch_bounds__(G::THREADS, G::BLOCKS)
     }
     __syncthreads();
     wait_for_previous();
-    if (threadIdx.x >= GROUP_THREADS * G::GROUPS) {
+    if (threadIdx.x >= WARP_GROUP * G::GROUPS) {
         leave_registers<G::BRING>();
-        if (threadIdx.x == GROUP_THREADS * G::GROUPS) {
+        if (threadIdx.x == WARP_GROUP * G::GROUPS) {
             bring_queries<G>(a, &q, tiles, memory, state);
-        } else if (threadIdx.x == GROUP_THREADS * G::GROUPS + WARP) {
+        } else if (threadIdx.x == WARP_GROUP * G::GROUPS + WARP) {
             bring_keys<G>(a, &k, &v, memory, state);
         }
     } else {
@@ -150,25 +150,6 @@ __global__ void __launch_bounds__(G::THREADS, G::BLOCKS)
 #endif
 }
 /* ---- launching ------------------------------------------------------------------- */
-
-using encode_tiled = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
-                                  const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
-                                  const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
-                                  CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-/* The driver's own, without linking it. */
-encode_tiled encoder() {
-    constexpr unsigned SINCE = 12000;
-    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-    void *entry = nullptr;
-
-    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, SINCE, cudaEnableDefault,
-                                         &found) != cudaSuccess ||
-        found != cudaDriverEntryPointSuccess) {
-        return nullptr;
-    }
-    return (encode_tiled)entry;
-}
 
 /* Panels of 64 queries or keys: of one head's out of (tokens, heads, head_dim), or a page's of one
  * head. */

@@ -5,8 +5,7 @@
 #define EET_KERNELS_CUDA_ATTENTION_SM90_CUH
 
 #include "kernels/cuda/attention_many.cuh"
-#include "kernels/cuda/cluster.cuh"
-#include "kernels/cuda/tensor_map.cuh"
+#include "kernels/cuda/hopper.cuh"
 
 constexpr int PANEL = 64;            /* columns in a row of 128 bytes */
 constexpr int PANEL_ROW = 2 * PANEL; /* bytes */
@@ -96,28 +95,6 @@ template <int N> __device__ inline void settle(uint32_t (&x)[N][4]) {
     }
 }
 
-__device__ inline void products_begin() {
-    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
-}
-
-__device__ inline void products_end() {
-    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-
-/* Until all but the last LEFT groups of products are done. */
-template <int LEFT> __device__ inline void wait_for_products() {
-    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
-}
-
-/* So many registers for each thread of this warp group from here on. */
-template <int REGISTERS> __device__ inline void take_registers() {
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
-}
-
-template <int REGISTERS> __device__ inline void leave_registers() {
-    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
-}
-
 /* All threads of a warp group, by a barrier of its own: is it so in any of them? */
 __device__ inline bool any_of_group(int32_t group, bool is_so) {
     int32_t any;
@@ -129,10 +106,6 @@ __device__ inline bool any_of_group(int32_t group, bool is_so) {
                  : "r"((int32_t)is_so), "r"(group + 1)
                  : "memory");
     return any != 0;
-}
-
-__device__ inline void map_is_needed(const CUtensorMap *map) {
-    asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 
 __device__ inline void bring_panel(uint32_t to, const CUtensorMap *map, const int32_t (&at)[3],

@@ -28,7 +28,7 @@ __device__ inline char *in_shared(uint32_t place) {
 }
 
 __device__ inline int32_t my_group() {
-    return (int32_t)threadIdx.x / GROUP_THREADS;
+    return (int32_t)threadIdx.x / WARP_GROUP;
 }
 
 /* The first of the warp's queries, counted from the tile's. */
@@ -138,8 +138,7 @@ __device__ __forceinline__ uint32_t find_odd(const char *values, int32_t from) {
     using T = typename G::number;
     uint32_t odd = 0;
 
-    for (int32_t i = from * 8 + (int32_t)threadIdx.x % GROUP_THREADS; i < KEYS * 8;
-         i += GROUP_THREADS) {
+    for (int32_t i = from * 8 + (int32_t)threadIdx.x % WARP_GROUP; i < KEYS * 8; i += WARP_GROUP) {
 #pragma unroll
         for (int p = 0; p < G::PANELS; ++p) {
             const uint4 x = *(const uint4 *)(values + p * G::PANEL_BYTES + i * 16);
@@ -155,14 +154,14 @@ template <typename G, int KEYS>
 __device__ __forceinline__ void clean_values(const group_state<G> &g, const char *values,
                                              int32_t from) {
     char *spare = in_shared(g.memory + G::SPARE_AT);
-    const int32_t thread = (int32_t)threadIdx.x % GROUP_THREADS;
+    const int32_t thread = (int32_t)threadIdx.x % WARP_GROUP;
 
     if (thread == 0) {
         while (atomicExch(&g.b->spare, 1) != 0) {
         }
     }
     (void)any_of_group(my_group(), false);
-    for (int32_t i = thread; i < KEYS * 8; i += GROUP_THREADS) {
+    for (int32_t i = thread; i < KEYS * 8; i += WARP_GROUP) {
 #pragma unroll
         for (int p = 0; p < G::PANELS; ++p) {
             uint4 x = *(const uint4 *)(values + p * G::PANEL_BYTES + i * 16);
@@ -254,7 +253,7 @@ __device__ __forceinline__ void end_values(group_state<G> &g, place<G::SLOTS> at
     settle(g.y);
     if (spare) {
         (void)any_of_group(my_group(), false);
-        if (threadIdx.x % GROUP_THREADS == 0) {
+        if (threadIdx.x % WARP_GROUP == 0) {
             atomicExch(&g.b->spare, 0);
         }
     }

@@ -168,10 +168,10 @@ __device__ void add_residual_slice(const end_state<TILE> &state, int c, turn<TIL
     const int in = c % shape::PER_STEP;
 
     if (in == 0) {
-        barrier_wait(&state.b->full[now.stage], now.parity);
+        wait_at(&state.b->full[now.stage], now.parity);
     }
-    add_slice<BF16, shape>(shared_at(state.stages + now.stage * TILE::STAGE_BYTES +
-                                     (in * TILE::ROWS + state.first) * shape::PITCH),
+    add_slice<BF16, shape>(shared_place(state.stages + now.stage * TILE::STAGE_BYTES +
+                                        (in * TILE::ROWS + state.first) * shape::PITCH),
                            v);
     if (in == shape::PER_STEP - 1 || c == shape::SLICES - 1) {
         __syncwarp();
@@ -217,7 +217,7 @@ __device__ void end_tile(const eet_finish &f, const CUtensorMap *y, int32_t row,
             wait_for_stores_to_read<1>();
         }
         __syncwarp();
-        put_slice<BF16, shape>(shared_at(slice), v);
+        put_slice<BF16, shape>(shared_place(slice), v);
         if constexpr (END == gemm_end::PAGES) {
             __syncwarp();
             store_to_pages<shape>(f, row, col, slice);

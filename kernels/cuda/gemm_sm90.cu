@@ -45,10 +45,10 @@ __device__ void multiply_tiles_of_group(const gemm_maps &maps, const eet_finish 
 
 template <class TILE> __device__ void make_barriers(barriers<TILE> *b) {
     for (int i = 0; i < TILE::STAGES; ++i) {
-        barrier_init(&b->full[i], 1);
-        barrier_init(&b->empty[i], TILE::GROUPS * WARPS);
+        make_barrier(&b->full[i], 1);
+        make_barrier(&b->empty[i], TILE::GROUPS * WARPS);
     }
-    barriers_are_made();
+    show_barriers();
 }
 
 #endif
@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ char shared[];
     __shared__ barriers<TILE> b;
-    char *stages = shared + (1024 - shared_at(shared) % 1024) % 1024;
+    char *stages = shared + (1024 - shared_place(shared) % 1024) % 1024;
 
     if (threadIdx.x == 0) {
         map_is_needed(&maps.x);
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
     __syncthreads();
     if (threadIdx.x < WARP_GROUP) {
         if (TILE::GROUPS > 1) {
-            asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
+            leave_registers<40>();
         }
         if (threadIdx.x == 0) {
             bring_tiles<TILE, END>(maps, size, stages, &b);
@@ -80,31 +80,12 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
         }
     } else {
         if (TILE::GROUPS > 1) {
-            asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
+            take_registers<232>();
         }
         wait_for_previous();
         multiply_tiles_of_group<BF16, TILE, END>(maps, f, size, stages, &b);
     }
 #endif
-}
-
-using encode_tiled = CUresult (*)(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *,
-                                  const cuuint64_t *, const cuuint64_t *, const cuuint32_t *,
-                                  const cuuint32_t *, CUtensorMapInterleave, CUtensorMapSwizzle,
-                                  CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-
-/* The driver's own, without linking it. */
-encode_tiled encoder() {
-    constexpr unsigned SINCE = 12000;
-    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-    void *entry = nullptr;
-
-    if (cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &entry, SINCE, cudaEnableDefault,
-                                         &found) != cudaSuccess ||
-        found != cudaDriverEntryPointSuccess) {
-        return nullptr;
-    }
-    return (encode_tiled)entry;
 }
 
 struct box {

@@ -87,7 +87,7 @@ __device__ void bring_residual(const gemm_maps &maps, tile_place at, int step, c
     const int from = step * shape::PER_STEP;
     const int count = min(shape::PER_STEP, shape::SLICES - from);
 
-    barrier_expect(full, (uint32_t)(count * TILE::GROUPS * BYTES));
+    expect_bytes(full, (uint32_t)(count * TILE::GROUPS * BYTES));
     for (int i = 0; i < count * TILE::GROUPS; ++i) {
         bring_tile(stage + i * BYTES, &maps.residual,
                    at.col + (from + i / TILE::GROUPS) * shape::COLS,
@@ -103,7 +103,7 @@ __device__ void bring_tiles(const gemm_maps &maps, const gemm_size &size, char *
     int32_t early = 0;
 
     for (; early < min(TILE::STAGES, size.steps); ++early) {
-        barrier_expect(&b->full[early], TILE::STAGE_BYTES);
+        expect_bytes(&b->full[early], TILE::STAGE_BYTES);
         bring_tile(stages + early * TILE::STAGE_BYTES + TILE::X_BYTES, &maps.w, early * DEPTH,
                    place_of<TILE>((int32_t)blockIdx.x, size).col, &b->full[early]);
     }
@@ -119,14 +119,14 @@ __device__ void bring_tiles(const gemm_maps &maps, const gemm_size &size, char *
             if (early > 0) {
                 --early;
             } else {
-                barrier_wait(&b->empty[now.stage], now.parity);
-                barrier_expect(full, TILE::STAGE_BYTES);
+                wait_at(&b->empty[now.stage], now.parity);
+                expect_bytes(full, TILE::STAGE_BYTES);
                 bring_tile(to + TILE::X_BYTES, &maps.w, s * DEPTH, at.col, full);
             }
             bring_tile(to, &maps.x, s * DEPTH, at.row, full);
         }
         for (int s = 0; s < end_shape<TILE, END>::STEPS; ++s, now.next()) {
-            barrier_wait(&b->empty[now.stage], now.parity);
+            wait_at(&b->empty[now.stage], now.parity);
             bring_residual<TILE, END>(maps, at, s, stages + now.stage * TILE::STAGE_BYTES,
                                       &b->full[now.stage]);
         }
@@ -136,7 +136,7 @@ __device__ void bring_tiles(const gemm_maps &maps, const gemm_size &size, char *
 /* This warp has read a stage. */
 template <class TILE> __device__ void release(barriers<TILE> *b, int stage) {
     if (threadIdx.x % WARP == 0) {
-        barrier_arrive(&b->empty[stage]);
+        arrive(&b->empty[stage]);
     }
 }
 
@@ -151,7 +151,7 @@ __device__ void multiply_tile(int32_t steps, int group, const char *stages, barr
         const uint64_t w_at = operand_at(x + TILE::X_BYTES);
         const uint64_t x_at = operand_at(x + group * (GROUP_ROWS * DEPTH * NUMBER));
 
-        barrier_wait(&b->full[now.stage], now.parity);
+        wait_at(&b->full[now.stage], now.parity);
         products_begin();
 #pragma unroll
         for (int k = 0; k < DEPTH / STEP; ++k) { /* 16-byte units */

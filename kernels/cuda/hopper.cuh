@@ -1,59 +1,23 @@
-/* hopper.cuh - the instructions of sm_90a: barriers in shared memory, tiles that the copy engine
- * brings there and stores from there, and products of warp groups. */
+/* hopper.cuh - the instructions of sm_90a: tiles that the copy engine brings into shared memory and
+ * stores from there, and products of warp groups. */
 #ifndef EET_KERNELS_CUDA_HOPPER_CUH
 #define EET_KERNELS_CUDA_HOPPER_CUH
 
 #include <stdint.h>
 
+#include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/tensor_map.cuh"
 
 constexpr int WARP_GROUP = 128;
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 
-__device__ inline uint32_t shared_at(const void *p) {
-    return (uint32_t)__cvta_generic_to_shared(p);
-}
-
-__device__ inline void barrier_init(uint64_t *barrier, uint32_t arrivals) {
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_at(barrier)), "r"(arrivals)
-                 : "memory");
-}
-
-/* Barriers are as they were made for the copy engine too. */
-__device__ inline void barriers_are_made() {
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
-
-__device__ inline void barrier_arrive(uint64_t *barrier) {
-    asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_at(barrier)) : "memory");
-}
-
-/* An arrival, and `bytes` that copies are to bring. */
-__device__ inline void barrier_expect(uint64_t *barrier, uint32_t bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_at(barrier)),
-                 "r"(bytes)
-                 : "memory");
-}
-
-/* Until the phase of this parity has ended. */
-__device__ inline void barrier_wait(uint64_t *barrier, uint32_t parity) {
-    asm volatile("{\n"
-                 ".reg .pred done;\n"
-                 "again:\n"
-                 "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
-                 "@!done bra again;\n"
-                 "}\n" ::"r"(shared_at(barrier)),
-                 "r"(parity)
-                 : "memory");
-}
-
 /* The tile of a map with its first column and row; zero where the matrix has ended. */
 __device__ inline void bring_tile(void *to, const CUtensorMap *map, int32_t col, int32_t row,
                                   uint64_t *barrier) {
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes "
-                 "[%0], [%1, {%2, %3}], [%4];" ::"r"(shared_at(to)),
-                 "l"(map), "r"(col), "r"(row), "r"(shared_at(barrier))
+                 "[%0], [%1, {%2, %3}], [%4];" ::"r"(shared_place(to)),
+                 "l"(map), "r"(col), "r"(row), "r"(shared_place(barrier))
                  : "memory");
 }
 
@@ -82,7 +46,7 @@ __device__ inline void store_tile(const CUtensorMap *map, int32_t col, int32_t r
                                   const void *from) {
     asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%1, %2}], [%3];\n"
                  "cp.async.bulk.commit_group;" ::"l"(map),
-                 "r"(col), "r"(row), "r"(shared_at(from))
+                 "r"(col), "r"(row), "r"(shared_place(from))
                  : "memory");
 }
 
@@ -101,7 +65,7 @@ __device__ inline void map_is_needed(const CUtensorMap *map) {
 
 /* Rows of 128 bytes, 8 of them swizzled together, as the copy engine leaves them. */
 __device__ inline uint64_t operand_at(const void *p) {
-    return (uint64_t)((shared_at(p) & 0x3FFFF) >> 4) | (uint64_t)1 << 16 | (uint64_t)64 << 32 |
+    return (uint64_t)((shared_place(p) & 0x3FFFF) >> 4) | (uint64_t)1 << 16 | (uint64_t)64 << 32 |
            (uint64_t)1 << 62;
 }
 
@@ -116,6 +80,15 @@ __device__ inline void products_end() {
 /* Until all but the last LEFT groups of products are done. */
 template <int LEFT> __device__ inline void wait_for_products() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(LEFT) : "memory");
+}
+
+/* So many registers for each thread of this warp group from here on. */
+template <int REGISTERS> __device__ inline void take_registers() {
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(REGISTERS));
+}
+
+template <int REGISTERS> __device__ inline void leave_registers() {
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(REGISTERS));
 }
 
 /* Registers and operands of the instruction, by tens and eights. */
