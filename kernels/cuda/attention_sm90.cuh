@@ -99,8 +99,9 @@ template <int N> __device__ inline void settle(uint32_t (&x)[N][4]) {
 __device__ inline bool any_of_group(int32_t group, bool is_so) {
     int32_t any;
 
+    __syncwarp(); /* after a loop of one of its threads, say */
     asm volatile("{\n.reg .pred p, q;\nsetp.ne.b32 p, %1, 0;\n"
-                 "barrier.cta.red.or.pred q, %2, 128, p;\n"
+                 "barrier.cta.red.or.pred.aligned q, %2, 128, p;\n"
                  "selp.b32 %0, 1, 0, q;\n}\n"
                  : "=r"(any)
                  : "r"((int32_t)is_so), "r"(group + 1)

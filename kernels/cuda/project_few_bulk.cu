@@ -55,9 +55,11 @@ __device__ void ask(const few_args &a, const bulk_room &r, int32_t col) {
     if (threadIdx.x == 0) {
         make_barrier(r.barrier, 1);
         show_barriers();
-        expect_bytes(r.barrier, bytes * (uint32_t)columns);
     }
     __syncthreads();
+    if (threadIdx.x == 0) { /* other warps' bytes may come first */
+        expect_bytes(r.barrier, bytes * (uint32_t)columns);
+    }
     if (threadIdx.x % WARP == 0) {
         for (int32_t m = (int32_t)threadIdx.x / WARP; m < columns; m += FEW_WARPS) {
             bring_bytes(r.weights + 2 * m * a.stride,
