@@ -11,6 +11,7 @@
  * are lengths and page tables. That is right because nothing that an early launch can overtake
  * writes them: a pass begins with embed, which is launched when everything before has ended. */
 #include "kernels/cuda/attention_pages.cuh"
+#include "kernels/stages.h"
 
 namespace {
 
@@ -368,6 +369,17 @@ __global__ void __launch_bounds__(THREADS, 2)
 #endif
 }
 
+/* Bytes of a block for states and stages: 99 KiB in all are the most that some devices have. */
+int32_t shared_of(const eet_backend *backend) {
+    int most = 0;
+
+    if (cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, backend->device) !=
+        cudaSuccess) {
+        return 0;
+    }
+    return most - STATIC_SHARED < MOST_SHARED ? most - STATIC_SHARED : MOST_SHARED;
+}
+
 /* As many blocks share a query and head as leave one of two for each multiprocessor's turn. */
 template <typename T, int LANES>
 eet_status launch(const eet_backend *backend, const eet_attention_args *a) {
@@ -375,10 +387,13 @@ eet_status launch(const eet_backend *backend, const eet_attention_args *a) {
     const int64_t items = (int64_t)a->tokens * a->heads;
     const int64_t room = (int64_t)backend->blocks * 2;
     const int32_t stage_bytes = 2 * EET_PAGE_TOKENS * a->pages.dp * (int32_t)sizeof(T);
-    const int32_t most = (MOST_SHARED - L::STATE_BYTES) / stage_bytes;
-    const int32_t stages = most < MOST_STAGES ? most : MOST_STAGES;
+    const int32_t stages =
+        eet_stages_in(shared_of(backend), L::STATE_BYTES, stage_bytes, MOST_STAGES);
     int64_t ranks = CHAINS;
 
+    if (stages == 0) {
+        return EET_E_UNSUPPORTED;
+    }
     while (ranks > 1 && items * ranks > room) {
         ranks /= 2;
     }

@@ -13,7 +13,7 @@ constexpr int CHAINS = 8;
 constexpr int STATES = CHAINS * WARPS;
 constexpr int WIDE = 16; /* bytes of a read */
 constexpr int MOST_STAGES = 8;
-constexpr int MOST_SHARED = 104 << 10; /* bytes of a block: two are on a multiprocessor */
+constexpr int MOST_SHARED = 104 << 10; /* bytes of a block: two are on a multiprocessor that can */
 
 /* How a head's chunks of 16 bytes are laid on lanes. */
 template <typename T, int LANES_> struct lanes_of {
@@ -38,6 +38,10 @@ struct block_barriers {
     uint64_t full[MOST_STAGES], empty[MOST_STAGES];
     uint64_t ready, read; /* the states of an item */
 };
+
+/* Of a block, at most, besides what it asks for. */
+constexpr int STATIC_SHARED =
+    (int)(sizeof(tokens_of_call) + sizeof(block_barriers)) + WARPS * STATES * 4 + 128;
 
 /* What all parts of a kernel know. */
 struct block_work {

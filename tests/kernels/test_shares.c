@@ -2,6 +2,7 @@
  */
 #include "kernels/shares.h"
 
+#include "kernels/stages.h"
 #include "tests/kernels/lab.h"
 #include "tests/support/suite.h"
 
@@ -104,6 +105,20 @@ START_TEST(shares_are_all_items_in_order)
 }
 END_TEST
 
+START_TEST(stages_are_as_many_as_there_is_room_for_and_never_one)
+{
+    enum { STATES = 18432, STAGE = 16384 }; /* of heads of 64, in 16 bits */
+
+    ck_assert_int_eq(eet_stages_in(104 << 10, STATES, STAGE, 8), 5);
+    ck_assert_int_eq(eet_stages_in(96 << 10, STATES, STAGE, 8), 4);
+    ck_assert_int_eq(eet_stages_in(104 << 10, STATES, STAGE, 3), 3);
+    ck_assert_int_eq(eet_stages_in(STATES + 2 * STAGE, STATES, STAGE, 8), 2);
+    ck_assert_int_eq(eet_stages_in(STATES + 2 * STAGE - 1, STATES, STAGE, 8), 0);
+    ck_assert_int_eq(eet_stages_in(STATES, STATES, STAGE, 8), 0);
+    ck_assert_int_eq(eet_stages_in(-100, STATES, STAGE, 8), 0);
+}
+END_TEST
+
 START_TEST(every_tile_has_one_number)
 {
     static const int32_t widths[] = {1, 2, 3, 15, 16, 17, 40};
@@ -149,6 +164,7 @@ int main(void) {
         {.test = a_query_is_of_the_row_that_it_lies_in, .rows = 4},
         {.test = chains_are_all_pages_in_order_and_alike, .rows = 3},
         {.test = shares_are_all_items_in_order, .rows = 8},
+        {.test = stages_are_as_many_as_there_is_room_for_and_never_one},
         {.test = every_tile_has_one_number, .rows = 7},
         {.test = every_id_is_of_one_part, .rows = 9},
     };
