@@ -23,13 +23,12 @@ static eet_status check_driver(eet_error *error) {
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
         return eet_refuse(error, "no CUDA driver is installed; the CPU needs none");
     }
-    if (driver < CUDART_VERSION) {
+    if (driver / THOUSAND < CUDART_VERSION / THOUSAND) { /* a minor version may be an older one */
         return eet_refuse(
             error,
-            "the driver is for CUDA %d.%d, this build needs %d.%d (driver 580); update the "
-            "driver, or use the CPU",
-            driver / THOUSAND, driver % THOUSAND / 10, CUDART_VERSION / THOUSAND,
-            CUDART_VERSION % THOUSAND / 10);
+            "the driver is for CUDA %d.%d, this build needs %d.0 (driver 580); update "
+            "the driver, or use the CPU",
+            driver / THOUSAND, driver % THOUSAND / 10, CUDART_VERSION / THOUSAND);
     }
     return EET_OK;
 }

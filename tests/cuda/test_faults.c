@@ -95,6 +95,13 @@ static void expect_cpu_works(const char *path) {
     EET_MUST(run(path, NULL, &out, err));
 }
 
+static void expect_cuda_works(const char *path) {
+    const eet_model_options on = {.size = sizeof on, .device = EET_CUDA};
+    results out;
+
+    EET_MUST(run(path, &on, &out, err));
+}
+
 START_TEST(a_model_on_the_double_gives_the_values_of_the_cpu)
 {
     static const int32_t dtypes[] = {0, EET_F16, EET_BF16};
@@ -192,6 +199,9 @@ START_TEST(a_device_that_is_not_to_be_had_is_told_in_words)
     d->driver = 12040;
     EET_FAILS(open_there(path.path, 0, err), EET_E_DEVICE,
               "the driver is for CUDA 12.4, this build needs 13.");
+    *d = fine;
+    d->driver = CUDART_VERSION / 1000 * 1000; /* of its first minor version, which is enough */
+    expect_cuda_works(path.path);
     *d = fine;
     d->devices = 0;
     EET_FAILS(open_there(path.path, 0, err), EET_E_DEVICE, "this machine has no CUDA device");
