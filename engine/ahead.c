@@ -64,7 +64,7 @@ void eet_ahead_cancel(eet_session *s) {
     const uint64_t turn = atomic_load(&a->turn);
 
     atomic_store(&s->cancelled, 1);
-    if (a->shared != NULL) {
+    if (a->shared != NULL && eet_device_is_here(s->model->device, s->process)) {
         atomic_store(&a->shared->cancelled, turn);
     }
 }

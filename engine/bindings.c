@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "eet.h"
 #include "eet_ops.h"
@@ -328,6 +329,7 @@ enum { ALIGNMENT = 64 };
 
 struct eet_buffer {
     _Atomic int32_t owners;
+    pid_t process;              /* that has the device's memory */
     const eet_backend_api *api; /* of the device that has the memory; NULL: it is `data` */
     eet_backend *backend;
     void *device;
@@ -390,6 +392,7 @@ static eet_status take_memory(eet_buffer *buffer, int32_t device, int32_t device
         return status;
     }
     buffer->api = api;
+    buffer->process = getpid();
     return EET_OK;
 }
 
@@ -435,7 +438,7 @@ void eet_buffer_release(eet_buffer *buffer) {
     if (buffer == NULL || atomic_fetch_sub(&buffer->owners, 1) != 1) {
         return;
     }
-    if (buffer->api != NULL) {
+    if (buffer->api != NULL && eet_device_is_here(EET_CUDA, buffer->process)) {
         buffer->api->free(buffer->backend, buffer->device);
         buffer->api->close(buffer->backend);
     }

@@ -71,6 +71,10 @@ eet_status eet_device_find(int32_t device, const eet_backend_api **out, eet_erro
     return eet_plugin_load(path, out, err);
 }
 
+bool eet_device_is_here(int32_t device, pid_t process) {
+    return device == EET_HOST || process == getpid();
+}
+
 eet_status eet_device_denied(const eet_backend_api *api, eet_backend *backend) {
     return *api->why(backend) != '\0' ? EET_E_DEVICE : EET_E_MEMORY;
 }

@@ -2,6 +2,9 @@
 #ifndef EET_ENGINE_DEVICE_H
 #define EET_ENGINE_DEVICE_H
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 #include "eet_types.h"
 #include "kernels/backend.h"
 
@@ -9,6 +12,10 @@
  * EET_BACKEND_PATH (the file, or its folder), and stays loaded. E_DEVICE with the reason;
  * E_ARGUMENT for a device that does not exist. */
 eet_status eet_device_find(int32_t device, const eet_backend_api **out, eet_error *err);
+
+/* Is what a process has on a device this one's to use and to give back? Not in the child of a fork,
+ * where CUDA does not go on. */
+bool eet_device_is_here(int32_t device, pid_t process);
 
 /* Of an allocation that gave nothing: E_DEVICE where the device fails, else E_MEMORY. */
 eet_status eet_device_denied(const eet_backend_api *api, eet_backend *backend);

@@ -2,6 +2,7 @@
 #include "engine/model.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "engine/device.h"
 
@@ -45,6 +46,7 @@ eet_status eet_model_make(eet_file *file, const eet_model_options *options, eet_
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for the model");
     }
     atomic_init(&model->references, 1);
+    model->process = getpid();
     model->file = file;
     model->facts = eet_file_facts(file);
     model->log = eet_log_wanted();
@@ -80,6 +82,10 @@ void eet_model_retain(eet_model *model) {
 void eet_model_release(eet_model *model) {
     if (model == NULL || atomic_fetch_sub(&model->references, 1) != 1) {
         return;
+    }
+    if (!eet_device_is_here(model->device, model->process)) {
+        model->placed_count = 0;
+        model->backend = NULL;
     }
     eet_model_unindex(model);
     eet_model_unbind(model);

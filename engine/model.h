@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "eet.h"
 #include "engine/log.h"
@@ -27,6 +28,7 @@ typedef struct eet_placed {
 
 struct eet_model {
     _Atomic int32_t references;
+    pid_t process; /* that opened it */
     eet_file *file;
     const eet_facts *facts;       /* the file's */
     int32_t device, device_index; /* eet_memory_kind */

@@ -99,8 +99,7 @@ void eet_op_context_destroy(eet_op_context *context) {
     if (context == NULL) {
         return;
     }
-    /* A device does not go on in the child of a fork: there is nothing to close. */
-    if (context->backend != NULL && (context->memory == EET_HOST || context->process == getpid())) {
+    if (context->backend != NULL && eet_device_is_here(context->memory, context->process)) {
         context->api->close(context->backend);
     }
     free(context->lists);

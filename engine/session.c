@@ -195,7 +195,7 @@ void eet_session_free(eet_session *session) {
     if (session == NULL) {
         return;
     }
-    if (session->api != NULL && session->backend != NULL) {
+    if (session->backend != NULL && eet_device_is_here(session->model->device, session->process)) {
         eet_ahead_free(session);
         eet_graphs_free(session);
         session->api->free(session->backend, session->work_memory);

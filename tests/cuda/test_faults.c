@@ -4,6 +4,8 @@
 #include <cuda_runtime_api.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "format/half.h"
 #include "kernels/backend.h"
@@ -331,6 +333,40 @@ START_TEST(much_is_brought_by_threads_and_in_another_dtype_where_that_is_wanted)
 }
 END_TEST
 
+/* CUDA does not go on in the child of a fork: what a child gives back touches no device. */
+START_TEST(a_child_gives_back_without_a_call_of_the_device)
+{
+    const eet_tmp path = sample();
+    const eet_model_options on = {.size = sizeof on, .device = EET_CUDA};
+    const eet_double *d = device();
+    eet_buffer *buffer = NULL;
+    eet_model *model = NULL;
+    eet_session *session = NULL;
+    int status = 0;
+
+    EET_MUST(eet_model_open(path.path, &on, &model, err));
+    EET_MUST(eet_session_create(model, NULL, &session, err));
+    EET_MUST(eet_buffer_create_on(EET_CUDA, 0, 1000, &buffer, err));
+    const int64_t calls = d->calls;
+    const pid_t child = fork();
+
+    if (child == 0) {
+        eet_session_cancel(session);
+        eet_session_destroy(session);
+        eet_model_close(model);
+        eet_buffer_release(buffer);
+        _exit(d->calls == calls ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    eet_session_destroy(session);
+    eet_model_close(model);
+    eet_buffer_release(buffer);
+    ck_assert_int_gt(d->calls, calls);
+    ck_assert_int_eq(d->blocks, 0);
+}
+END_TEST
+
 /* Did a call fail that one of several threads needs to begin? The others bring all of it. */
 static bool lacks_a_thread(const eet_double *d) {
     return strcmp(d->failed, "cudaStreamCreateWithFlags") == 0 ||
@@ -434,6 +470,7 @@ int main(void) {
         {.test = what_does_not_fit_is_refused_with_every_size},
         {.test = who_has_the_memory_is_told},
         {.test = much_is_brought_by_threads_and_in_another_dtype_where_that_is_wanted},
+        {.test = a_child_gives_back_without_a_call_of_the_device},
         {.test = what_fails_on_the_way_is_told_or_the_numbers_are_right, .rows = 2},
         {.test = whichever_call_fails_it_is_told_and_nothing_leaks, .rows = 3},
     };
