@@ -105,10 +105,11 @@ static void layout_families(eet_workspace *w, const eet_limits *l, eet_arena *a)
     w->going = eet_arena_take(a, EET_FEW_TOKENS, sizeof *w->going);
     w->rules = eet_arena_take(a, 1, sizeof *w->rules);
     w->before = eet_arena_take(a, tokens * (uint64_t)l->hidden, (uint64_t)l->inner_bytes);
-    w->parts = eet_arena_take(a,
-                              (uint64_t)eet_attention_scratch(EET_FEW_TOKENS, l->heads, l->head_dim,
-                                                              keys * EET_PAGE_TOKENS),
-                              1);
+    const int64_t heads = (int64_t)larger(l->heads, 1); /* without a cache there is a counter too */
+    const int64_t parts =
+        eet_attention_scratch(EET_FEW_TOKENS, heads, l->head_dim, keys * EET_PAGE_TOKENS);
+
+    w->parts = eet_arena_take(a, (uint64_t)parts, 1);
 }
 
 static void layout_work(eet_session *s, eet_arena *a) {
