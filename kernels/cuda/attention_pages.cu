@@ -1,11 +1,12 @@
 /* attention_pages.cu - attention of a few queries with many keys in pages, on devices of capability
  * 9.0 and later: clusters of blocks that stay, of which each goes over some queries and heads.
  *
- * A query's pages are CHAINS runs, cut by their number alone. In a block one warp has pages brought
- * to shared memory, keys and values of one page and head at a time, as long as there is room; the
- * others have some keys of each page. What a warp has come to at the end of a chain is one of
- * STATES states, which are added up in one order, whichever block of the cluster had them: a
- * query's bits do not depend on how many blocks share it. Bound by reading keys and values once.
+ * A query's pages are CHAINS runs, cut by their number alone. A block has one team of warps or two,
+ * of which each has chains of its own: one warp has pages brought to shared memory, keys and values
+ * of one page and head at a time, as long as there is room; the others have some keys of each page.
+ * What a warp has come to at the end of a chain is one of STATES states, which are added up in one
+ * order, whichever team of the cluster had them: a query's bits do not depend on how many blocks
+ * share it. Bound by reading keys and values once.
  *
  * Keys that were there before the pass are read while the kernel before this one still runs, and so
  * are lengths and page tables. That is right because nothing that an early launch can overtake
@@ -25,6 +26,10 @@ constexpr int DOWN = WARP / ACROSS; /* threads that share a column */
 /* What a lane has come to over the keys of its group: the largest score, in units of which 2^x is a
  * weight; the sum of weights; its columns of the weighted values. */
 template <typename L> struct lane_state { float top, sum, y[L::COUNT]; };
+
+__device__ int32_t warp_of_team() {
+    return (int32_t)threadIdx.x / WARP % WARPS;
+}
 
 /* The lane's columns of a query in units of which a score's power of two is its weight. */
 template <typename L>
@@ -53,7 +58,7 @@ __device__ void add_page(const block_work &w, const char *from, int32_t count,
                          const float (&q)[L::COUNT], lane_state<L> &s) {
     using T = typename L::number;
     const int32_t lane = (int32_t)threadIdx.x % WARP;
-    const int32_t key = (int32_t)threadIdx.x / WARP * WARP_KEYS + lane / L::LANES;
+    const int32_t key = warp_of_team() * WARP_KEYS + lane / L::LANES;
     const int32_t chunk = lane % L::LANES * WIDE;
     uint4 k[L::READS];
     uint4 v[L::READS];
@@ -224,7 +229,7 @@ __device__ void add_states(const eet_attention_args &a, const block_work &w, int
     if (warp * ACROSS >= columns) {
         return;
     }
-    for (int32_t first = warp * ACROSS; first < columns; first += WARPS * ACROSS) {
+    for (int32_t first = warp * ACROSS; first < columns; first += w.teams * WARPS * ACROSS) {
         const int32_t mine = first + lane % ACROSS;
         const int32_t column = w.rank * columns + (mine < columns ? mine : 0);
         float x[STATES / DOWN];
@@ -261,12 +266,12 @@ __device__ void put_zeros(const eet_attention_args &a, const block_work &w, int3
     }
 }
 
-/* The block's chains of an item, through its states. */
+/* The team's chains of an item, then the block's columns of it. */
 template <typename L>
 __device__ void add_chains(const eet_attention_args &a, const block_work &w, int32_t item,
                            uint32_t round, stage &at) {
-    const int32_t warp = (int32_t)threadIdx.x / WARP;
-    const int32_t chains = CHAINS / w.ranks;
+    const chains_of_team chains = chains_of(w);
+    team_barriers &barriers = w.barriers->team[w.team];
     const int32_t keys = w.tokens->keys[item / a.heads];
     const int32_t pages = eet_pages_of(keys);
     float q[L::COUNT];
@@ -276,7 +281,7 @@ __device__ void add_chains(const eet_attention_args &a, const block_work &w, int
         wait_for_cluster(&w.barriers->read, (round - 1) & 1);
     }
 #pragma unroll 1
-    for (int32_t chain = w.rank * chains; chain < (w.rank + 1) * chains; ++chain) {
+    for (int32_t chain = chains.first; chain < chains.first + chains.count; ++chain) {
         const int32_t end = eet_chain_at(chain + 1, CHAINS, pages);
         int32_t page = eet_chain_at(chain, CHAINS, pages);
         lane_state<L> s = {-INFINITY, 0.0F, {}};
@@ -286,15 +291,15 @@ __device__ void add_chains(const eet_attention_args &a, const block_work &w, int
         }
 #pragma unroll 1
         for (; page < end; ++page) {
-            wait_at(&w.barriers->full[at.at], at.parity);
+            wait_at(&barriers.full[at.at], at.parity);
             add_page<L>(w, w.pages + at.at * w.stage_bytes, keys - page * EET_PAGE_TOKENS, q, s);
             __syncwarp();
             if (threadIdx.x % WARP == 0) {
-                arrive(&w.barriers->empty[at.at]);
+                arrive(&barriers.empty[at.at]);
             }
             at.go_on(w.stages);
         }
-        hand_on<L>(w.states + (chain * WARPS + warp) * L::STATE, s);
+        hand_on<L>(w.states + (chain * WARPS + warp_of_team()) * L::STATE, s);
     }
     tell(&w.barriers->ready, w);
     wait_for_cluster(&w.barriers->ready, round & 1);
@@ -327,8 +332,12 @@ template <typename L> __device__ void attend(const eet_attention_args &a, const 
 
 #endif
 
-template <typename L>
-__global__ void __launch_bounds__(THREADS, 2)
+constexpr int threads_of(int teams) {
+    return teams * (WARPS + 1) * WARP;
+}
+
+template <typename L, int TEAMS>
+__global__ void __launch_bounds__(threads_of(TEAMS), TEAMS == 1 ? 2 : 1)
     attend_pages(const __grid_constant__ eet_attention_args a, int32_t stages, int32_t ranks,
                  bool wide_q) {
     static_assert(L::READS * L::GROUPS == WARP_KEYS && ACROSS * DOWN == WARP);
@@ -336,19 +345,25 @@ __global__ void __launch_bounds__(THREADS, 2)
     extern __shared__ uint4 dynamic[];
     __shared__ tokens_of_call tokens;
     __shared__ block_barriers barriers;
-    __shared__ float weights[WARPS * STATES];
+    __shared__ float weights[TEAMS * WARPS * STATES];
     const int32_t key_bytes = a.pages.dp * (int32_t)sizeof(typename L::number);
+    const int32_t stage_bytes = 2 * EET_PAGE_TOKENS * key_bytes;
+    const int32_t warp = (int32_t)threadIdx.x / WARP;
+    const bool brings = warp >= TEAMS * WARPS;
+    const int32_t team = brings ? warp - TEAMS * WARPS : warp / WARPS;
     const block_work w = {
         .tokens = &tokens,
         .barriers = &barriers,
-        .pages = (char *)dynamic + L::STATE_BYTES,
+        .pages = (char *)dynamic + L::STATE_BYTES + team * stages * stage_bytes,
         .states = (float *)dynamic,
         .weights = weights,
         .stages = stages,
-        .stage_bytes = 2 * EET_PAGE_TOKENS * key_bytes,
+        .stage_bytes = stage_bytes,
         .key_bytes = key_bytes,
         .rank = (int32_t)blockIdx.x % ranks,
         .ranks = ranks,
+        .team = team,
+        .teams = TEAMS,
         .wide_q = wide_q,
     };
 
@@ -360,7 +375,7 @@ __global__ void __launch_bounds__(THREADS, 2)
     } else {
         __syncthreads();
     }
-    if (threadIdx.x >= WARPS * WARP) {
+    if (brings) {
         bring_pages<typename L::number>(a, w);
     } else {
         wait_for_previous();
@@ -370,40 +385,59 @@ __global__ void __launch_bounds__(THREADS, 2)
 }
 
 /* Bytes of a block for states and stages: 99 KiB in all are the most that some devices have. */
-int32_t shared_of(const eet_backend *backend) {
+int32_t room_of(const eet_backend *backend, int teams) {
     int most = 0;
 
     if (cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, backend->device) !=
         cudaSuccess) {
         return 0;
     }
-    return most - STATIC_SHARED < MOST_SHARED ? most - STATIC_SHARED : MOST_SHARED;
+    return most - static_shared_of(teams);
 }
 
-/* As many blocks share a query and head as leave one of two for each multiprocessor's turn. */
-template <typename T, int LANES>
-eet_status launch(const eet_backend *backend, const eet_attention_args *a) {
+/* Is there room for them? */
+template <typename T, int LANES, int TEAMS>
+bool launch_teams(const eet_backend *backend, const eet_attention_args *a, int64_t clusters,
+                  int32_t ranks) {
     using L = lanes_of<T, LANES>;
-    const int64_t items = (int64_t)a->tokens * a->heads;
-    const int64_t room = (int64_t)backend->blocks * 2;
-    const int32_t stage_bytes = 2 * EET_PAGE_TOKENS * a->pages.dp * (int32_t)sizeof(T);
-    const int32_t stages =
-        eet_stages_in(shared_of(backend), L::STATE_BYTES, stage_bytes, MOST_STAGES);
-    int64_t ranks = CHAINS;
+    const int32_t bytes = TEAMS * 2 * EET_PAGE_TOKENS * a->pages.dp * (int32_t)sizeof(T);
+    const int32_t room = room_of(backend, TEAMS);
+    int32_t stages = eet_stages_in(room < WANTED_SHARED ? room : WANTED_SHARED, L::STATE_BYTES,
+                                   bytes, MOST_STAGES);
 
     if (stages == 0) {
-        return EET_E_UNSUPPORTED;
+        stages = eet_stages_in(room, L::STATE_BYTES, bytes, LEAST_STAGES);
     }
-    while (ranks > 1 && items * ranks > room) {
-        ranks /= 2;
+    if (stages == 0) {
+        return false;
     }
-    const int64_t clusters = items < room / ranks ? items : room / ranks;
-    const launch_shape shape = {dim3((unsigned)((clusters > 0 ? clusters : 1) * ranks)), THREADS,
-                                (size_t)(L::STATE_BYTES + stages * stage_bytes), (unsigned)ranks};
+    launch_early(backend, attend_pages<L, TEAMS>,
+                 {dim3((unsigned)(clusters * ranks)), (unsigned)threads_of(TEAMS),
+                  (size_t)(L::STATE_BYTES + stages * bytes), (unsigned)ranks},
+                 *a, stages, ranks, a->dtype == a->pages.dtype && queries_are_wide(*a));
+    return true;
+}
 
-    launch_early(backend, attend_pages<L>, shape, *a, stages, (int32_t)ranks,
-                 a->dtype == a->pages.dtype && queries_are_wide(*a));
-    return EET_OK;
+/* Blocks that share a query and head: as many as are on the device at once, and its clusters beside
+ * blocks of the kernels before and after, which take their time to leave. */
+int32_t ranks_of(int64_t items, int64_t blocks) {
+    if (4 * items <= blocks * 3 / 4) {
+        return 4;
+    }
+    return 2 * items <= blocks ? 2 : 1;
+}
+
+/* While every query and head can have a multiprocessor of its own, its blocks have two teams. */
+template <typename T, int LANES>
+eet_status launch(const eet_backend *backend, const eet_attention_args *a) {
+    const int64_t blocks = backend->blocks;
+    const int64_t items = a->tokens > 0 ? (int64_t)a->tokens * a->heads : 1;
+    const int64_t clusters = items < 2 * blocks ? items : 2 * blocks;
+
+    if (items <= blocks && launch_teams<T, LANES, 2>(backend, a, items, ranks_of(items, blocks))) {
+        return EET_OK;
+    }
+    return launch_teams<T, LANES, 1>(backend, a, clusters, 1) ? EET_OK : EET_E_UNSUPPORTED;
 }
 
 template <typename T>

@@ -6,14 +6,16 @@
 #include "kernels/cuda/attention.cuh"
 #include "kernels/cuda/cluster.cuh"
 
-constexpr int WARPS = 8; /* that have keys; one more brings pages */
-constexpr int THREADS = (WARPS + 1) * WARP;
+constexpr int WARPS = 8; /* of a team that have keys; one more brings its pages */
+constexpr int MOST_TEAMS = 2;
 constexpr int WARP_KEYS = EET_PAGE_TOKENS / WARPS;
 constexpr int CHAINS = 8;
 constexpr int STATES = CHAINS * WARPS;
-constexpr int WIDE = 16; /* bytes of a read */
-constexpr int MOST_STAGES = 8;
-constexpr int MOST_SHARED = 104 << 10; /* bytes of a block: two are on a multiprocessor that can */
+constexpr int WIDE = 16;       /* bytes of a read */
+constexpr int MOST_STAGES = 8; /* of a team */
+constexpr int LEAST_STAGES = 2;
+constexpr int WANTED_SHARED =
+    104 << 10; /* bytes of a block: two are on a multiprocessor that can */
 
 /* How a head's chunks of 16 bytes are laid on lanes. */
 template <typename T, int LANES_> struct lanes_of {
@@ -34,24 +36,31 @@ struct tokens_of_call {
     int32_t begin, end;                 /* the cluster's queries and heads */
 };
 
-struct block_barriers {
+struct team_barriers {
     uint64_t full[MOST_STAGES], empty[MOST_STAGES];
+};
+
+struct block_barriers {
+    team_barriers team[MOST_TEAMS];
     uint64_t ready, read; /* the states of an item */
 };
 
 /* Of a block, at most, besides what it asks for. */
-constexpr int STATIC_SHARED =
-    (int)(sizeof(tokens_of_call) + sizeof(block_barriers)) + WARPS * STATES * 4 + 128;
+constexpr int static_shared_of(int teams) {
+    return (int)(sizeof(tokens_of_call) + sizeof(block_barriers)) + teams * WARPS * STATES * 4 +
+           128;
+}
 
 /* What all parts of a kernel know. */
 struct block_work {
     tokens_of_call *tokens;
     block_barriers *barriers;
-    char *pages;    /* `stages` of stage_bytes each */
+    char *pages;    /* the team's: `stages` of stage_bytes each */
     float *states;  /* STATES */
     float *weights; /* STATES of each warp */
     int32_t stages, stage_bytes, key_bytes;
     int32_t rank, ranks; /* of the block in its cluster */
+    int32_t team, teams; /* of the warp in its block */
     bool wide_q;         /* queries can be read as keys are, 16 bytes at a time */
 };
 
@@ -71,6 +80,17 @@ struct stage {
 };
 
 /* ---- which work is whose --------------------------------------------------- */
+
+/* The warp's chains of an item are [first, first + count). */
+struct chains_of_team {
+    int32_t first, count;
+};
+
+__device__ inline chains_of_team chains_of(const block_work &w) {
+    const int32_t count = CHAINS / (w.ranks * w.teams);
+
+    return {(w.rank * w.teams + w.team) * count, count};
+}
 
 /* The first item that begins at `at` or behind, in pages of all heads. */
 __device__ inline void find_item(const eet_attention_args &a, const tokens_of_call &t, int64_t at,
@@ -135,20 +155,21 @@ __device__ inline void bring_page(const eet_attention_args &a, const block_work 
                                   int32_t page, int32_t head, int32_t keys) {
     const T *k = (const T *)a.pages.data + eet_page_at(&a.pages, a.layer, page, 0, head, 0);
     const T *v = k + (int64_t)a.pages.heads * EET_PAGE_TOKENS * a.pages.dp;
+    team_barriers &barriers = w.barriers->team[w.team];
     char *to = w.pages + at.at * w.stage_bytes;
     const uint32_t bytes = (uint32_t)(keys * w.key_bytes);
 
-    wait_at(&w.barriers->empty[at.at], at.parity ^ 1);
-    expect_bytes(&w.barriers->full[at.at], 2 * bytes);
-    bring_bytes(to, k, bytes, &w.barriers->full[at.at]);
-    bring_bytes(to + w.stage_bytes / 2, v, bytes, &w.barriers->full[at.at]);
+    wait_at(&barriers.empty[at.at], at.parity ^ 1);
+    expect_bytes(&barriers.full[at.at], 2 * bytes);
+    bring_bytes(to, k, bytes, &barriers.full[at.at]);
+    bring_bytes(to + w.stage_bytes / 2, v, bytes, &barriers.full[at.at]);
 }
 
-/* A warp's work: all pages of the block's items, in their order. */
+/* A warp's work: its team's pages of the block's items, in their order. */
 template <typename T>
 __device__ inline void bring_pages(const eet_attention_args &a, const block_work &w) {
     const int32_t lane = (int32_t)threadIdx.x % WARP;
-    const int32_t chains = CHAINS / w.ranks;
+    const chains_of_team chains = chains_of(w);
     bool waited = false;
     stage at = {0, 0};
 
@@ -157,14 +178,15 @@ __device__ inline void bring_pages(const eet_attention_args &a, const block_work
         const int32_t head = item % a.heads;
         const int32_t keys = w.tokens->keys[token];
         const int32_t pages = eet_pages_of(keys);
-        const int32_t end = keys < 0 ? 0 : eet_chain_at((w.rank + 1) * chains, CHAINS, pages);
+        const int32_t begin = eet_chain_at(chains.first, CHAINS, pages);
+        const int32_t end = keys < 0 ? 0 : eet_chain_at(chains.first + chains.count, CHAINS, pages);
         const int32_t *table = a.page_table + (int64_t)w.tokens->row[token] * a.table_stride;
         int32_t mine = 0;
 
-        for (int32_t i = eet_chain_at(w.rank * chains, CHAINS, pages); i < end; ++i) {
+        for (int32_t i = begin; i < end; ++i) {
             const int32_t first = i * EET_PAGE_TOKENS;
             const int32_t some = keys - first < EET_PAGE_TOKENS ? keys - first : EET_PAGE_TOKENS;
-            const int32_t turn = (i - eet_chain_at(w.rank * chains, CHAINS, pages)) % WARP;
+            const int32_t turn = (i - begin) % WARP;
 
             if (turn == 0) {
                 mine = i + lane < end ? table[i + lane] : 0;
@@ -190,12 +212,14 @@ __device__ inline void bring_pages(const eet_attention_args &a, const block_work
 
 __device__ inline void make_barriers(const block_work &w) {
     if (threadIdx.x == 0) {
-        for (int32_t i = 0; i < w.stages; ++i) {
-            make_barrier(&w.barriers->full[i], 1);
-            make_barrier(&w.barriers->empty[i], WARPS);
+        for (int32_t team = 0; team < w.teams; ++team) {
+            for (int32_t i = 0; i < w.stages; ++i) {
+                make_barrier(&w.barriers->team[team].full[i], 1);
+                make_barrier(&w.barriers->team[team].empty[i], WARPS);
+            }
         }
-        make_barrier(&w.barriers->ready, (uint32_t)(WARPS * w.ranks));
-        make_barrier(&w.barriers->read, (uint32_t)(WARPS * w.ranks));
+        make_barrier(&w.barriers->ready, (uint32_t)(WARPS * w.teams * w.ranks));
+        make_barrier(&w.barriers->read, (uint32_t)(WARPS * w.teams * w.ranks));
         show_barriers();
     }
 }
