@@ -1,7 +1,7 @@
 /* layout.c - where everything in a session's memory is. */
 #include <stddef.h>
 
-#include "engine/session.h"
+#include "engine/run.h"
 
 static void layout_inputs(eet_inputs *in, const eet_limits *l, eet_arena *a) {
     const uint64_t tokens = (uint64_t)l->batch_tokens;
@@ -94,10 +94,20 @@ static uint64_t larger(int64_t a, int64_t b) {
     return (uint64_t)(a > b ? a : b);
 }
 
+/* Bytes for attention of EET_FEW: of tokens that a pass can have, for one head at least, since that
+ * of encoders counts there too. */
+static uint64_t bytes_of_parts(const eet_limits *l) {
+    const int64_t keys = (int64_t)larger((int64_t)l->stride, (int64_t)l->source_stride);
+    const int64_t heads = (int64_t)larger(l->heads, 1);
+    const bool any = l->sequences >= EET_FEW_TOKENS / EET_FEW_IN_ROW;
+    const int64_t tokens = any ? EET_FEW_TOKENS : (int64_t)l->sequences * EET_FEW_IN_ROW;
+
+    return (uint64_t)eet_attention_scratch(tokens, heads, l->head_dim, keys * EET_PAGE_TOKENS);
+}
+
 /* What a backend with two families needs besides. */
 static void layout_families(eet_workspace *w, const eet_limits *l, eet_arena *a) {
     const uint64_t tokens = (uint64_t)l->batch_tokens;
-    const int64_t keys = (int64_t)larger((int64_t)l->stride, (int64_t)l->source_stride);
 
     if (!l->families) {
         return;
@@ -105,11 +115,7 @@ static void layout_families(eet_workspace *w, const eet_limits *l, eet_arena *a)
     w->going = eet_arena_take(a, EET_FEW_TOKENS, sizeof *w->going);
     w->rules = eet_arena_take(a, 1, sizeof *w->rules);
     w->before = eet_arena_take(a, tokens * (uint64_t)l->hidden, (uint64_t)l->inner_bytes);
-    const int64_t heads = (int64_t)larger(l->heads, 1); /* without a cache there is a counter too */
-    const int64_t parts =
-        eet_attention_scratch(EET_FEW_TOKENS, heads, l->head_dim, keys * EET_PAGE_TOKENS);
-
-    w->parts = eet_arena_take(a, (uint64_t)parts, 1);
+    w->parts = eet_arena_take(a, bytes_of_parts(l), 1);
 }
 
 static void layout_work(eet_session *s, eet_arena *a) {

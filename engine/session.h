@@ -76,7 +76,7 @@ typedef struct eet_workspace {
     float *best_score, *best_log_prob;
     void *choice;   /* eet_sample_scratch(choices, width), while tokens are chosen */
     float *scratch; /* what eet_project_scratch asks for */
-    void *parts;    /* eet_attention_scratch of EET_FEW_TOKENS, with families */
+    void *parts;    /* eet_attention_scratch of the most tokens of EET_FEW, with families */
 } eet_workspace;
 
 /* The hidden states that a pass leaves: `norm` is still to be applied to x. */
