@@ -344,6 +344,27 @@ static eet_status fill(eet_model *model, uint64_t bytes, eet_error *err) {
     return bind.status;
 }
 
+static eet_status fail_for_memory(const eet_model *model, uint64_t bytes, eet_error *err) {
+    const char *why = model->api->why(model->backend);
+    const eet_backend_memory memory = model->api->memory(model->backend);
+
+    if (eet_device_denied(model->api, model->backend) != EET_E_MEMORY) {
+        return eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "%s:%d fails: %s", model->api->name,
+                        (int)model->device_index, why);
+    }
+    if (model->device == EET_HOST) {
+        return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes of biases",
+                        (unsigned long long)bytes);
+    }
+    return eet_fail(
+        err, EET_E_MEMORY, EET_NOWHERE,
+        "no memory on %s:%d for %llu bytes of norms and biases, before %llu of weights; "
+        "%llu of %llu are free",
+        model->api->name, (int)model->device_index, (unsigned long long)bytes,
+        (unsigned long long)eet_model_file_bytes(model), (unsigned long long)memory.unused,
+        (unsigned long long)memory.all);
+}
+
 eet_status eet_model_bind(eet_model *model, eet_error *err) {
     binder measure = {.model = model, .err = err, .status = make_layers(model, err)};
 
@@ -357,11 +378,7 @@ eet_status eet_model_bind(eet_model *model, eet_error *err) {
     model->placed = calloc((size_t)eet_file_tensors(model->file) + 1, sizeof *model->placed);
     model->widened = model->api->alloc(model->backend, measure.arena.peak + 1);
     if (model->placed == NULL || model->widened == NULL) {
-        const char *why = model->api->why(model->backend);
-
-        return eet_fail(err, eet_device_denied(model->api, model->backend), EET_NOWHERE,
-                        "no memory for %llu bytes of biases%s%s",
-                        (unsigned long long)measure.arena.peak, *why != '\0' ? ": " : "", why);
+        return fail_for_memory(model, measure.arena.peak, err);
     }
     return fill(model, measure.arena.peak + 1, err);
 }

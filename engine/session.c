@@ -146,6 +146,20 @@ static eet_status allocate(eet_session *session, const eet_arenas *need, eet_err
     return EET_OK;
 }
 
+/* What the steps of a device need besides. */
+static eet_status begin_steps(eet_session *session, const eet_arenas *need, eet_error *err) {
+    eet_status status = eet_graphs_make(session, err);
+
+    if (status == EET_OK) {
+        status = eet_ahead_make(session, err);
+    }
+    if (status != EET_E_MEMORY) {
+        return status;
+    }
+    eet_error_clear(err); /* whichever step it was: all sizes count */
+    return fail_for_memory(session, need, err);
+}
+
 eet_status eet_session_make(eet_model *model, const eet_session_options *options, eet_session **out,
                             eet_error *err) {
     eet_session *session = calloc(1, sizeof *session);
@@ -170,10 +184,7 @@ eet_status eet_session_make(eet_model *model, const eet_session_options *options
         status = allocate(session, &need, err);
     }
     if (status == EET_OK) {
-        status = eet_graphs_make(session, err);
-    }
-    if (status == EET_OK) {
-        status = eet_ahead_make(session, err);
+        status = begin_steps(session, &need, err);
     }
     if (status == EET_E_DEVICE && session->backend != NULL) {
         eet_device_blame(session->api, session->backend, err);

@@ -4,8 +4,6 @@
 #include <cuda_runtime_api.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "format/half.h"
 #include "kernels/backend.h"
@@ -256,6 +254,33 @@ START_TEST(what_does_not_fit_is_refused_with_every_size)
 }
 END_TEST
 
+/* Where the last bytes of a session fail, too: memory that host and device share, and a model's
+ * first ones. */
+START_TEST(what_fails_for_memory_late_or_first_is_told_with_sizes)
+{
+    static const char *const calls[] = {"cudaHostAlloc", "cudaMalloc"};
+    const eet_tmp path = sample();
+    const eet_model_options on = {.size = sizeof on, .device = EET_CUDA};
+    eet_double *d = device();
+    eet_model *model = NULL;
+    eet_session *session = NULL;
+
+    EET_MUST(eet_model_open(path.path, &on, &model, err));
+    d->code = cudaErrorMemoryAllocation;
+    (void)strcpy(d->refuses, calls[_i]);
+    if (_i == 0) {
+        EET_FAILS(eet_session_create(model, NULL, &session, err), EET_E_MEMORY, "of workspace");
+        EET_FAILS(eet_session_create(model, NULL, &session, err), EET_E_MEMORY, "are free");
+    } else {
+        EET_FAILS(open_there(path.path, 0, err), EET_E_MEMORY, "of norms and biases");
+        EET_FAILS(open_there(path.path, 0, err), EET_E_MEMORY, "are free");
+    }
+    d->refuses[0] = '\0';
+    eet_model_close(model);
+    ck_assert_int_eq(d->blocks, 0);
+}
+END_TEST
+
 START_TEST(who_has_the_memory_is_told)
 {
     const eet_tmp path = sample();
@@ -330,40 +355,6 @@ START_TEST(much_is_brought_by_threads_and_in_another_dtype_where_that_is_wanted)
     api->close(backend);
     ck_assert_int_eq(d->blocks, 0);
     free((void *)(uintptr_t)host.data);
-}
-END_TEST
-
-/* CUDA does not go on in the child of a fork: what a child gives back touches no device. */
-START_TEST(a_child_gives_back_without_a_call_of_the_device)
-{
-    const eet_tmp path = sample();
-    const eet_model_options on = {.size = sizeof on, .device = EET_CUDA};
-    const eet_double *d = device();
-    eet_buffer *buffer = NULL;
-    eet_model *model = NULL;
-    eet_session *session = NULL;
-    int status = 0;
-
-    EET_MUST(eet_model_open(path.path, &on, &model, err));
-    EET_MUST(eet_session_create(model, NULL, &session, err));
-    EET_MUST(eet_buffer_create_on(EET_CUDA, 0, 1000, &buffer, err));
-    const int64_t calls = d->calls;
-    const pid_t child = fork();
-
-    if (child == 0) {
-        eet_session_cancel(session);
-        eet_session_destroy(session);
-        eet_model_close(model);
-        eet_buffer_release(buffer);
-        _exit(d->calls == calls ? 0 : 1);
-    }
-    ck_assert_int_eq(waitpid(child, &status, 0), child);
-    ck_assert_int_eq(status, 0);
-    eet_session_destroy(session);
-    eet_model_close(model);
-    eet_buffer_release(buffer);
-    ck_assert_int_gt(d->calls, calls);
-    ck_assert_int_eq(d->blocks, 0);
 }
 END_TEST
 
@@ -468,9 +459,9 @@ int main(void) {
         {.test = all_of_a_model_is_on_its_device_and_the_thread_stays_on_its_own},
         {.test = a_device_that_is_not_to_be_had_is_told_in_words},
         {.test = what_does_not_fit_is_refused_with_every_size},
+        {.test = what_fails_for_memory_late_or_first_is_told_with_sizes, .rows = 2},
         {.test = who_has_the_memory_is_told},
         {.test = much_is_brought_by_threads_and_in_another_dtype_where_that_is_wanted},
-        {.test = a_child_gives_back_without_a_call_of_the_device},
         {.test = what_fails_on_the_way_is_told_or_the_numbers_are_right, .rows = 2},
         {.test = whichever_call_fails_it_is_told_and_nothing_leaks, .rows = 3},
     };

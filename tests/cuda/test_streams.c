@@ -1,8 +1,11 @@
-/* test_streams.c - a device's memory for others, and the order among streams: what fails there is
- * told, and is no failure of anything else; over a double of the runtime (double.h). */
+/* test_streams.c - a device's memory for others, the order among streams, and the child of a fork:
+ * what fails there is told, and is no failure of anything else; over a double of the runtime
+ * (double.h). */
 #include <cuda_runtime_api.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/cuda/on_double.h"
 
@@ -126,11 +129,46 @@ START_TEST(a_stream_that_cannot_be_waited_for_leaves_the_session_as_it_was)
 }
 END_TEST
 
+/* CUDA does not go on in the child of a fork: what a child gives back touches no device. */
+START_TEST(a_child_gives_back_without_a_call_of_the_device)
+{
+    const eet_tmp path = sample();
+    const eet_model_options on = {.size = sizeof on, .device = EET_CUDA};
+    const eet_double *d = device();
+    eet_buffer *buffer = NULL;
+    eet_model *model = NULL;
+    eet_session *session = NULL;
+    int status = 0;
+
+    EET_MUST(eet_model_open(path.path, &on, &model, err));
+    EET_MUST(eet_session_create(model, NULL, &session, err));
+    EET_MUST(eet_buffer_create_on(EET_CUDA, 0, 1000, &buffer, err));
+    const int64_t calls = d->calls;
+    const pid_t child = fork();
+
+    if (child == 0) {
+        eet_session_cancel(session);
+        eet_session_destroy(session);
+        eet_model_close(model);
+        eet_buffer_release(buffer);
+        _exit(d->calls == calls ? 0 : 1);
+    }
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_int_eq(status, 0);
+    eet_session_destroy(session);
+    eet_model_close(model);
+    eet_buffer_release(buffer);
+    ck_assert_int_gt(d->calls, calls);
+    ck_assert_int_eq(d->blocks, 0);
+}
+END_TEST
+
 int main(void) {
     const eet_claim claims[] = {
         {.test = a_buffer_takes_its_own_memory_and_says_what_fails, .rows = 2},
         {.test = a_long_wait_is_no_failure_of_what_comes_next},
         {.test = a_stream_that_cannot_be_waited_for_leaves_the_session_as_it_was},
+        {.test = a_child_gives_back_without_a_call_of_the_device},
     };
 
     return eet_suite_run("streams", claims, sizeof claims / sizeof *claims);
