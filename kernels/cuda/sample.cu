@@ -157,28 +157,66 @@ __device__ bool takes_largest(const eet_sampler &s) {
     return s.temperature == 0.0 && s.barred == 0 && (s.penalty == 0.0F || s.penalty == 1.0F);
 }
 
-/* The scores of a part as they are, and as they are chosen from, `y`: all its ids that a warp's
- * threads have. */
-__device__ part_of_row warp_scores(const float *logits, const float *y, eet_ids mine) {
+constexpr int HELD = 4; /* scores of a thread that are asked for at once */
+
+/* The first HELD of a part's scores that are this thread's; what is not there is a NaN. */
+__device__ void hold_scores(const float *scores, eet_ids mine, float (&held)[HELD]) {
+#pragma unroll
+    for (int j = 0; j < HELD; ++j) {
+        const int32_t i = mine.begin + (int32_t)threadIdx.x + j * BLOCK;
+
+        held[j] = i < mine.end ? scores[i] : NAN;
+    }
+}
+
+/* The thread's largest score, bounded or as it is: id -1, all are NaN. */
+template <bool BOUNDED>
+__device__ choice<float> largest_of(const float *scores, eet_ids mine, const float (&held)[HELD]) {
+    const int32_t first = mine.begin + (int32_t)threadIdx.x;
     choice<float> best = {0.0F, -1};
+
+#pragma unroll
+    for (int j = 0; j < HELD; ++j) {
+        const int32_t i = first + j * BLOCK;
+        const bool there = BOUNDED ? i < mine.end : !isnan(held[j]);
+        const choice<float> one = {BOUNDED ? bounded(held[j]) : held[j], there ? i : -1};
+
+        best = comes_before(one, best) ? one : best;
+    }
+    for (int32_t i = first + HELD * BLOCK; i < mine.end; i += BLOCK) {
+        const bool there = BOUNDED || !isnan(scores[i]);
+        const choice<float> one = {BOUNDED ? bounded(scores[i]) : scores[i], there ? i : -1};
+
+        best = comes_before(one, best) ? one : best;
+    }
+    return best;
+}
+
+/* The scores of a part as they are, and as they are chosen from, `y`, which is NULL where nobody
+ * asks for that: all its ids that a warp's threads have. */
+__device__ part_of_row warp_scores(const float *logits, const float *y, eet_ids mine) {
+    const int32_t first = mine.begin + (int32_t)threadIdx.x;
     choice<float> chosen = {0.0F, -1};
     double sum = 0.0;
+    float held[HELD];
 
-#pragma unroll 4
-    for (int32_t i = mine.begin + (int32_t)threadIdx.x; i < mine.end; i += BLOCK) {
-        const float score = logits[i];
-        const choice<float> raw = {score, isnan(score) ? -1 : i};
-        const choice<float> one = {bounded(y[i]), i};
+    hold_scores(logits, mine, held);
+    const choice<float> best = warp_first(largest_of<false>(logits, mine, held));
 
-        best = comes_before(raw, best) ? raw : best;
-        chosen = comes_before(one, chosen) ? one : chosen;
+#pragma unroll
+    for (int j = 0; j < HELD; ++j) {
+        if (first + j * BLOCK < mine.end) {
+            sum += (double)part_sum_of(held[j], best.value);
+        }
     }
-    best = warp_first(best);
-#pragma unroll 4
-    for (int32_t i = mine.begin + (int32_t)threadIdx.x; i < mine.end; i += BLOCK) {
+    for (int32_t i = first + HELD * BLOCK; i < mine.end; i += BLOCK) {
         sum += (double)part_sum_of(logits[i], best.value);
     }
-    return {best, warp_first(chosen), warp_sum(sum)};
+    if (y != nullptr) {
+        hold_scores(y, mine, held);
+        chosen = warp_first(largest_of<true>(y, mine, held));
+    }
+    return {best, chosen, warp_sum(sum)};
 }
 
 __global__ void __launch_bounds__(BLOCK) find_parts(eet_sample_args a) {
@@ -186,15 +224,17 @@ __global__ void __launch_bounds__(BLOCK) find_parts(eet_sample_args a) {
     const int64_t row = blockIdx.y;
     const eet_ids range = eet_ids_of_part(a.vocab, (int)blockIdx.x, PARTS);
     const float *logits = a.logits + row * a.stride;
-    const float *y = logits;
+    const float *y = nullptr;
     const int warp = (int)threadIdx.x / WARP;
     const int lane = (int)threadIdx.x % WARP;
 
     let_next_begin();
     wait_for_previous();
-    if (a.sampler != nullptr && !takes_largest(a.sampler[row])) {
+    if (a.sampler != nullptr) {
+        y = takes_largest(a.sampler[row]) ? logits : processed(a, row);
+    }
+    if (y != nullptr && y != logits) {
         process(a, row, range.begin, range.end, processed(a, row));
-        y = processed(a, row);
     }
     const part_of_row mine = warp_scores(logits, y, range);
 
