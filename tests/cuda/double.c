@@ -70,8 +70,12 @@ static int32_t inner_of(const eet_backend *backend, int32_t weights) {
 EET_API const eet_backend_api *eet_backend_entry(void) {
     static eet_backend_api api;
 
-    api = *eet_backend_entry_of_cuda();
-    api.inner = inner_of;
+    (void)pthread_mutex_lock(&lock);
+    if (api.size == 0) {
+        api = *eet_backend_entry_of_cuda();
+        api.inner = inner_of;
+    }
+    (void)pthread_mutex_unlock(&lock);
     return &api;
 }
 
@@ -88,6 +92,12 @@ static cudaError_t count_call(const char *name) {
     }
     (void)pthread_mutex_unlock(&lock);
     return fails ? (last = (cudaError_t)state.code) : cudaSuccess;
+}
+
+static void count_blocks(int64_t more) {
+    (void)pthread_mutex_lock(&lock);
+    state.blocks += more;
+    (void)pthread_mutex_unlock(&lock);
 }
 
 /* Memory with its length before it. */
@@ -182,7 +192,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     (void)mode;
     if (code == cudaSuccess) {
         recording = calloc(1, sizeof *recording);
-        state.blocks += 1;
+        count_blocks(1);
     }
     return code;
 }
@@ -193,7 +203,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     (void)stream;
     *graph = code == cudaSuccess ? (cudaGraph_t)(void *)recording : NULL;
     if (code != cudaSuccess && recording != NULL) {
-        state.blocks -= 1;
+        count_blocks(-1);
         free(recording);
     }
     recording = NULL;
@@ -223,7 +233,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
 }
 
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-    state.blocks -= 1;
+    count_blocks(-1);
     free(graph);
     return cudaSuccess;
 }
@@ -303,8 +313,10 @@ cudaError_t cudaFreeHost(void *block) {
 }
 
 cudaError_t cudaMemGetInfo(size_t *unused, size_t *all) {
+    (void)pthread_mutex_lock(&lock);
     *unused = state.unused;
     *all = state.all;
+    (void)pthread_mutex_unlock(&lock);
     return call();
 }
 
