@@ -9,11 +9,12 @@
 #include <stddef.h>
 
 enum {
-    MANY_TOKENS = 512, /* of a pass in EET_MANY that is recorded: a longer one hides its launches */
+    MANY_TOKENS = 2048, /* of a recorded pass in EET_MANY: a longer one hides its launches */
     MANY_ROWS = 64,
-    STEP = 16,      /* tokens are rounded up to a multiple of these, */
-    LONG = 256,     /* and beyond so many of */
-    LONG_STEP = 32, /* these: 16 tokens or an eighth at most */
+    STEP = 16,   /* tokens are rounded up to a multiple of these, */
+    MID = 256,   /* beyond so many of twice as many, */
+    LONG = 1024, /* then of four times: 16 tokens or an eighth at most */
+    SHORT = 512, /* up to so many tokens a graph is of rows of any length */
 };
 
 static int32_t power_from(int32_t count) {
@@ -25,15 +26,30 @@ static int32_t power_from(int32_t count) {
     return power;
 }
 
-static int32_t rounded_tokens(const eet_pass *pass) {
-    const int32_t step = pass->tokens > LONG ? LONG_STEP : STEP;
+static int32_t rounded_tokens(const eet_session *s, const eet_pass *pass) {
+    const int32_t step = pass->tokens > LONG ? 4 * STEP : (pass->tokens > MID ? 2 * STEP : STEP);
+    const int32_t tokens = (pass->tokens + step - 1) / step * step;
 
-    return pass->few ? power_from(pass->tokens) : (pass->tokens + step - 1) / step * step;
+    if (pass->few) {
+        return power_from(pass->tokens);
+    }
+    return tokens < s->limits.batch_tokens ? tokens : s->limits.batch_tokens;
 }
 
 /* A step's rows are no more than its tokens. */
-static int32_t rounded_rows(const eet_pass *pass) {
-    return pass->few ? rounded_tokens(pass) : power_from(pass->rows);
+static int32_t rounded_rows(const eet_pass *pass, int32_t tokens) {
+    return pass->few ? tokens : power_from(pass->rows);
+}
+
+/* New tokens of the longest row that a graph of so many is for. A grid of attention has a place for
+ * as many in every row, and those of a longer text would be mostly in vain. */
+static int32_t rounded_longest(const eet_pass *pass, int32_t tokens) {
+    if (pass->few) {
+        return tokens > EET_FEW_IN_ROW ? EET_FEW_IN_ROW : tokens;
+    }
+    const int32_t longest = tokens > SHORT ? power_from(pass->longest_q) : tokens;
+
+    return longest < tokens ? longest : tokens;
 }
 
 /* Tokens and rows of nobody, from those of the pass on. */
@@ -61,11 +77,14 @@ static bool fits(const eet_session *s, const eet_pass *pass, int32_t tokens, int
 
 /* The graph of this size, a new one where there is room; -1: none. */
 static int32_t find(eet_session *s, const eet_pass *pass, int32_t tokens, int32_t rows) {
+    const int32_t longest = rounded_longest(pass, tokens);
+
     for (int32_t i = 0; i < s->graphs; ++i) {
         const eet_graph *g = &s->graph[i];
 
-        if (g->tokens == tokens && g->rows == rows && g->stack == pass->stack &&
-            g->paged == pass->paged && g->cross == pass->cross && g->few == pass->few) {
+        if (g->tokens == tokens && g->rows == rows && g->longest == longest &&
+            g->stack == pass->stack && g->paged == pass->paged && g->cross == pass->cross &&
+            g->few == pass->few) {
             return g->failed ? -1 : i;
         }
     }
@@ -77,13 +96,14 @@ static int32_t find(eet_session *s, const eet_pass *pass, int32_t tokens, int32_
                                       .cross = pass->cross,
                                       .few = pass->few,
                                       .tokens = tokens,
-                                      .rows = rows};
+                                      .rows = rows,
+                                      .longest = longest};
     return s->graphs++;
 }
 
 void eet_graphs_round(eet_session *s, eet_pass *pass) {
-    const int32_t tokens = rounded_tokens(pass);
-    const int32_t rows = rounded_rows(pass);
+    const int32_t tokens = rounded_tokens(s, pass);
+    const int32_t rows = rounded_rows(pass, tokens);
 
     pass->graph = s->records && fits(s, pass, tokens, rows) ? find(s, pass, tokens, rows) : -1;
     if (pass->graph >= 0) {
@@ -101,8 +121,8 @@ static eet_pass widest_pass(const eet_session *s, const eet_graph *g) {
         .graph = -1,
         .tokens = g->tokens,
         .rows = g->rows,
-        .longest_q = g->few && g->tokens > EET_FEW_IN_ROW ? EET_FEW_IN_ROW : g->tokens,
-        .longest_kv = g->paged ? s->limits.tokens : g->tokens,
+        .longest_q = g->longest,
+        .longest_kv = g->paged ? s->limits.tokens : g->longest,
         .longest_source = s->limits.source_tokens,
     };
 }

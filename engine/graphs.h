@@ -1,6 +1,6 @@
 /* graphs.h - passes that are recorded once for each size that they are rounded up to, where a
  * backend can: a step of few tokens when the session is made, a short prompt or text when the
- * first of its size comes. A pass of more than 512 tokens is not. */
+ * first of its size comes. A pass of more than 2,048 tokens is not. */
 #ifndef EET_ENGINE_GRAPHS_H
 #define EET_ENGINE_GRAPHS_H
 

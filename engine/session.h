@@ -86,7 +86,7 @@ typedef struct eet_hidden {
     eet_norm_weights norm;
 } eet_hidden;
 
-enum { EET_GRAPHS = 192 };
+enum { EET_GRAPHS = 320 };
 
 /* A recorded pass (graphs.c). */
 typedef struct eet_graph {
@@ -94,7 +94,7 @@ typedef struct eet_graph {
     bool failed;    /* there is no memory for it */
     bool paged, cross, few;
     const eet_stack *stack;
-    int32_t tokens, rows;
+    int32_t tokens, rows, longest;
     eet_hidden hidden; /* what it leaves */
 } eet_graph;
 
