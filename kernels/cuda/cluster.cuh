@@ -70,6 +70,13 @@ __device__ inline void arrive_at(uint64_t *barrier, uint32_t rank) {
                  : "memory");
 }
 
+/* The same of a thread that has written nothing which the other block is to see. */
+__device__ inline void arrive_after_reads(uint64_t *barrier, uint32_t rank) {
+    asm volatile("mbarrier.arrive.relaxed.cluster.shared::cluster.b64 _, [%0];" ::"r"(
+                     place_in(shared_place(barrier), rank))
+                 : "memory");
+}
+
 /* An arrival, and so many bytes that copies are to bring. */
 __device__ inline void expect_bytes(uint64_t *barrier, uint32_t bytes) {
     asm volatile(

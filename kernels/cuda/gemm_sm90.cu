@@ -21,8 +21,8 @@ __device__ void multiply_tiles_of_group(const gemm_maps &maps, const eet_finish 
     end_state<TILE> state = {first, 0, slices + first / WARP_ROWS * 2 * WARP_SLICE, stages, b};
     turn<TILE> now = {0, 0};
 
-    for (int32_t tile = (int32_t)blockIdx.x; tile < size.across * size.down;
-         tile += (int32_t)gridDim.x) {
+    for (int32_t tile = first_tile<TILE>(); tile < size.across * size.down;
+         tile += tiles_at_once<TILE>()) {
         const tile_place at = place_of<TILE>(tile, size);
         const int32_t row = at.row + first;
         float sum[TILE::SUMS];
@@ -46,9 +46,17 @@ __device__ void multiply_tiles_of_group(const gemm_maps &maps, const eet_finish 
 template <class TILE> __device__ void make_barriers(barriers<TILE> *b) {
     for (int i = 0; i < TILE::STAGES; ++i) {
         make_barrier(&b->full[i], 1);
-        make_barrier(&b->empty[i], TILE::GROUPS * WARPS);
+        make_barrier(&b->empty[i], TILE::PAIR * TILE::GROUPS * WARPS);
     }
     show_barriers();
+}
+
+template <class TILE> __device__ void sync_blocks() {
+    if constexpr (TILE::PAIR == 1) {
+        __syncthreads();
+    } else {
+        sync_cluster();
+    }
 }
 
 #endif
@@ -67,7 +75,7 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
         map_is_needed(&maps.w);
         make_barriers<TILE>(&b);
     }
-    __syncthreads();
+    sync_blocks<TILE>();
     if (threadIdx.x < WARP_GROUP) {
         if (TILE::GROUPS > 1) {
             leave_registers<40>();
@@ -84,6 +92,10 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
         }
         wait_for_previous();
         multiply_tiles_of_group<BF16, TILE, END>(maps, f, size, stages, &b);
+    }
+    if (TILE::PAIR > 1) { /* the others still bring something here, and arrive */
+        __syncwarp();
+        sync_blocks<TILE>();
     }
 #endif
 }
@@ -116,7 +128,8 @@ template <class TILE, gemm_end END>
 bool make_maps(encode_tiled encode, const eet_project_args &a, gemm_maps *maps) {
     using shape = end_shape<TILE, END>;
 
-    return make_map(encode, &maps->x, a.x, a.w.dtype, a.rows, a.w.k, a.w.k, {TILE::ROWS, DEPTH}) &&
+    return make_map(encode, &maps->x, a.x, a.w.dtype, a.rows, a.w.k, a.w.k,
+                    {TILE::ROWS / TILE::PAIR, DEPTH}) &&
            make_map(encode, &maps->w, a.w.data, a.w.dtype, a.w.n, a.w.k, a.w.ld,
                     {TILE::COLS, DEPTH}) &&
            (END == gemm_end::ANY || END == gemm_end::PAGES ||
@@ -129,18 +142,20 @@ bool make_maps(encode_tiled encode, const eet_project_args &a, gemm_maps *maps) 
 template <bool BF16, class TILE, gemm_end END>
 eet_status launch_of(const eet_backend *backend, const eet_finish &f) {
     static const encode_tiled encode = encoder(); /* asking takes long */
-    const gemm_size size = {(f.a.w.n + TILE::COLS - 1) / TILE::COLS,
+    constexpr int ACROSS = TILE::PAIR * TILE::COLS;
+    const gemm_size size = {(f.a.w.n + ACROSS - 1) / ACROSS,
                             (f.a.rows + TILE::ROWS - 1) / TILE::ROWS,
                             (f.a.w.k + DEPTH - 1) / DEPTH};
     const int64_t tiles = (int64_t)size.across * size.down;
+    const int64_t room = backend->blocks < TILE::PAIR ? 1 : backend->blocks / TILE::PAIR;
     gemm_maps maps = {};
 
     if (encode == nullptr || !make_maps<TILE, END>(encode, f.a, &maps)) {
         return EET_E_DEVICE;
     }
     launch_early(backend, multiply_tiles<BF16, TILE, END>,
-                 {(unsigned)(tiles < backend->blocks ? tiles : backend->blocks), TILE::THREADS,
-                  TILE::SHARED, 1},
+                 {(unsigned)((tiles < room ? tiles : room) * TILE::PAIR), TILE::THREADS,
+                  TILE::SHARED, TILE::PAIR},
                  maps, f, size);
     return EET_OK;
 }
@@ -196,15 +211,17 @@ template <class TILE> eet_status launch_end(const eet_backend *backend, const ee
 }
 
 /* Of the tiles below: what a stage of k takes on all multiprocessors, and what the rest of a tile
- * does, in microseconds as an H100 was measured (tests/cuda/bench_gemm.c). */
+ * does, in microseconds as an H100 was measured (tests/cuda/bench_gemm.c); of pairs as they did
+ * beside others in a pass, where the cache brings less and many stages save what a pair costs. */
 struct tile_speed {
-    int32_t rows, cols;
+    int32_t rows, cols, pair;
     float stage, end;
 };
 
-constexpr tile_speed speeds[EET_GEMM_TILES] = {{64, 32, 0.15F, 0.45F},  {64, 64, 0.185F, 0.5F},
-                                               {128, 64, 0.29F, 0.6F},  {128, 128, 0.385F, 1.0F},
-                                               {128, 192, 0.54F, 1.4F}, {128, 256, 0.72F, 1.4F}};
+constexpr tile_speed speeds[EET_GEMM_TILES] = {
+    {64, 32, 1, 0.15F, 0.45F},   {64, 64, 1, 0.185F, 0.5F},  {128, 64, 1, 0.29F, 0.6F},
+    {128, 128, 1, 0.385F, 1.0F}, {128, 192, 1, 0.54F, 1.4F}, {128, 256, 1, 0.72F, 1.4F},
+    {128, 64, 2, 0.25F, 1.8F},   {128, 192, 2, 0.5F, 2.6F}};
 
 int32_t fastest_tile(const eet_backend *backend, const eet_finish &f) {
     const float stages = (float)((f.a.w.k + DEPTH - 1) / DEPTH);
@@ -213,9 +230,10 @@ int32_t fastest_tile(const eet_backend *backend, const eet_finish &f) {
 
     for (int32_t i = 0; i < EET_GEMM_TILES; ++i) {
         const tile_speed &s = speeds[i];
-        const int64_t across = (f.a.w.n + s.cols - 1) / s.cols;
+        const int64_t room = backend->blocks / s.pair;
+        const int64_t across = (f.a.w.n + s.cols * s.pair - 1) / (s.cols * s.pair);
         const int64_t tiles = across * ((f.a.rows + s.rows - 1) / s.rows);
-        const int64_t rounds = (tiles + backend->blocks - 1) / backend->blocks;
+        const int64_t rounds = room > 0 ? (tiles + room - 1) / room : INT32_MAX;
         const float time = (float)rounds * (stages * s.stage + s.end);
 
         if (time < least) {
@@ -247,7 +265,11 @@ extern "C" eet_status eet_gemm_sm90(eet_backend *backend, const eet_finish *f, i
         return launch_end<tile_kind<128, 128>>(backend, *f);
     case 4:
         return launch_end<tile_kind<128, 192>>(backend, *f);
-    default:
+    case 5:
         return launch_end<tile_kind<128, 256>>(backend, *f);
+    case 6:
+        return launch_end<tile_kind<128, 64, 2>>(backend, *f);
+    default:
+        return launch_end<tile_kind<128, 192, 2>>(backend, *f);
     }
 }

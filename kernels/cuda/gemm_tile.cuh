@@ -17,10 +17,12 @@ constexpr int WARP_SLICE = WARP_ROWS * 128; /* bytes of a warp's outputs on thei
  * bits; both of f32; q to y and k and v into pages, of 16 bits. */
 enum class gemm_end { ANY, HALF, RESIDUAL, STREAM, PAGES };
 
-/* ROWS by COLS outputs, each group of warps 64 rows of them. */
-template <int ROWS_, int COLS_> struct tile_kind {
+/* ROWS by COLS outputs, each group of warps 64 rows of them. PAIR blocks of a cluster have tiles
+ * side by side: each brings a part of the rows of x to all of them. */
+template <int ROWS_, int COLS_, int PAIR_ = 1> struct tile_kind {
     static constexpr int ROWS = ROWS_;
     static constexpr int COLS = COLS_;
+    static constexpr int PAIR = PAIR_;
     static constexpr int GROUPS = ROWS / GROUP_ROWS;
     static constexpr int THREADS = (1 + GROUPS) * WARP_GROUP;
     static constexpr int X_BYTES = ROWS * DEPTH * NUMBER;
@@ -50,7 +52,7 @@ struct gemm_maps {
     CUtensorMap x, w, y, residual;
 };
 
-/* Tiles across and down, and stages of k. */
+/* Tiles, or PAIR of them, across; tiles down; stages of k. */
 struct gemm_size {
     int32_t across, down, steps;
 };
@@ -73,10 +75,36 @@ template <class TILE> struct turn {
     }
 };
 
+/* The block in its cluster, and the cluster. */
+template <class TILE> __device__ int32_t rank_of_block() {
+    return TILE::PAIR == 1 ? 0 : (int32_t)blockIdx.x % TILE::PAIR;
+}
+
+template <class TILE> __device__ int32_t first_tile() {
+    return (int32_t)blockIdx.x / TILE::PAIR;
+}
+
+template <class TILE> __device__ int32_t tiles_at_once() {
+    return (int32_t)gridDim.x / TILE::PAIR;
+}
+
 template <class TILE> __device__ tile_place place_of(int32_t tile, const gemm_size &size) {
     const tile_place at = eet_tile_at(tile, size.across, size.down);
 
-    return {at.row * TILE::ROWS, at.col * TILE::COLS};
+    return {at.row * TILE::ROWS, (at.col * TILE::PAIR + rank_of_block<TILE>()) * TILE::COLS};
+}
+
+/* The block's part of the rows of x, to all of its cluster. */
+template <class TILE>
+__device__ void bring_x(const gemm_maps &maps, char *to, int32_t col, int32_t row, uint64_t *full) {
+    if constexpr (TILE::PAIR == 1) {
+        bring_tile(to, &maps.x, col, row, full);
+    } else {
+        constexpr int PART = TILE::ROWS / TILE::PAIR;
+        const int32_t first = rank_of_block<TILE>() * PART;
+
+        bring_tile_to_all<TILE::PAIR>(to + first * DEPTH * NUMBER, &maps.x, col, row + first, full);
+    }
 }
 
 template <class TILE, gemm_end END>
@@ -105,11 +133,11 @@ __device__ void bring_tiles(const gemm_maps &maps, const gemm_size &size, char *
     for (; early < min(TILE::STAGES, size.steps); ++early) {
         expect_bytes(&b->full[early], TILE::STAGE_BYTES);
         bring_tile(stages + early * TILE::STAGE_BYTES + TILE::X_BYTES, &maps.w, early * DEPTH,
-                   place_of<TILE>((int32_t)blockIdx.x, size).col, &b->full[early]);
+                   place_of<TILE>(first_tile<TILE>(), size).col, &b->full[early]);
     }
     wait_for_previous();
-    for (int32_t tile = (int32_t)blockIdx.x; tile < size.across * size.down;
-         tile += (int32_t)gridDim.x) {
+    for (int32_t tile = first_tile<TILE>(); tile < size.across * size.down;
+         tile += tiles_at_once<TILE>()) {
         const tile_place at = place_of<TILE>(tile, size);
 
         for (int32_t s = 0; s < size.steps; ++s, now.next()) {
@@ -123,7 +151,7 @@ __device__ void bring_tiles(const gemm_maps &maps, const gemm_size &size, char *
                 expect_bytes(full, TILE::STAGE_BYTES);
                 bring_tile(to + TILE::X_BYTES, &maps.w, s * DEPTH, at.col, full);
             }
-            bring_tile(to, &maps.x, s * DEPTH, at.row, full);
+            bring_x<TILE>(maps, to, s * DEPTH, at.row, full);
         }
         for (int s = 0; s < end_shape<TILE, END>::STEPS; ++s, now.next()) {
             wait_at(&b->empty[now.stage], now.parity);
@@ -133,10 +161,14 @@ __device__ void bring_tiles(const gemm_maps &maps, const gemm_size &size, char *
     }
 }
 
-/* This warp has read a stage. */
+/* This warp has read a stage, which all blocks of the cluster bring something to. */
 template <class TILE> __device__ void release(barriers<TILE> *b, int stage) {
-    if (threadIdx.x % WARP == 0) {
-        arrive(&b->empty[stage]);
+    if constexpr (TILE::PAIR == 1) {
+        if (threadIdx.x % WARP == 0) {
+            arrive(&b->empty[stage]);
+        }
+    } else if (threadIdx.x % WARP < TILE::PAIR) {
+        arrive_after_reads(&b->empty[stage], threadIdx.x % WARP);
     }
 }
 

@@ -21,6 +21,18 @@ __device__ inline void bring_tile(void *to, const CUtensorMap *map, int32_t col,
                  : "memory");
 }
 
+/* The same to the same place in the first COUNT blocks of the cluster, whose barriers hear of it.
+ */
+template <int COUNT>
+__device__ inline void bring_tile_to_all(void *to, const CUtensorMap *map, int32_t col, int32_t row,
+                                         uint64_t *barrier) {
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
+                 ".multicast::cluster [%0], [%1, {%2, %3}], [%4], %5;" ::"r"(shared_place(to)),
+                 "l"(map), "r"(col), "r"(row), "r"(shared_place(barrier)),
+                 "h"((uint16_t)((1 << COUNT) - 1))
+                 : "memory");
+}
+
 /* Four matrices of 8 x 8 numbers of 16 bits: lane 8 m + r says where row r of matrix m is, and lane
  * 4 r + q has the numbers 2 q and 2 q + 1 of row r of each. */
 __device__ inline void store_four(uint32_t at, uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
