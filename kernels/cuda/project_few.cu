@@ -248,7 +248,8 @@ extern "C" eet_status eet_project_few(const eet_backend *backend, const eet_proj
         if (eet_few_bulk(backend, &few)) {
             return scope.launched();
         }
-        if (eet_few_stages(&few) && (few.ready == nullptr || a->residual_norm.weight != nullptr)) {
+        if (eet_few_stages(backend, &few) &&
+            (few.ready == nullptr || a->residual_norm.weight != nullptr)) {
             few.ready = nullptr;
             eet_few_multiply(backend, &few);
             return scope.launched();

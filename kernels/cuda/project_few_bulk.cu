@@ -278,12 +278,13 @@ int32_t shared_of(const few_args &a) {
 /* Columns of a block: as many as give every multiprocessor equally many. 0: there is no room. */
 int32_t columns_of(const eet_backend *backend, few_args a) {
     const int32_t most = a.cluster > 1 ? EACH : 4 * EACH;
+    const int32_t room = eet_few_room(backend, MOST_SHARED);
 
     for (int turns = 1; turns <= MOST_TURNS; ++turns) {
         const int32_t blocks = backend->blocks * turns;
 
         a.columns = (a.f.a.w.n + blocks - 1) / blocks;
-        if (a.columns <= most && shared_of(a) <= MOST_SHARED) {
+        if (a.columns <= most && shared_of(a) <= room) {
             return a.columns;
         }
     }
