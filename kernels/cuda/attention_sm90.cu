@@ -147,6 +147,8 @@ __global__ void __launch_bounds__(G::THREADS, G::BLOCKS)
         take_registers<G::MULTIPLY>();
         multiply<G>(a, memory, state);
     }
+#else
+    __trap(); /* this code is for another device */
 #endif
 }
 /* ---- launching ------------------------------------------------------------------- */

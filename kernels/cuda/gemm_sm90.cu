@@ -97,6 +97,8 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
         __syncwarp();
         sync_blocks<TILE>();
     }
+#else
+    __trap(); /* this code is for another device */
 #endif
 }
 
