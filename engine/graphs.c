@@ -162,13 +162,14 @@ static eet_status record_steps(eet_session *s, bool cross, eet_error *err) {
         eet_pass nobody = {
             .stack = &s->model->stack[EET_DEC], .paged = true, .cross = cross, .few = true};
 
+        eet_inputs_use(s, true);
         s->in.q_start[0] = 0;
         if (!fits(s, &nobody, tokens, tokens)) {
             return EET_OK;
         }
         nobody.graph = find(s, &nobody, tokens, tokens);
         write_nobody(s, &nobody, tokens, tokens);
-        status = s->api->upload(s->backend, s->work.in.slot, s->in.slot, s->input_bytes);
+        status = eet_inputs_upload(s, tokens);
         if (status == EET_OK && nobody.graph >= 0) {
             status = run_and_record(s, &s->graph[nobody.graph], err);
         }

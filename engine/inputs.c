@@ -115,12 +115,26 @@ static int32_t row_at(const eet_batch *batch, int32_t token) {
     return low;
 }
 
+void eet_inputs_use(eet_session *s, bool few) {
+    s->in = s->inputs[few];
+    s->work.in = s->work.inputs[few];
+}
+
+eet_status eet_inputs_upload(eet_session *s, int32_t rows) {
+    const int32_t with_pages = rows < s->limits.sequences ? rows : s->limits.sequences;
+    const int32_t *end = s->in.page_table + (int64_t)with_pages * s->limits.stride;
+
+    return s->api->upload(s->backend, s->work.in.slot, s->in.slot,
+                          (uint64_t)((const char *)end - (const char *)s->in.slot));
+}
+
 eet_status eet_inputs_write(eet_session *s, eet_pass *pass, eet_error *err) {
     const int32_t end = pass->first + pass->tokens;
     int32_t first = pass->first;
 
     pass->rows = 0;
     pass->longest_q = pass->longest_kv = pass->longest_source = 0;
+    eet_inputs_use(s, pass->few);
     s->in.q_start[0] = 0;
     for (int32_t row = row_at(pass->batch, first); first < end; ++row) {
         const row_part part = part_of(s, pass, row, first);
@@ -132,7 +146,7 @@ eet_status eet_inputs_write(eet_session *s, eet_pass *pass, eet_error *err) {
     }
     eet_graphs_round(s, pass);
     const eet_status status =
-        s->api->upload(s->backend, s->work.in.slot, s->in.slot, s->input_bytes);
+        eet_inputs_upload(s, pass->graph >= 0 ? s->graph[pass->graph].rows : pass->rows);
 
     if (status != EET_OK) {
         return eet_fail(err, status, EET_NOWHERE, "the inputs do not reach the device");

@@ -3,8 +3,14 @@
 
 #include "engine/run.h"
 
-static void layout_inputs(eet_inputs *in, const eet_limits *l, eet_arena *a) {
-    const uint64_t tokens = (uint64_t)l->batch_tokens;
+static uint64_t at_most(int32_t count, int32_t most) {
+    return (uint64_t)(count < most ? count : most);
+}
+
+static void cut_inputs(eet_inputs *in, const eet_limits *l, int32_t most, eet_arena *a) {
+    const uint64_t tokens = at_most(l->batch_tokens, most);
+    const uint64_t sequences = at_most(l->sequences, most);
+    const uint64_t sources = at_most(l->source_rows, most);
 
     in->slot = eet_arena_take(a, tokens, sizeof *in->slot);
     in->ids = eet_arena_take(a, tokens, sizeof *in->ids);
@@ -13,19 +19,24 @@ static void layout_inputs(eet_inputs *in, const eet_limits *l, eet_arena *a) {
     in->q_start = eet_arena_take(a, tokens + 1, sizeof *in->q_start);
     in->kv_length = eet_arena_take(a, tokens, sizeof *in->kv_length);
     in->row = eet_arena_take(a, tokens, sizeof *in->row);
-    in->page_table =
-        eet_arena_take(a, (uint64_t)l->sequences * (uint64_t)l->stride, sizeof *in->page_table);
-    in->source_table = eet_arena_take(a, (uint64_t)l->source_rows * (uint64_t)l->source_stride,
-                                      sizeof *in->source_table);
-    in->source_length = eet_arena_take(a, (uint64_t)l->source_rows, sizeof *in->source_length);
+    in->source_length = eet_arena_take(a, sources, sizeof *in->source_length);
+    in->source_table =
+        eet_arena_take(a, sources * (uint64_t)l->source_stride, sizeof *in->source_table);
+    in->page_table = eet_arena_take(a, sequences * (uint64_t)l->stride, sizeof *in->page_table);
+}
+
+static void layout_inputs(eet_inputs *inputs, const eet_limits *l, eet_arena *a) {
+    const uint64_t start = a->used;
+
+    cut_inputs(&inputs[true], l, EET_FEW_TOKENS, a);
+    eet_arena_rewind(a, start);
+    cut_inputs(&inputs[false], l, INT32_MAX, a);
 }
 
 static void layout_host(eet_session *s, eet_arena *a) {
     const eet_limits *l = &s->limits;
-    const uint64_t before = a->used;
 
-    layout_inputs(&s->in, l, a);
-    s->input_bytes = a->used - before;
+    layout_inputs(s->inputs, l, a);
     s->index = eet_arena_take(a, (uint64_t)l->batch_tokens, sizeof *s->index);
     s->to = eet_arena_take(a, (uint64_t)l->outputs, sizeof *s->to);
     s->target = eet_arena_take(a, (uint64_t)l->outputs, sizeof *s->target);
@@ -125,7 +136,7 @@ static void layout_work(eet_session *s, eet_arena *a) {
     const int64_t k = (int64_t)larger(l->ffn, (int64_t)larger(l->inner, l->hidden));
     const int64_t head_k = (int64_t)larger(l->hidden, l->dense);
 
-    layout_inputs(&w->in, l, a);
+    layout_inputs(w->inputs, l, a);
     w->index = eet_arena_take(a, (uint64_t)l->batch_tokens, sizeof *w->index);
     w->stream[0] = eet_arena_take(a, stream, (uint64_t)l->stream_bytes);
     w->stream[1] =
@@ -163,4 +174,5 @@ void eet_session_layout(eet_session *s, eet_arenas *arenas) {
         eet_arena_take(&arenas->cache, (uint64_t)physical * (uint64_t)l->layers, page);
     layout_host(s, &arenas->host);
     layout_work(s, &arenas->work);
+    eet_inputs_use(s, false);
 }

@@ -133,6 +133,9 @@ eet_status eet_scores_run(eet_session *session, const eet_batch *batch, const in
 
 /* inputs.c: writes what the pass reads and uploads it; finds pass->rows. */
 eet_status eet_inputs_write(eet_session *session, eet_pass *pass, eet_error *err);
+/* The same in two parts, for who has no pass: where its inputs are, and those of so many rows. */
+void eet_inputs_use(eet_session *session, bool few);
+eet_status eet_inputs_upload(eet_session *session, int32_t rows);
 
 /* forward.c: embeds and runs the blocks. E_CANCELLED between two of them. */
 eet_status eet_forward(eet_session *session, const eet_pass *pass, eet_hidden *out, eet_error *err);

@@ -33,46 +33,48 @@ typedef struct eet_limits {
     bool post_norm, families; /* a stack is post-norm; the backend has two families of ops */
 } eet_limits;
 
-/* What a pass reads besides weights: written on the host, then uploaded in one piece.
- * The host's and the backend's copy are laid out alike. */
+/* What a pass reads besides weights: written on the host, then uploaded in one piece, from `slot`
+ * to the last row's pages. The host's and the backend's copy are laid out alike, and those of
+ * passes of few tokens lie together at the beginning of the same memory: `tokens` is EET_FEW_TOKENS
+ * at most for them, else batch_tokens. */
 typedef struct eet_inputs {
-    int64_t *slot;                    /* (batch_tokens) */
-    int32_t *ids, *positions, *types; /* (batch_tokens) */
-    int32_t *q_start;                 /* (batch_tokens + 1) */
-    int32_t *kv_length;               /* (batch_tokens) */
-    int32_t *page_table;              /* (sequences, stride) */
+    int64_t *slot;                    /* (tokens) */
+    int32_t *ids, *positions, *types; /* (tokens) */
+    int32_t *q_start;                 /* (tokens + 1) */
+    int32_t *kv_length;               /* (tokens) */
+    int32_t *row;                     /* (tokens) of the caller's batch, by pass row */
+    int32_t *source_length;           /* (source_rows), as many as tokens at most */
     int32_t *source_table;            /* (source_rows, source_stride) */
-    int32_t *source_length;           /* (source_rows) */
-    int32_t *row;                     /* (batch_tokens) of the caller's batch, by pass row */
+    int32_t *page_table;              /* (sequences, stride), likewise */
 } eet_inputs;
 
 typedef struct eet_workspace {
-    eet_inputs in;
-    int32_t *index;          /* (batch_tokens) positions to score */
-    void *stream[2];         /* (batch_tokens, hidden); pre-norm uses the first alone */
-    void *before;            /* (batch_tokens, hidden) with families: a part's input, normed */
-    float *embedded;         /* (batch_tokens, emb.dim), while a pass embeds */
-    void *qkv;               /* (batch_tokens, 3 inner), while it attends */
-    void *context;           /* (batch_tokens, inner) */
-    void *ffn;               /* (batch_tokens, ffn), while it runs a feed-forward part */
-    float *normed;           /* (batch_tokens, hidden), while it gives outputs */
-    float *rows;             /* (outputs, hidden) */
-    float *dense;            /* (outputs, dense) */
-    float *result;           /* (outputs, width) */
-    void *converted;         /* batch_tokens values of hidden, or outputs of width, in 16 bits */
-    eet_page_move *moves;    /* (sequences) */
-    int32_t *token;          /* (outputs) chosen */
-    int32_t *target;         /* (outputs) to score */
-    float *log_prob;         /* (outputs) */
-    int32_t *top_token;      /* (outputs, EET_MAX_TOP) */
-    float *top_log_prob;     /* (outputs, EET_MAX_TOP) */
-    eet_sampler *sampler;    /* (choices) */
-    int32_t *history;        /* (choices, tokens) ids */
-    int32_t *history_length; /* (choices) */
-    int32_t *bar;            /* (EET_MAX_BARRED) ids */
-    eet_going *going;        /* (EET_FEW_TOKENS) with families: rows that go on by themselves */
-    eet_going_rules *rules;  /* of them */
-    int32_t *best_token;     /* (choices, ranked) what beams may go on with */
+    eet_inputs in, inputs[2]; /* see eet_session */
+    int32_t *index;           /* (batch_tokens) positions to score */
+    void *stream[2];          /* (batch_tokens, hidden); pre-norm uses the first alone */
+    void *before;             /* (batch_tokens, hidden) with families: a part's input, normed */
+    float *embedded;          /* (batch_tokens, emb.dim), while a pass embeds */
+    void *qkv;                /* (batch_tokens, 3 inner), while it attends */
+    void *context;            /* (batch_tokens, inner) */
+    void *ffn;                /* (batch_tokens, ffn), while it runs a feed-forward part */
+    float *normed;            /* (batch_tokens, hidden), while it gives outputs */
+    float *rows;              /* (outputs, hidden) */
+    float *dense;             /* (outputs, dense) */
+    float *result;            /* (outputs, width) */
+    void *converted;          /* batch_tokens values of hidden, or outputs of width, in 16 bits */
+    eet_page_move *moves;     /* (sequences) */
+    int32_t *token;           /* (outputs) chosen */
+    int32_t *target;          /* (outputs) to score */
+    float *log_prob;          /* (outputs) */
+    int32_t *top_token;       /* (outputs, EET_MAX_TOP) */
+    float *top_log_prob;      /* (outputs, EET_MAX_TOP) */
+    eet_sampler *sampler;     /* (choices) */
+    int32_t *history;         /* (choices, tokens) ids */
+    int32_t *history_length;  /* (choices) */
+    int32_t *bar;             /* (EET_MAX_BARRED) ids */
+    eet_going *going;         /* (EET_FEW_TOKENS) with families: rows that go on by themselves */
+    eet_going_rules *rules;   /* of them */
+    int32_t *best_token;      /* (choices, ranked) what beams may go on with */
     float *best_score, *best_log_prob;
     void *choice;   /* eet_sample_scratch(choices, width), while tokens are chosen */
     float *scratch; /* what eet_project_scratch asks for */
@@ -109,7 +111,8 @@ struct eet_session {
     bool dead, check_finite, one_by_one; /* EET_CHECK_FINITE, EET_SYNC */
     eet_log_level log;
     eet_cache cache;
-    eet_inputs in;        /* on the host */
+    eet_inputs in;        /* on the host, as the last pass has it */
+    eet_inputs inputs[2]; /* the same of any pass, and of those of few tokens */
     eet_workspace work;   /* in the backend's memory */
     int32_t *index;       /* (batch_tokens) host side of work.index */
     int32_t *to;          /* (outputs) which pick a row of scores is for */
@@ -119,7 +122,6 @@ struct eet_session {
     uint64_t call;        /* number of the call, for `seen` */
     float *values;        /* (batch_tokens, hidden), with EET_CHECK_FINITE */
     float *given;         /* (batch_tokens, cross_dim) of a source that a caller gives */
-    uint64_t input_bytes; /* of `in` */
     eet_generation generation;
     bool records; /* passes, as graphs */
     int32_t graphs;

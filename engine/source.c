@@ -287,6 +287,7 @@ static eet_status upload_states(eet_session *s, int32_t slot, const eet_array *a
                                 int32_t count) {
     const int64_t width = s->limits.cross_dim;
 
+    eet_inputs_use(s, false);
     for (int32_t i = 0; i < count; ++i) {
         s->in.slot[i] =
             eet_cache_slot(&s->cache, eet_cache_source(&s->cache, slot), (int32_t)first + i);

@@ -301,6 +301,39 @@ START_TEST(no_more_tokens_are_chosen_at_once_than_a_grid_has_rows)
 }
 END_TEST
 
+static int64_t bytes_up_to_pages(const eet_inputs *in) {
+    return (const char *)in->page_table - (const char *)in->slot;
+}
+
+/* A step of a session that takes long texts uploads what a step needs. */
+START_TEST(inputs_of_few_tokens_lie_together_in_the_memory_of_all)
+{
+    static const int32_t most[] = {40, EET_FEW_TOKENS, 8192};
+    eet_model *model = decoder();
+    const eet_session_options options = {.size = sizeof options,
+                                         .threads = 1,
+                                         .max_sequences = 3,
+                                         .max_tokens = 30,
+                                         .max_batch_tokens = most[_i]};
+    const int32_t few_tokens = most[_i] < EET_FEW_TOKENS ? most[_i] : EET_FEW_TOKENS;
+    eet_session *session = NULL;
+
+    EET_MUST(eet_session_create(model, &options, &session, err));
+    const eet_inputs *few = &session->inputs[true];
+    const eet_inputs *all = &session->inputs[false];
+
+    ck_assert_ptr_eq(few->slot, all->slot);
+    ck_assert_ptr_eq(session->work.inputs[true].slot, session->work.inputs[false].slot);
+    ck_assert_int_ge(few->ids - (const int32_t *)few->slot, 2 * few_tokens);
+    ck_assert_int_ge(all->ids - (const int32_t *)all->slot, 2 * most[_i]);
+    ck_assert_int_le(bytes_up_to_pages(few), 32 * few_tokens + 10 * 64);
+    ck_assert_int_ge(bytes_up_to_pages(all), 32 * most[_i]);
+    ck_assert(most[_i] > few_tokens || few->page_table == all->page_table);
+    eet_session_destroy(session);
+    eet_model_close(model);
+}
+END_TEST
+
 START_TEST(structs_of_another_version_are_read_to_the_smaller_size)
 {
     struct {
@@ -419,6 +452,7 @@ int main(void) {
         {.test = what_does_not_fit_is_refused_with_both_numbers},
         {.test = a_session_takes_what_it_measures_and_refuses_nonsense},
         {.test = no_more_tokens_are_chosen_at_once_than_a_grid_has_rows},
+        {.test = inputs_of_few_tokens_lie_together_in_the_memory_of_all, .rows = 3},
         {.test = structs_of_another_version_are_read_to_the_smaller_size},
         {.test = an_error_object_tells_of_the_last_call},
         {.test = the_child_of_a_fork_may_only_destroy},
