@@ -173,7 +173,7 @@ static const struct {
 } faults[] = {
     {'c', EET_E_CORRUPT,
      SANITIZED ? "the HDF5 library broke off" : "crashed on the file (signal 11)"},
-    {'x', EET_E_LIMIT, "parsing the HDF5 file takes too long, or was ended"},
+    {'x', EET_E_LIMIT, "parsing the HDF5 file takes too long"}, /* of its time or of ours */
     {'e', EET_E_CORRUPT, "the HDF5 library broke off"},
     {'g', EET_E_CORRUPT, "makes no sense"},
     {'p', EET_E_CORRUPT, "makes no sense"},
