@@ -324,11 +324,10 @@ eet_status launch(const eet_backend *backend, const eet_attention_args *a) {
     if (blocks > INT32_MAX ||
         cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, backend->device) !=
             cudaSuccess ||
-        most < shared ||
-        cudaFuncSetAttribute((const void *)attend_tile<PARTS, HELD>,
-                             cudaFuncAttributeMaxDynamicSharedMemorySize, shared) != cudaSuccess) {
+        most < shared) {
         return EET_E_UNSUPPORTED;
     }
+    ask_for_shared(backend, (const void *)attend_tile<PARTS, HELD>);
     attend_tile<PARTS, HELD>
         <<<(unsigned)blocks, THREADS, (size_t)shared, backend->stream>>>(*a, tiles);
     return EET_OK;

@@ -23,6 +23,24 @@ struct launch_shape {
     unsigned cluster; /* blocks along x that share their memories; 1 below HOPPER */
 };
 
+/* All that a block of the kernel can have: the bound is the kernel's, whoever launches it, and with
+ * the bytes of one launch a thread would take away what another one's is about to need. */
+inline void ask_for_shared(const eet_backend *backend, const void *kernel) {
+    cudaFuncAttributes has = {};
+    int most = 0;
+
+    if (cudaFuncGetAttributes(&has, kernel) != cudaSuccess ||
+        cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, backend->device) !=
+            cudaSuccess) {
+        return; /* the launch fails */
+    }
+    const int left = most - (int)has.sharedSizeBytes;
+
+    if (has.maxDynamicSharedSizeBytes < left) {
+        (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, left);
+    }
+}
+
 /* In the scope of an on_device, whose launched() tells of failures. */
 template <typename... Params>
 void launch_early(const eet_backend *backend, void (*kernel)(Params...), launch_shape shape,
@@ -40,8 +58,7 @@ void launch_early(const eet_backend *backend, void (*kernel)(Params...), launch_
         attributes[config.numAttrs++].val.clusterDim = {shape.cluster, 1, 1};
     }
     if (shape.shared > SHARED_UNASKED) {
-        (void)cudaFuncSetAttribute((const void *)kernel,
-                                   cudaFuncAttributeMaxDynamicSharedMemorySize, (int)shape.shared);
+        ask_for_shared(backend, (const void *)kernel);
     }
     config.gridDim = shape.grid;
     config.blockDim = {shape.threads, 1, 1};
