@@ -105,7 +105,10 @@ void eet_graphs_round(eet_session *s, eet_pass *pass) {
     const int32_t tokens = rounded_tokens(s, pass);
     const int32_t rows = rounded_rows(pass, tokens);
 
-    pass->graph = s->records && fits(s, pass, tokens, rows) ? find(s, pass, tokens, rows) : -1;
+    /* a pass that fills sources goes on in keep(): it is not run as a graph, and takes no place */
+    pass->graph = s->records && !pass->fills && fits(s, pass, tokens, rows)
+                      ? find(s, pass, tokens, rows)
+                      : -1;
     if (pass->graph >= 0) {
         write_nobody(s, pass, tokens, rows);
     }
