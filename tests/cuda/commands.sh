@@ -21,7 +21,7 @@ ends() {
     local code=$1 words=$2 got=0
     shift 2
     "$work/bin/$1" "${@:2}" >stdout 2>stderr </dev/null || got=$?
-    if [ "$got" != "$code" ] || ! { cat stderr; echo; } | tr '\n' ' ' | grep -qE -- "$words"; then
+    if [ "$got" != "$code" ] || ! { cat stderr; echo; } | tr '\n' ' ' | grep -E -- "$words" >/dev/null; then
         echo "$*: exit $got, '$(cat stderr)'"
         failed=1
     fi

@@ -29,7 +29,7 @@ for command in "$EET_BIN"/eet-*; do
     while read -r option; do
         grep -qE -- "(^|[ ,])$option([][ =]|\$)" <<<"$text" || fail "$page has no $option"
     done < <("$command" --help | sed '/^Examples:/,$d' | grep -oE -- '--[a-z][a-z0-9-]+' | sort -u)
-    SOURCE_DATE_EPOCH=86400 "$command" --help=man | grep -q '^\.TH .* 1 1970-01-02 ' ||
+    SOURCE_DATE_EPOCH=86400 "$command" --help=man | grep '^\.TH .* 1 1970-01-02 ' >/dev/null ||
         fail "$name does not heed SOURCE_DATE_EPOCH"
     ! "$command" --help=html >/dev/null 2>&1 || fail "$name knows --help=html"
     grep -qF ".BR ${name//-/\\-} (1)" "$build/share/eet.5" ||

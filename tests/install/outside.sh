@@ -24,7 +24,7 @@ gives_tokens() { # name, command...
     got=$("${@:2}" "$work/gpt2.eet") || fail "$1 does not run"
     [ "$got" = "$wanted" ] || fail "$1 says $got, against $wanted"
 }
-needs_library() { readelf -d "$1" | grep -q 'NEEDED.*libeet\.so\.1'; }
+needs_library() { readelf -d "$1" | grep 'NEEDED.*libeet\.so\.1' >/dev/null; }
 
 # CMake.
 cmake -S "$here/outside" -B "$work/cmake" -DCMAKE_PREFIX_PATH="$prefix" >"$work/log" ||

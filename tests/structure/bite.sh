@@ -94,4 +94,12 @@ bites "the SONAME is 'libeet.so.9'" "$here/exports.sh" "$work/libeet.so"
 compile 'extern int deflateReset(void *); int f(void); int f(void) { return deflateReset(0); }' \
     "$work/libeet.so" -shared -lz
 bites 'libeet.so needs libz.so.1' "$here/exports.sh" "$work/libeet.so"
+
+if command -v shellcheck >/dev/null; then
+    tree
+    mkdir "$work"/tree/{.ci,cmake,fixtures}
+    early='grep -q libc' # not to be found in this file
+    printf '%s\n' '#!/usr/bin/env bash' "ldd /bin/sh | $early" >"$work/tree/tests/a.sh"
+    bites "tests/a.sh:2:ldd /bin/sh | $early: grep -q ends" "$here/shell.sh"
+fi
 exit "$failed"

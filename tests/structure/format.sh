@@ -5,7 +5,7 @@ source "$(dirname "$0")/lib.sh"
 
 tool=
 for candidate in clang-format-14 clang-format; do
-    if command -v "$candidate" >/dev/null && "$candidate" --version | grep -q 'version 14\.'; then
+    if command -v "$candidate" >/dev/null && "$candidate" --version | grep 'version 14\.' >/dev/null; then
         tool=$candidate
         break
     fi

@@ -13,7 +13,7 @@ for file in "${files[@]}"; do
         found "$file: $lines lines, against 500"
     fi
     if [ "$(head -c $((${#file} + 8)) "$file" | head -n 1 | grep -cF "/* $(basename "$file") - ")" != 1 ] &&
-        ! head -n 1 "$file" | grep -qF "/* $(basename "$file") - "; then
+        ! head -n 1 "$file" | grep -F "/* $(basename "$file") - " >/dev/null; then
         found "$file: does not begin with \"/* $(basename "$file") - \""
     fi
 done
