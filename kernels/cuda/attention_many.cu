@@ -271,12 +271,8 @@ template <typename G> eet_status launch(const eet_backend *backend, const eet_at
     const int32_t tiles = (a->longest_q + G::QUERIES - 1) / G::QUERIES;
     const int64_t blocks = (int64_t)tiles * a->rows * a->heads;
     const launch_shape shape = {dim3((unsigned)blocks), G::THREADS, (size_t)G::SHARED, 1};
-    int most = 0;
 
-    if (blocks > INT32_MAX ||
-        cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, backend->device) !=
-            cudaSuccess ||
-        most < G::SHARED) {
+    if (blocks > INT32_MAX || backend->shared < G::SHARED) {
         return EET_E_UNSUPPORTED;
     }
     launch_early(backend, attend_many<G>, shape, *a, tiles, queries_are_wide(*a),

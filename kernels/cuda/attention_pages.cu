@@ -384,24 +384,13 @@ __global__ void __launch_bounds__(threads_of(TEAMS), TEAMS == 1 ? 2 : 1)
 #endif
 }
 
-/* Bytes of a block for states and stages: 99 KiB in all are the most that some devices have. */
-int32_t room_of(const eet_backend *backend, int teams) {
-    int most = 0;
-
-    if (cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, backend->device) !=
-        cudaSuccess) {
-        return 0;
-    }
-    return most - static_shared_of(teams);
-}
-
 /* Is there room for them? */
 template <typename T, int LANES, int TEAMS>
 bool launch_teams(const eet_backend *backend, const eet_attention_args *a, int64_t clusters,
                   int32_t ranks) {
     using L = lanes_of<T, LANES>;
     const int32_t bytes = TEAMS * 2 * EET_PAGE_TOKENS * a->pages.dp * (int32_t)sizeof(T);
-    const int32_t room = room_of(backend, TEAMS);
+    const int32_t room = backend->shared - static_shared_of(TEAMS);
     int32_t stages = eet_stages_in(room < WANTED_SHARED ? room : WANTED_SHARED, L::STATE_BYTES,
                                    bytes, MOST_STAGES);
 
@@ -434,7 +423,8 @@ eet_status launch(const eet_backend *backend, const eet_attention_args *a) {
     const int64_t items = a->tokens > 0 ? (int64_t)a->tokens * a->heads : 1;
     const int64_t clusters = items < 2 * blocks ? items : 2 * blocks;
 
-    if (items <= blocks && launch_teams<T, LANES, 2>(backend, a, items, ranks_of(items, blocks))) {
+    if (items <= blocks &&
+        launch_teams<T, LANES, MOST_TEAMS>(backend, a, items, ranks_of(items, blocks))) {
         return EET_OK;
     }
     return launch_teams<T, LANES, 1>(backend, a, clusters, 1) ? EET_OK : EET_E_UNSUPPORTED;

@@ -14,8 +14,7 @@ constexpr int STATES = CHAINS * WARPS;
 constexpr int WIDE = 16;       /* bytes of a read */
 constexpr int MOST_STAGES = 8; /* of a team */
 constexpr int LEAST_STAGES = 2;
-constexpr int WANTED_SHARED =
-    104 << 10; /* bytes of a block: two are on a multiprocessor that can */
+constexpr int WANTED_SHARED = 104 << 10; /* bytes of a block: two are on many multiprocessors */
 
 /* How a head's chunks of 16 bytes are laid on lanes. */
 template <typename T, int LANES_> struct lanes_of {

@@ -319,12 +319,8 @@ eet_status launch(const eet_backend *backend, const eet_attention_args *a) {
     const int64_t blocks = (int64_t)tiles * a->rows * a->heads;
     const int32_t stride = (a->head_dim + WIDTH - 1) / WIDTH * WIDTH + WIDTH;
     const int shared = ((QUERIES + KEYS) * stride + QUERIES * WEIGHT_ROW) * (int)sizeof(float);
-    int most = 0;
 
-    if (blocks > INT32_MAX ||
-        cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, backend->device) !=
-            cudaSuccess ||
-        most < shared) {
+    if (blocks > INT32_MAX || backend->shared < shared) {
         return EET_E_UNSUPPORTED;
     }
     ask_for_shared(backend, (const void *)attend_tile<PARTS, HELD>);

@@ -85,6 +85,10 @@ static cudaError_t look_at_device(eet_backend *backend) {
         code = cudaDeviceGetAttribute(&backend->capability, cudaDevAttrComputeCapabilityMajor,
                                       backend->device);
     }
+    if (code == cudaSuccess) {
+        code = cudaDeviceGetAttribute(&backend->shared, cudaDevAttrMaxSharedMemoryPerBlockOptin,
+                                      backend->device);
+    }
     backend->blocks = count_blocks(multiprocessors);
     return code;
 }

@@ -23,6 +23,7 @@ struct eet_backend {
     int device;          /* CUDA's number */
     int capability;      /* the major number of its compute capability */
     int blocks;          /* multiprocessors: how wide a grid is that strides over its work */
+    int shared;          /* bytes of shared memory that a block can have: some have 99 KiB */
     cudaStream_t stream; /* all work is in its order */
     bool in_turn;        /* no kernel begins before the one before it has ended (launch.cuh) */
     bool one_by_one;     /* see eet_backend_options */

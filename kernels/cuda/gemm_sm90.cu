@@ -51,14 +51,6 @@ template <class TILE> __device__ void make_barriers(barriers<TILE> *b) {
     show_barriers();
 }
 
-template <class TILE> __device__ void sync_blocks() {
-    if constexpr (TILE::PAIR == 1) {
-        __syncthreads();
-    } else {
-        sync_cluster();
-    }
-}
-
 #endif
 
 template <bool BF16, class TILE, gemm_end END>
@@ -75,7 +67,11 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
         map_is_needed(&maps.w);
         make_barriers<TILE>(&b);
     }
-    sync_blocks<TILE>();
+    if (TILE::PAIR > 1) {
+        sync_cluster();
+    } else {
+        __syncthreads();
+    }
     if (threadIdx.x < WARP_GROUP) {
         if (TILE::GROUPS > 1) {
             leave_registers<40>();
@@ -95,7 +91,7 @@ __global__ void __launch_bounds__(TILE::THREADS, 1)
     }
     if (TILE::PAIR > 1) { /* the others still bring something here, and arrive */
         __syncwarp();
-        sync_blocks<TILE>();
+        sync_cluster();
     }
 #else
     __trap(); /* this code is for another device */

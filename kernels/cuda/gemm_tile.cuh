@@ -77,7 +77,7 @@ template <class TILE> struct turn {
 
 /* The block in its cluster, and the cluster. */
 template <class TILE> __device__ int32_t rank_of_block() {
-    return TILE::PAIR == 1 ? 0 : (int32_t)blockIdx.x % TILE::PAIR;
+    return (int32_t)blockIdx.x % TILE::PAIR;
 }
 
 template <class TILE> __device__ int32_t first_tile() {

@@ -21,8 +21,7 @@ __device__ inline void bring_tile(void *to, const CUtensorMap *map, int32_t col,
                  : "memory");
 }
 
-/* The same to the same place in the first COUNT blocks of the cluster, whose barriers hear of it.
- */
+/* The same to one place in the first COUNT blocks of the cluster, whose barriers hear of it. */
 template <int COUNT>
 __device__ inline void bring_tile_to_all(void *to, const CUtensorMap *map, int32_t col, int32_t row,
                                          uint64_t *barrier) {

@@ -27,14 +27,11 @@ struct launch_shape {
  * the bytes of one launch a thread would take away what another one's is about to need. */
 inline void ask_for_shared(const eet_backend *backend, const void *kernel) {
     cudaFuncAttributes has = {};
-    int most = 0;
 
-    if (cudaFuncGetAttributes(&has, kernel) != cudaSuccess ||
-        cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, backend->device) !=
-            cudaSuccess) {
+    if (cudaFuncGetAttributes(&has, kernel) != cudaSuccess) {
         return; /* the launch fails */
     }
-    const int left = most - (int)has.sharedSizeBytes;
+    const int left = backend->shared - (int)has.sharedSizeBytes;
 
     if (has.maxDynamicSharedSizeBytes < left) {
         (void)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, left);

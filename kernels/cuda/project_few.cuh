@@ -41,8 +41,6 @@ void eet_few_plan(const eet_backend *backend, few_args *a);
 void eet_few_multiply(const eet_backend *backend, few_args *a);
 /* Does every block of theirs make x ready for itself? */
 bool eet_few_stages(const eet_backend *backend, const few_args *a);
-/* Bytes of shared memory that a block can have, `most` at most: some devices have 99 KiB. */
-int32_t eet_few_room(const eet_backend *backend, int32_t most);
 /* Launches project_few_bulk.cu's where it has code for it, to the bit the same. `ready` is x or
  * NULL. */
 bool eet_few_bulk(const eet_backend *backend, few_args *a);

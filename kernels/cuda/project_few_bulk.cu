@@ -278,7 +278,7 @@ int32_t shared_of(const few_args &a) {
 /* Columns of a block: as many as give every multiprocessor equally many. 0: there is no room. */
 int32_t columns_of(const eet_backend *backend, few_args a) {
     const int32_t most = a.cluster > 1 ? EACH : 4 * EACH;
-    const int32_t room = eet_few_room(backend, MOST_SHARED);
+    const int32_t room = min(backend->shared, MOST_SHARED);
 
     for (int turns = 1; turns <= MOST_TURNS; ++turns) {
         const int32_t blocks = backend->blocks * turns;

@@ -359,22 +359,16 @@ void eet_few_plan(const eet_backend *backend, few_args *a) {
     a->aligned = (uintptr_t)w->data % 16 == 0 && w->ld % 8 == 0;
 }
 
-int32_t eet_few_room(const eet_backend *backend, int32_t most) {
-    int can = 0;
-    const cudaError_t code =
-        cudaDeviceGetAttribute(&can, cudaDevAttrMaxSharedMemoryPerBlockOptin, backend->device);
-
-    return code != cudaSuccess ? 0 : (can < most ? can : most);
-}
-
 bool eet_few_stages(const eet_backend *backend, const few_args *a) {
     constexpr int32_t RINGS = FEW_WARPS * depth_of(1, true) * tiles_of(1, true) * 1024;
     constexpr int32_t FLOATS = FEW_WARPS * tiles_of(1, true) * EACH * APART + FIXED;
     constexpr int32_t BESIDE = RINGS + FLOATS * (int32_t)sizeof(float);
     const eet_project_args *p = &a->f.a;
 
-    return is_wide(p) && p->rows <= STAGED &&
-           2 * p->rows * a->stride <= eet_few_room(backend, BESIDE + 2 * MOST_STAGED) - BESIDE;
+    const int32_t bytes = 2 * p->rows * a->stride;
+
+    return is_wide(p) && p->rows <= STAGED && bytes <= 2 * MOST_STAGED &&
+           BESIDE + bytes <= backend->shared;
 }
 
 void eet_few_multiply(const eet_backend *backend, few_args *a) {

@@ -169,6 +169,13 @@ __device__ void hold_scores(const float *scores, eet_ids mine, float (&held)[HEL
     }
 }
 
+/* Id -1: it is none, beyond the part's ids or as a NaN that is not bounded. */
+template <bool BOUNDED> __device__ choice<float> candidate(float score, int32_t i, int32_t end) {
+    const bool there = i < end && (BOUNDED || !isnan(score));
+
+    return {BOUNDED ? bounded(score) : score, there ? i : -1};
+}
+
 /* The thread's largest score, bounded or as it is: id -1, all are NaN. */
 template <bool BOUNDED>
 __device__ choice<float> largest_of(const float *scores, eet_ids mine, const float (&held)[HELD]) {
@@ -177,15 +184,12 @@ __device__ choice<float> largest_of(const float *scores, eet_ids mine, const flo
 
 #pragma unroll
     for (int j = 0; j < HELD; ++j) {
-        const int32_t i = first + j * BLOCK;
-        const bool there = BOUNDED ? i < mine.end : !isnan(held[j]);
-        const choice<float> one = {BOUNDED ? bounded(held[j]) : held[j], there ? i : -1};
+        const choice<float> one = candidate<BOUNDED>(held[j], first + j * BLOCK, mine.end);
 
         best = comes_before(one, best) ? one : best;
     }
     for (int32_t i = first + HELD * BLOCK; i < mine.end; i += BLOCK) {
-        const bool there = BOUNDED || !isnan(scores[i]);
-        const choice<float> one = {BOUNDED ? bounded(scores[i]) : scores[i], there ? i : -1};
+        const choice<float> one = candidate<BOUNDED>(scores[i], i, mine.end);
 
         best = comes_before(one, best) ? one : best;
     }
@@ -230,11 +234,11 @@ __global__ void __launch_bounds__(BLOCK) find_parts(eet_sample_args a) {
 
     let_next_begin();
     wait_for_previous();
-    if (a.sampler != nullptr) {
-        y = takes_largest(a.sampler[row]) ? logits : processed(a, row);
-    }
-    if (y != nullptr && y != logits) {
+    if (a.sampler != nullptr && takes_largest(a.sampler[row])) {
+        y = logits;
+    } else if (a.sampler != nullptr) {
         process(a, row, range.begin, range.end, processed(a, row));
+        y = processed(a, row);
     }
     const part_of_row mine = warp_scores(logits, y, range);
 
