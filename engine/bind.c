@@ -345,12 +345,10 @@ static eet_status fill(eet_model *model, uint64_t bytes, eet_error *err) {
 }
 
 static eet_status fail_for_memory(const eet_model *model, uint64_t bytes, eet_error *err) {
-    const char *why = model->api->why(model->backend);
     const eet_backend_memory memory = model->api->memory(model->backend);
 
     if (eet_device_denied(model->api, model->backend) != EET_E_MEMORY) {
-        return eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "%s:%d fails: %s", model->api->name,
-                        (int)model->device_index, why);
+        return eet_device_fail(model->api, model->backend, model->device_index, err);
     }
     if (model->device == EET_HOST) {
         return eet_fail(err, EET_E_MEMORY, EET_NOWHERE, "no memory for %llu bytes of biases",

@@ -79,6 +79,12 @@ eet_status eet_device_denied(const eet_backend_api *api, eet_backend *backend) {
     return *api->why(backend) != '\0' ? EET_E_DEVICE : EET_E_MEMORY;
 }
 
+eet_status eet_device_fail(const eet_backend_api *api, eet_backend *backend, int32_t device_index,
+                           eet_error *err) {
+    return eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "%s:%d fails: %s", api->name, (int)device_index,
+                    api->why(backend));
+}
+
 void eet_device_blame(const eet_backend_api *api, eet_backend *backend, eet_error *err) {
     const char *why = api->why(backend);
     const size_t said = strlen(err->text);

@@ -20,6 +20,10 @@ bool eet_device_is_here(int32_t device, pid_t process);
 /* Of an allocation that gave nothing: E_DEVICE where the device fails, else E_MEMORY. */
 eet_status eet_device_denied(const eet_backend_api *api, eet_backend *backend);
 
+/* E_DEVICE, in the words of a device that fails. */
+eet_status eet_device_fail(const eet_backend_api *api, eet_backend *backend, int32_t device_index,
+                           eet_error *err);
+
 /* Puts what failed first on the device behind a sentence that does not say it. */
 void eet_device_blame(const eet_backend_api *api, eet_backend *backend, eet_error *err);
 

@@ -27,12 +27,12 @@ static int32_t power_from(int32_t count) {
 }
 
 static int32_t rounded_tokens(const eet_session *s, const eet_pass *pass) {
-    const int32_t step = pass->tokens > LONG ? 4 * STEP : (pass->tokens > MID ? 2 * STEP : STEP);
-    const int32_t tokens = (pass->tokens + step - 1) / step * step;
-
     if (pass->few) {
         return power_from(pass->tokens);
     }
+    const int32_t step = pass->tokens > LONG ? 4 * STEP : (pass->tokens > MID ? 2 * STEP : STEP);
+    const int32_t tokens = (pass->tokens + step - 1) / step * step;
+
     return tokens < s->limits.batch_tokens ? tokens : s->limits.batch_tokens;
 }
 
@@ -161,11 +161,11 @@ static eet_status record_steps(eet_session *s, bool cross, eet_error *err) {
                                                               : EET_FEW_TOKENS;
     eet_status status = EET_OK;
 
+    eet_inputs_use(s, true);
     for (int32_t tokens = 1; tokens < 2 * most && status == EET_OK; tokens *= 2) {
         eet_pass nobody = {
             .stack = &s->model->stack[EET_DEC], .paged = true, .cross = cross, .few = true};
 
-        eet_inputs_use(s, true);
         s->in.q_start[0] = 0;
         if (!fits(s, &nobody, tokens, tokens)) {
             return EET_OK;

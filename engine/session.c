@@ -96,12 +96,10 @@ void eet_session_use(const eet_session *s, eet_memory_use *out) {
 
 static eet_status fail_for_memory(const eet_session *session, const eet_arenas *need,
                                   eet_error *err) {
-    const char *why = session->api->why(session->backend);
     eet_memory_use use;
 
     if (eet_device_denied(session->api, session->backend) != EET_E_MEMORY) {
-        return eet_fail(err, EET_E_DEVICE, EET_NOWHERE, "%s:%d fails: %s", session->api->name,
-                        (int)session->model->device_index, why);
+        return eet_device_fail(session->api, session->backend, session->model->device_index, err);
     }
     eet_session_use(session, &use);
     if (session->model->device == EET_HOST) {
