@@ -46,26 +46,8 @@ static eet_status run_generation(eet_session *session, int32_t tokens[STEPS], ee
     static const int32_t sequence = 1;
     const eet_batch prompt = {
         .size = sizeof prompt, .rows = 1, .start = start, .tokens = ids, .sequence = &sequence};
-    const eet_generate_options options = {.size = sizeof options,
-                                          .max_new_tokens = STEPS,
-                                          .ignore_eos = 1,
-                                          .temperature = 0.8,
-                                          .repetition_penalty = 1.2,
-                                          .seed = 7};
-    eet_generation *generation = NULL;
-    eet_status status = eet_generate_begin(session, &prompt, &options, &generation, err);
-    int32_t count = 1;
 
-    for (int32_t made = 0; status == EET_OK && count > 0; made += count) {
-        eet_event event[STEPS];
-
-        status = eet_generate_next(generation, event, STEPS, &count, err);
-        for (int32_t i = 0; status == EET_OK && i < count; ++i) {
-            tokens[made + i] = event[i].token;
-        }
-    }
-    eet_generate_end(generation);
-    return status;
+    return draw_tokens(session, &prompt, 7, STEPS, STEPS, tokens, NULL, err);
 }
 
 static eet_status run(const char *path, const eet_model_options *options, results *out,

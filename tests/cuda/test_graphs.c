@@ -1,8 +1,6 @@
 /* test_graphs.c - which passes are recorded, and that what a recorded one gives is what the CPU
  * gives; over a double of the runtime (double.h), whose ops are the plain-C reference. */
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "engine/session.h"
 #include "tests/cuda/on_double.h"

@@ -2,7 +2,6 @@
  * others open the model anew and close it: each gets what it gets alone, and nothing is left; over
  * a double of the runtime (double.h), and under ThreadSanitizer. */
 #include <pthread.h>
-#include <string.h>
 
 #include "tests/cuda/on_double.h"
 
@@ -27,30 +26,6 @@ typedef struct worker {
     eet_error said;
 } worker;
 
-static eet_status generate(eet_session *session, texts *out, eet_error *err) {
-    static const eet_generate_options drawn = {.size = sizeof drawn,
-                                               .max_new_tokens = TOKENS,
-                                               .ignore_eos = 1,
-                                               .temperature = 0.8,
-                                               .repetition_penalty = 1.2,
-                                               .seed = 3};
-    eet_generation *generation = NULL;
-    eet_status status = eet_generate_begin(session, &prompt, &drawn, &generation, err);
-    int32_t count = 1;
-
-    for (int32_t made = 0; status == EET_OK && count > 0; made += count) {
-        eet_event event;
-
-        status = eet_generate_next(generation, &event, 1, &count, err);
-        if (status == EET_OK && count > 0) {
-            out->tokens[made] = event.token;
-            out->log_probs[made] = event.log_prob;
-        }
-    }
-    eet_generate_end(generation);
-    return status;
-}
-
 /* In a session of its own; every other time of a model of its own. */
 static eet_status run_round(worker *w, int32_t round) {
     eet_model *own = NULL;
@@ -65,7 +40,8 @@ static eet_status run_round(worker *w, int32_t round) {
     }
     eet_model_close(own);
     if (status == EET_OK) {
-        status = generate(session, &w->text[round], &w->said);
+        status = draw_tokens(session, &prompt, 3, TOKENS, 1, w->text[round].tokens,
+                             w->text[round].log_probs, &w->said);
     }
     eet_session_destroy(session);
     return status;
