@@ -3,7 +3,8 @@
  *
  * Ready rows are normed and have the weights' dtype. One small kernel makes them, in the scratch,
  * while the next one already reads its weights; but one row alone, and up to STAGED of wide
- * products, the blocks of project_few_bulk.cu and project_few_mma.cu make ready for themselves. */
+ * products, the blocks of project_few_bulk.cu and project_few_mma.cu make ready for themselves
+ * where matrices are not large enough for project_few_long.cu. */
 #include "kernels/cuda/project_few_rows.cuh"
 
 namespace {
@@ -90,6 +91,10 @@ template <int DTYPE> __global__ void __launch_bounds__(FEW_THREADS) make_ready(f
         __shared__ float4 parts[2 * FEW_WARPS];
         const norm_four ahead = norm_at(a, 4 * (int32_t)threadIdx.x);
 
+        if (p.w.k > SPAN) {
+            fetch_ahead(p.norm.weight, p.w.k);
+            fetch_ahead(p.norm.bias, p.w.k);
+        }
         wait_for_previous();
         if (a.ready != p.x) {
             make_rows<DTYPE == EET_BF16, 1>(a, (int32_t)row, ahead, a.ready_cols, parts,
@@ -245,10 +250,12 @@ extern "C" eet_status eet_project_few(const eet_backend *backend, const eet_proj
     if (a->w.dtype != EET_F32) {
         eet_few_plan(backend, &few);
         few.ready = is_ready(few) ? a->x : nullptr;
-        if (eet_few_bulk(backend, &few)) {
+        const bool is_long = eet_few_is_long(backend, &few);
+
+        if (!is_long && eet_few_bulk(backend, &few)) {
             return scope.launched();
         }
-        if (eet_few_stages(backend, &few) &&
+        if (!is_long && eet_few_stages(backend, &few) &&
             (few.ready == nullptr || a->residual_norm.weight != nullptr)) {
             few.ready = nullptr;
             eet_few_multiply(backend, &few);
@@ -261,7 +268,7 @@ extern "C" eet_status eet_project_few(const eet_backend *backend, const eet_proj
     }
     if (a->w.dtype == EET_F32) {
         launch_f32(backend, few);
-    } else {
+    } else if (!eet_few_shared(backend, &few)) {
         eet_few_multiply(backend, &few);
     }
     return scope.launched();

@@ -41,9 +41,15 @@ void eet_few_plan(const eet_backend *backend, few_args *a);
 void eet_few_multiply(const eet_backend *backend, few_args *a);
 /* Does every block of theirs make x ready for itself? */
 bool eet_few_stages(const eet_backend *backend, const few_args *a);
+/* Does it have project_few_long.cu's kernels, for which x is made ready beforehand? */
+bool eet_few_is_long(const eet_backend *backend, const few_args *a);
+/* Launches them. */
+void eet_few_long(const eet_backend *backend, const few_args *a, bool wide);
 /* Launches project_few_bulk.cu's where it has code for it, to the bit the same. `ready` is x or
  * NULL. */
 bool eet_few_bulk(const eet_backend *backend, few_args *a);
+/* Launches project_few_shared.cu's where it has code for it and is faster, to the bit the same. */
+bool eet_few_shared(const eet_backend *backend, const few_args *a);
 
 /* Steps of a slice of k, of those of a share of it. */
 struct few_slice {

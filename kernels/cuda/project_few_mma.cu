@@ -374,6 +374,10 @@ bool eet_few_stages(const eet_backend *backend, const few_args *a) {
 void eet_few_multiply(const eet_backend *backend, few_args *a) {
     const bool wide = is_wide(&a->f.a);
 
+    if (eet_few_is_long(backend, a)) {
+        eet_few_long(backend, a, wide);
+        return;
+    }
     if (a->f.a.w.dtype == EET_BF16) {
         wide ? launch_rows<true, true>(backend, a) : launch_rows<true, false>(backend, a);
     } else {

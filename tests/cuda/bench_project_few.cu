@@ -2,8 +2,9 @@
  * of a GPT-2 layer alone, and all of a step's in a chain, in a CUDA graph, against the rate at
  * which the same run reads memory.
  *
- * Usage: bench_project_few [f16|bf16]. The backend is linked. Weights are a pool several times the
- * size of the cache, walked through in order, so that none is read from the cache. */
+ * Usage: bench_project_few [f16|bf16 [large]]; large: hidden 4096 and more. The backend is linked.
+ * Weights are a pool several times the size of the cache, walked through in order, so that none is
+ * read from the cache. */
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -18,7 +19,8 @@ namespace {
 
 constexpr int64_t POOL = INT64_C(3) << 29; /* elements: 3 GB */
 constexpr int RUNS = 9;
-constexpr int MATRICES = 48; /* of one kind in a graph */
+constexpr int MATRICES = 48;         /* of one kind in a graph */
+constexpr int32_t MOST_CALLS = 8192; /* hidden, from which on a graph has fewer */
 constexpr int64_t SCRATCH = INT64_C(1) << 22;
 
 struct model {
@@ -27,7 +29,13 @@ struct model {
 };
 
 constexpr model MODELS[] = {{"124M", 12, 768}, {"355M", 24, 1024}, {"1.5B", 48, 1600}};
-constexpr int32_t ROWS[] = {1, 4, 16, 64};
+constexpr int32_t ROWS[] = {1, 4, 16, 32, 64};
+constexpr model LARGE[] = {{"4096", 4, 4096},
+                           {"5120", 4, 5120},
+                           {"8192", 2, 8192},
+                           {"12288", 1, 12288},
+                           {"16384", 1, 16384}};
+constexpr int32_t LARGE_ROWS[] = {1, 4, 8, 16, 32};
 constexpr int32_t VOCAB = 50257;
 
 void check(bool fine, const char *what) {
@@ -229,7 +237,7 @@ void report(bench *b, const char *model, const char *what, int32_t rows, double 
 
 void measure(bench *b, const model &m, int32_t rows) {
     for (int which = 0; which < KINDS; ++which) {
-        const int calls = which == SCORE ? 8 : MATRICES;
+        const int calls = which == SCORE || m.hidden >= MOST_CALLS ? 8 : MATRICES;
 
         b->bytes = 0;
         const double us = time_of(b, [=] {
@@ -259,7 +267,7 @@ void measure(bench *b, const model &m, int32_t rows) {
 }
 
 void begin(bench *b, int32_t dtype) {
-    constexpr int32_t MOST = 1600;
+    constexpr int32_t MOST = 16384;
     const eet_backend_options options = {};
     int64_t slots[EET_FEW_TOKENS];
 
@@ -300,8 +308,11 @@ int main(int argc, char **argv) {
     (void)cudaGetDeviceProperties(&device, b.backend->device);
     printf("%s, %s\n", device.name, b.dtype == EET_F16 ? "f16" : "bf16");
     read_rate(&b);
-    for (const model &m : MODELS) {
-        for (const int32_t rows : ROWS) {
+    const bool large = argc > 2 && strcmp(argv[2], "large") == 0;
+
+    for (const model &m : large ? std::vector<model>(std::begin(LARGE), std::end(LARGE))
+                                : std::vector<model>(std::begin(MODELS), std::end(MODELS))) {
+        for (const int32_t rows : large ? LARGE_ROWS : ROWS) {
             measure(&b, m, rows);
         }
     }

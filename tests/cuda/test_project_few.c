@@ -173,7 +173,7 @@ START_TEST(few_rows_agree_with_the_reference)
 }
 END_TEST
 
-/* Shapes of every kernel: deep, over a cluster, wide, too long to be staged, in bulk. */
+/* Shapes of every kernel: deep, over a cluster, wide, too long to be staged, in bulk, large. */
 static const struct {
     int32_t n, k, norm, residual, act;
     bool x; /* of the weights' dtype */
@@ -186,8 +186,15 @@ static const struct {
     {20, 12320, NORM_AND_BIAS, NORMED, EET_ACT_LINEAR, false},
     {4230, 96, NORM, NORMED, EET_ACT_GELU_ERF, false},
     {2304, 1600, NORM_AND_BIAS, NO_RESIDUAL, EET_ACT_LINEAR, true},
+    {2304, 1600, NORM_AND_BIAS, NO_RESIDUAL, EET_ACT_LINEAR, false},
     {1024, 4096, NO_NORM, RAW, EET_ACT_LINEAR, true},
     {600, 2080, NO_NORM, RAW, EET_ACT_RELU, true},
+    {4250, 2080, NORM, RAW, EET_ACT_GELU_TANH, false},
+    {9001, 2112, NO_NORM, NORMED, EET_ACT_LINEAR, true},
+    {20483, 2080, NORM_AND_BIAS, NORMED, EET_ACT_GELU_TANH, false},
+    {50257, 2048, NORM, NO_RESIDUAL, EET_ACT_LINEAR, false},
+    {6101, 1096, NORM, RAW, EET_ACT_GELU_TANH, false},
+    {1021, 4104, NO_NORM, NORMED, EET_ACT_SILU, true},
 };
 
 enum { ALONE = sizeof alone / sizeof *alone, LOTS = EET_FEW_TOKENS };
@@ -232,6 +239,53 @@ START_TEST(few_rows_are_the_same_in_any_number)
         }
         device_down(apart, y, bytes);
         ck_assert_mem_eq(apart, together, (size_t)bytes);
+    }
+    device_free();
+}
+END_TEST
+
+/* Rows whose keys and values go into pages, in calls of few, of more and of all of them. */
+START_TEST(few_rows_in_pages_are_the_same_in_any_number)
+{
+    static const int32_t counts[] = {LOTS, 7, 12, 16, 17, 23, 33, 40};
+    const few_case few = {.c = {.rows = LOTS,
+                                .k = _i < 2 ? 1048 : 2088,
+                                .dtype = EET_F16 + _i % 2,
+                                .page_dtype = EET_F16 + _i % 2,
+                                .norm = NORM_AND_BIAS,
+                                .bias = true,
+                                .to = EET_TO_Q_AND_PAGES,
+                                .heads = 31,
+                                .head_dim = 26}};
+    void *want[2] = {NULL, NULL};
+
+    lab_seed((uint64_t)_i);
+    trial t = trial_of(&few.c);
+    const eet_project_args all = few_up(&t, &few, few.c.dtype);
+    const int64_t bytes[2] = {t.y_count * 4, pages_bytes(&all.pages)};
+    const void *blank[2] = {lab_block(bytes[0]), lab_block(bytes[1])};
+
+    for (uint32_t i = 0; i < sizeof counts / sizeof *counts; ++i) {
+        float *y = device_up(blank[0], bytes[0]);
+        void *pages = device_up(blank[1], bytes[1]);
+        void *got[2] = {lab_block(bytes[0]), lab_block(bytes[1])};
+
+        for (int32_t row = 0; row < LOTS; row += counts[i]) {
+            eet_project_args some = all;
+
+            some.rows = counts[i] < LOTS - row ? counts[i] : LOTS - row;
+            some.x = (const float *)all.x + (int64_t)row * few.c.k;
+            some.y = y + t.y_count / LOTS * row;
+            some.pages.data = pages;
+            some.slot = all.slot + row;
+            ON_DEVICE(project, &some);
+        }
+        device_down(got[0], y, bytes[0]);
+        device_down(got[1], pages, bytes[1]);
+        for (int32_t which = 0; which < 2; ++which) {
+            want[which] = i == 0 ? got[which] : want[which];
+            ck_assert_mem_eq(got[which], want[which], (size_t)bytes[which]);
+        }
     }
     device_free();
 }
@@ -317,6 +371,7 @@ int main(void) {
     const eet_claim claims[] = {
         {.test = few_rows_agree_with_the_reference, .rows = 3 * FEW_CASES},
         {.test = few_rows_are_the_same_in_any_number, .rows = 3 * ALONE},
+        {.test = few_rows_in_pages_are_the_same_in_any_number, .rows = 4},
         {.test = few_rows_do_not_depend_on_early_launches, .rows = 14},
         {.test = few_rows_are_scored_as_the_reference_does, .rows = 12},
     };
