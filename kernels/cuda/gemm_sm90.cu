@@ -219,7 +219,7 @@ struct tile_speed {
 constexpr tile_speed speeds[EET_GEMM_TILES] = {
     {64, 32, 1, 0.15F, 0.45F},   {64, 64, 1, 0.185F, 0.5F},  {128, 64, 1, 0.29F, 0.6F},
     {128, 128, 1, 0.385F, 1.0F}, {128, 192, 1, 0.54F, 1.4F}, {128, 256, 1, 0.72F, 1.4F},
-    {128, 64, 2, 0.25F, 1.8F},   {128, 192, 2, 0.5F, 2.6F}};
+    {128, 64, 2, 0.25F, 1.8F},   {128, 192, 2, 0.5F, 2.6F},  {64, 96, 2, 0.22F, 2.4F}};
 
 int32_t fastest_tile(const eet_backend *backend, const eet_finish &f) {
     const float stages = (float)((f.a.w.k + DEPTH - 1) / DEPTH);
@@ -267,7 +267,9 @@ extern "C" eet_status eet_gemm_sm90(eet_backend *backend, const eet_finish *f, i
         return launch_end<tile_kind<128, 256>>(backend, *f);
     case 6:
         return launch_end<tile_kind<128, 64, 2>>(backend, *f);
-    default:
+    case 7:
         return launch_end<tile_kind<128, 192, 2>>(backend, *f);
+    default:
+        return launch_end<tile_kind<64, 96, 2>>(backend, *f);
     }
 }

@@ -39,7 +39,10 @@ template <int ROWS_, int COLS_, int PAIR_ = 1> struct tile_kind {
 template <class TILE, gemm_end END> struct end_shape {
     static constexpr bool RESIDUAL = END == gemm_end::RESIDUAL || END == gemm_end::STREAM;
     static constexpr int SIZE = END == gemm_end::STREAM ? 4 : NUMBER; /* of an output, in bytes */
-    static constexpr int COLS = TILE::COLS * SIZE < 128 ? TILE::COLS : 128 / SIZE;
+    static constexpr int MOST = 128 / SIZE;
+    static constexpr int COLS = TILE::COLS < MOST        ? TILE::COLS
+                                : TILE::COLS % MOST == 0 ? MOST
+                                                         : MOST / 2;
     static constexpr int PITCH = COLS * SIZE;
     static constexpr int SLICES = TILE::COLS / COLS;
     static constexpr int SUMS = COLS / 2; /* of a thread */

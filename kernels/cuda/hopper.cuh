@@ -143,11 +143,15 @@ __device__ inline void multiply_64(float *sum, uint64_t x_at, uint64_t w_at, boo
                    EET_FIRST_TEN EET_TEN(1) EET_TEN(2) EET_TEN(3) EET_TEN(4)
                        EET_TEN(5) "%60,%61,%62,%63",
                    "64", "65", "66", EET_SUM32(0), EET_SUM32(32));
+    } else if constexpr (N == 96) {
+        EET_EITHER("96",
+                   EET_FIRST_TEN EET_TEN(1) EET_TEN(2) EET_TEN(3) "%40,%41,%42,%43,%44,%45,%46,%47",
+                   "48", "49", "50", EET_SUM32(0), EET_SUM8(32), EET_SUM8(40));
     } else if constexpr (N == 64) {
         EET_EITHER("64", EET_FIRST_TEN EET_TEN(1) EET_TEN(2) "%30,%31", "32", "33", "34",
                    EET_SUM32(0));
     } else {
-        static_assert(N == 32, "one of the five");
+        static_assert(N == 32, "one of the six");
         EET_EITHER("32", EET_FIRST_TEN "%10,%11,%12,%13,%14,%15", "16", "17", "18", EET_SUM8(0),
                    EET_SUM8(8));
     }

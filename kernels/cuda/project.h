@@ -25,7 +25,7 @@ eet_status eet_gemm_mma(eet_backend *backend, const eet_finish *f);
 
 /* Likewise, on 9.0 alone, where rows of x and w are 16-byte aligned. All of its tiles have equal
  * bits; `tile` is one of them, or -1 for what is fastest. */
-enum { EET_GEMM_TILES = 8 };
+enum { EET_GEMM_TILES = 9 };
 bool eet_gemm_sm90_takes(const eet_backend *backend, const eet_matrix *w);
 eet_status eet_gemm_sm90(eet_backend *backend, const eet_finish *f, int32_t tile);
 
