@@ -227,6 +227,7 @@ static void multiply_into(product *p, const trial *t, const project_case *c, eet
         f.a.residual_dtype = dtype;
         f.a.y = c->residual == ALIASED ? (void *)f.a.residual : f.a.y;
     }
+    ck_assert_int_eq(eet_backend_entry()->sync(device_backend()), EET_OK); /* what has gone up */
     ck_assert_int_eq(eet_gemm_sm90(backend, &f, tile), EET_OK);
     ck_assert_int_eq(eet_backend_entry()->sync(backend), EET_OK);
     device_down(p->y[0], f.a.y, p->bytes[0]);
