@@ -13,7 +13,6 @@ namespace {
 
 constexpr int32_t WIDE_N = 16384; /* from here on project_few_mma.cu's warps have all of k */
 constexpr int32_t LEAST_ROWS = 9;
-constexpr int APART_ROWS = FEW_THREADS / TILE; /* a thread ends outputs of a column so far apart */
 
 EET_BOTH constexpr int32_t sums_of(int groups) { /* bytes of a warp's, with no bank twice */
     return (groups * EACH * APART + TILE) * 4;
@@ -28,6 +27,8 @@ EET_BOTH constexpr int depth_of(int groups) { /* steps under way, at most */
 }
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 900
+
+constexpr int APART_ROWS = FEW_THREADS / TILE; /* a thread ends outputs of a column so far apart */
 
 __device__ constexpr int ends_of(int groups) { /* outputs of a thread, at most */
     return groups * EACH / APART_ROWS;
