@@ -132,18 +132,11 @@ __device__ void sum_up(const few_args &a, walk &w, int32_t &slot, float (&sum)[P
     }
 }
 
-/* (PAIR, EACH, APART), as in project_few_mma.cu. */
-__device__ void keep_sums(float *to, const float (&sum)[PAIR][4]) {
-    const int lane = (int)threadIdx.x % WARP;
-
+/* (PAIR, EACH, APART). */
+__device__ void keep_pair(float *to, const float (&sum)[PAIR][4]) {
 #pragma unroll
     for (int t = 0; t < PAIR; ++t) {
-        float *p = to + t * EACH * APART + lane % 4 * 2 * APART + lane / 4;
-
-        p[0] = sum[t][0];
-        p[APART] = sum[t][1];
-        p[8] = sum[t][2];
-        p[APART + 8] = sum[t][3];
+        keep_sums(to + t * EACH * APART, sum[t]);
     }
 }
 
@@ -183,7 +176,7 @@ __device__ void multiply_deep(const few_args &a, walk &w, float *sums) {
         float mine = 0.0F;
 
         sum_up<BF16, DEPTH>(a, w, slot, sum);
-        keep_sums(all + (int32_t)threadIdx.x / WARP * SUMS, sum);
+        keep_pair(all + (int32_t)threadIdx.x / WARP * SUMS, sum);
         __syncthreads();
 #pragma unroll
         for (int warp = 0; warp < FEW_WARPS; ++warp) {
@@ -248,7 +241,7 @@ __device__ void multiply_wide(const few_args &a, walk &w, float *sums) {
 
         sum_up<BF16, DEPTH>(a, w, slot, sum);
         __syncwarp();
-        keep_sums(sums, sum);
+        keep_pair(sums, sum);
         __syncwarp();
         finish_pair(a, sums, sums + SUMS, pair);
         pair += w.stride;

@@ -73,17 +73,6 @@ __device__ float sum_of_warps(const few_args &a, const unsigned char *regions, i
     return sum;
 }
 
-/* Sums of a product as the lanes have them: column of x after column, APART from each other. */
-__device__ void keep_sums(float *to, const float (&sum)[4]) {
-    const int lane = (int)threadIdx.x % WARP;
-    float *p = to + lane % 4 * 2 * APART + lane / 4;
-
-    p[0] = sum[0];
-    p[APART] = sum[1];
-    p[8] = sum[2];
-    p[APART + 8] = sum[3];
-}
-
 /* The outputs of a block or of a cluster, whose ranks have a share of them each. */
 struct shares {
     int32_t tile, rank, each, outputs;

@@ -138,6 +138,17 @@ __device__ inline void sum_up(const few_args &a, stream<tiles_of(GROUPS, WIDE)> 
     }
 }
 
+/* Sums of a product as the lanes have them: column of x after column, APART from each other. */
+__device__ inline void keep_sums(float *to, const float (&sum)[4]) {
+    const int lane = (int)threadIdx.x % WARP;
+    float *p = to + lane % 4 * 2 * APART + lane / 4;
+
+    p[0] = sum[0];
+    p[APART] = sum[1];
+    p[8] = sum[2];
+    p[APART + 8] = sum[3];
+}
+
 /* What comes behind the warps' regions in shared memory. */
 struct room {
     float *gather;    /* (blocks of the cluster, share of outputs), or sums of each warp */

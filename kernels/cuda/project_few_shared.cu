@@ -125,17 +125,6 @@ __device__ void sum_steps(const few_args &a, const ring<GROUPS> &r, few_slice mi
     }
 }
 
-/* Sums of a product as the lanes have them: column of x after column, APART from each other. */
-__device__ void keep_sums(float *to, const float (&sum)[4]) {
-    const int lane = (int)threadIdx.x % WARP;
-    float *p = to + lane % 4 * 2 * APART + lane / 4;
-
-    p[0] = sum[0];
-    p[APART] = sum[1];
-    p[8] = sum[2];
-    p[APART + 8] = sum[3];
-}
-
 /* What a thread ends: column m of its block's, col of all, and every APART_ROWS'th from `row` on of
  * the `per` rows from `first` on, which are its block's share. */
 struct column {
