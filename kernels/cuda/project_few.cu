@@ -239,6 +239,7 @@ extern "C" eet_status eet_project_few(const eet_backend *backend, const eet_proj
                                       const int32_t *index) {
     const on_device scope(backend);
     few_args few = {};
+    bool is_long = false;
 
     few.f.a = *a;
     few.f.a.x_dtype = eet_activation(a->x_dtype);
@@ -250,8 +251,7 @@ extern "C" eet_status eet_project_few(const eet_backend *backend, const eet_proj
     if (a->w.dtype != EET_F32) {
         eet_few_plan(backend, &few);
         few.ready = is_ready(few) ? a->x : nullptr;
-        const bool is_long = eet_few_is_long(backend, &few);
-
+        is_long = eet_few_is_long(backend, &few);
         if (!is_long && eet_few_bulk(backend, &few)) {
             return scope.launched();
         }
@@ -268,6 +268,8 @@ extern "C" eet_status eet_project_few(const eet_backend *backend, const eet_proj
     }
     if (a->w.dtype == EET_F32) {
         launch_f32(backend, few);
+    } else if (is_long) {
+        eet_few_long(backend, &few);
     } else if (!eet_few_shared(backend, &few)) {
         eet_few_multiply(backend, &few);
     }

@@ -37,6 +37,9 @@ struct few_args {
 
 /* Fills in where slices of k are: the first thing for weights of 16 bits. */
 void eet_few_plan(const eet_backend *backend, few_args *a);
+/* Rows of weights from which on a warp has all of k for its own, and not a slice. */
+constexpr int32_t FEW_WIDE_N = 16384;
+
 /* Launches the products of f16 and bf16 (project_few_mma.cu) with what is left to fill in. */
 void eet_few_multiply(const eet_backend *backend, few_args *a);
 /* Does every block of theirs make x ready for itself? */
@@ -44,7 +47,7 @@ bool eet_few_stages(const eet_backend *backend, const few_args *a);
 /* Does it have project_few_long.cu's kernels, for which x is made ready beforehand? */
 bool eet_few_is_long(const eet_backend *backend, const few_args *a);
 /* Launches them. */
-void eet_few_long(const eet_backend *backend, const few_args *a, bool wide);
+void eet_few_long(const eet_backend *backend, const few_args *a);
 /* Launches project_few_bulk.cu's where it has code for it, to the bit the same. `ready` is x or
  * NULL. */
 bool eet_few_bulk(const eet_backend *backend, few_args *a);
@@ -161,19 +164,33 @@ __device__ inline float residual_at(const eet_project_args &a, const float *mome
                : few_normed(x, col, a.residual_norm, {m[0], m[1], m[2]});
 }
 
-/* No row's bits depend on the kernel: every step rounds. F32: the weights are f32. */
-template <bool F32 = false>
-__device__ inline void finish_few(const eet_finish &f, int32_t col, float sum, ending e) {
-    const eet_project_args &a = f.a;
-    float y[1] = {a.bias != nullptr ? __fadd_rn(sum, e.bias) : sum};
-
-    activate<F32>(a.act, y);
-    if (a.residual != nullptr) {
-        y[0] = __fadd_rn(y[0], e.residual);
+/* No row's bits depend on the kernel: every step rounds. First the bias and the activation of sums
+ * of one column. F32: the weights are f32. */
+template <bool F32 = false, int N>
+__device__ inline void activate_few(const eet_project_args &a, float bias, float (&y)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+        y[i] = a.bias != nullptr ? __fadd_rn(y[i], bias) : y[i];
     }
+    activate<F32>(a.act, y);
+}
+
+/* Then the residual; `y` goes to its place. */
+__device__ inline void put_few(const eet_finish &f, int32_t col, float y, float residual,
+                               int64_t place) {
+    const eet_project_args &a = f.a;
     const bool is_y = col < f.y_columns;
 
-    put_number(is_y ? a.y : a.pages.data, is_y ? a.y_dtype : a.pages.dtype, e.place, y[0]);
+    put_number(is_y ? a.y : a.pages.data, is_y ? a.y_dtype : a.pages.dtype, place,
+               a.residual != nullptr ? __fadd_rn(y, residual) : y);
+}
+
+template <bool F32 = false>
+__device__ inline void finish_few(const eet_finish &f, int32_t col, float sum, ending e) {
+    float y[1] = {sum};
+
+    activate_few<F32>(f.a, e.bias, y);
+    put_few(f, col, y[0], e.residual, e.place);
 }
 
 #endif

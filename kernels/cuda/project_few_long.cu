@@ -332,7 +332,9 @@ bool eet_few_is_long(const eet_backend *backend, const few_args *a) {
            4 * pairs >= 3 * rounds * backend->blocks && backend->shared >= MOST_SHARED;
 }
 
-void eet_few_long(const eet_backend *backend, const few_args *a, bool wide) {
+void eet_few_long(const eet_backend *backend, const few_args *a) {
+    const bool wide = a->f.a.w.n >= FEW_WIDE_N;
+
     if (a->f.a.w.dtype == EET_BF16) {
         launch_any<true>(backend, *a, wide);
     } else {

@@ -15,7 +15,6 @@
 
 namespace {
 
-constexpr int WIDE_N = 16384;             /* rows of weights from which on it is wide */
 constexpr int32_t MOST_STAGED = 20 << 10; /* elements */
 constexpr int MOST_CLUSTER = 4;
 
@@ -33,21 +32,6 @@ __device__ void wait_for_cluster() {
 #endif
 }
 
-/* Writes to the same place of another block of the cluster. */
-__device__ void store_in_cluster(float *p, int32_t rank, float x) {
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
-    uint32_t there;
-
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
-                 : "=r"(there)
-                 : "r"(shared_address(p)), "r"(rank));
-    asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(there), "f"(x) : "memory");
-#else
-    (void)rank;
-    *p = x;
-#endif
-}
-
 /* An output of a block's tiles, by its number: neighbours are columns of one row. */
 struct output {
     int32_t row, col;
@@ -55,22 +39,6 @@ struct output {
 
 template <int TILES> __device__ output output_of(int32_t number, int32_t tile) {
     return {number / (TILES * TILE), tile * TILES * TILE + number % (TILES * TILE)};
-}
-
-/* What the warps of a block have for an output, in order. */
-template <int GROUPS>
-__device__ float sum_of_warps(const few_args &a, const unsigned char *regions, int32_t number) {
-    constexpr int TILES = 1;
-    const int32_t row = number / (TILES * TILE);
-    const int32_t m = number % (TILES * TILE);
-    const int32_t at = ((m / TILE * GROUPS + row / EACH) * EACH + row % EACH) * APART + m % TILE;
-    float sum = 0.0F;
-
-#pragma unroll
-    for (int warp = 0; warp < FEW_WARPS; ++warp) {
-        sum += ((const float *)(regions + warp * a.region))[at];
-    }
-    return sum;
 }
 
 /* The outputs of a block or of a cluster, whose ranks have a share of them each. */
@@ -120,7 +88,7 @@ __device__ void finish_tile(const few_args &a, shares s, const unsigned char *re
     if (a.cluster > 1) {
         for (int32_t i = (int32_t)threadIdx.x; i < s.outputs; i += FEW_THREADS) {
             store_in_cluster(gather + s.rank * s.each + i % s.each, i / s.each,
-                             sum_of_warps<GROUPS>(a, regions, i));
+                             sum_of_warps(a, regions, i / TILE, i % TILE));
         }
         arrive_at_cluster();
         wait_for_cluster();
@@ -143,7 +111,9 @@ __device__ void finish_tile(const few_args &a, shares s, const unsigned char *re
                     sum += gather[r * s.each + at];
                 }
             } else {
-                sum = sum_of_warps<GROUPS>(a, regions, s.rank * s.each + at);
+                const int32_t number = s.rank * s.each + at;
+
+                sum = sum_of_warps(a, regions, number / TILE, number % TILE);
             }
             e[i].place = place_of(a.f, o.row, o.col);
             finish_few(a.f, o.col, sum, e[i]);
@@ -271,7 +241,7 @@ __global__ void __launch_bounds__(FEW_THREADS, blocks_of(GROUPS, WIDE))
 }
 
 bool is_wide(const eet_project_args *a) {
-    return a->w.n >= WIDE_N;
+    return a->w.n >= FEW_WIDE_N;
 }
 
 /* Blocks that share k: more while the device has room for them and each has enough to do. Chosen
@@ -363,10 +333,6 @@ bool eet_few_stages(const eet_backend *backend, const few_args *a) {
 void eet_few_multiply(const eet_backend *backend, few_args *a) {
     const bool wide = is_wide(&a->f.a);
 
-    if (eet_few_is_long(backend, a)) {
-        eet_few_long(backend, a, wide);
-        return;
-    }
     if (a->f.a.w.dtype == EET_BF16) {
         wide ? launch_rows<true, true>(backend, a) : launch_rows<true, false>(backend, a);
     } else {

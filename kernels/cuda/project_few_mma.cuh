@@ -149,6 +149,33 @@ __device__ inline void keep_sums(float *to, const float (&sum)[4]) {
     p[APART + 8] = sum[3];
 }
 
+/* What the warps of a block have for row `row` of x and column `m` of a tile, in order. */
+__device__ inline float sum_of_warps(const few_args &a, const unsigned char *regions, int32_t row,
+                                     int32_t m) {
+    float sum = 0.0F;
+
+#pragma unroll
+    for (int warp = 0; warp < FEW_WARPS; ++warp) {
+        sum += ((const float *)(regions + warp * a.region))[row * APART + m];
+    }
+    return sum;
+}
+
+/* Writes to the same place of another block of the cluster. */
+__device__ inline void store_in_cluster(float *p, int32_t rank, float x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+    uint32_t there;
+
+    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
+                 : "=r"(there)
+                 : "r"(shared_address(p)), "r"(rank));
+    asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(there), "f"(x) : "memory");
+#else
+    (void)rank;
+    *p = x;
+#endif
+}
+
 /* What comes behind the warps' regions in shared memory. */
 struct room {
     float *gather;    /* (blocks of the cluster, share of outputs), or sums of each warp */

@@ -11,7 +11,6 @@
 
 namespace {
 
-constexpr int32_t WIDE_N = 16384; /* from here on project_few_mma.cu's warps have all of k */
 constexpr int32_t LEAST_ROWS = 9;
 
 EET_BOTH constexpr int32_t sums_of(int groups) { /* bytes of a warp's, with no bank twice */
@@ -145,34 +144,17 @@ __device__ bool has_end(const few_args &a, const column &c, int i) {
     return row < c.per && c.first + row < a.f.a.rows && c.col < a.f.a.w.n;
 }
 
-/* What the warps of a block have for an output, in order. */
-__device__ float sum_of_warps(const few_args &a, const unsigned char *shared, int32_t row,
-                              int32_t m) {
-    const int32_t at = row * APART + m;
-    float sum = 0.0F;
-
-#pragma unroll
-    for (int warp = 0; warp < FEW_WARPS; ++warp) {
-        sum += ((const float *)(shared + warp * a.region))[at];
-    }
-    return sum;
-}
-
 /* The sums of all shares for the rows that each ends, in its own memory. */
 template <int GROUPS>
 __device__ void hand_on(const few_args &a, const block_place &b, const column &c,
-                        const unsigned char *shared, const float *gather) {
+                        const unsigned char *shared, float *gather) {
 #pragma unroll
     for (int i = 0; i < ends_of(GROUPS); ++i) {
         const int32_t row = c.row + i * APART_ROWS;
 
         if (row < a.f.a.rows) {
-            const int32_t at = (b.share * c.per + row % c.per) * TILE + c.m;
-            const uint32_t there = place_in(shared_place(gather + at), (uint32_t)(row / c.per));
-
-            asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(there),
-                         "f"(sum_of_warps(a, shared, row, c.m))
-                         : "memory");
+            store_in_cluster(gather + (b.share * c.per + row % c.per) * TILE + c.m, row / c.per,
+                             sum_of_warps(a, shared, row, c.m));
         }
     }
     sync_cluster();
@@ -205,21 +187,12 @@ __device__ void whole_sums(const few_args &a, const column &c, const unsigned ch
 template <int GROUPS>
 __device__ void finish(const few_args &a, const column &c, const float (&residual)[ends_of(GROUPS)],
                        float (&y)[ends_of(GROUPS)]) {
-    const eet_project_args &p = a.f.a;
-    const bool is_y = c.col < a.f.y_columns;
-    const float bias = c.col < p.w.n ? bias_of(p, c.col) : 0.0F;
-
-#pragma unroll
-    for (int i = 0; i < ends_of(GROUPS); ++i) {
-        y[i] = p.bias != nullptr ? __fadd_rn(y[i], bias) : y[i];
-    }
-    activate(p.act, y);
+    activate_few(a.f.a, c.col < a.f.a.w.n ? bias_of(a.f.a, c.col) : 0.0F, y);
 #pragma unroll
     for (int i = 0; i < ends_of(GROUPS); ++i) {
         if (has_end(a, c, i)) {
-            put_number(is_y ? p.y : p.pages.data, is_y ? p.y_dtype : p.pages.dtype,
-                       place_of(a.f, c.first + c.row + i * APART_ROWS, c.col),
-                       p.residual != nullptr ? __fadd_rn(y[i], residual[i]) : y[i]);
+            put_few(a.f, c.col, y[i], residual[i],
+                    place_of(a.f, c.first + c.row + i * APART_ROWS, c.col));
         }
     }
 }
@@ -294,7 +267,7 @@ template <bool BF16> bool launch_rows(const eet_backend *backend, const few_args
 bool eet_few_shared(const eet_backend *backend, const few_args *a) {
     const eet_matrix *w = &a->f.a.w;
 
-    if (backend->capability < HOPPER || a->f.a.rows < LEAST_ROWS || w->n >= WIDE_N ||
+    if (backend->capability < HOPPER || a->f.a.rows < LEAST_ROWS || w->n >= FEW_WIDE_N ||
         w->k % 8 != 0 || !a->aligned) {
         return false;
     }
