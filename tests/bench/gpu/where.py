@@ -82,8 +82,9 @@ def decode(made, library, name, rows, context=700):
     kernels = kernels_of(lambda: session.generate(batch, NEW), 1)
     begins = [i for i, one in enumerate(kernels) if "add_tables" in one[2]][NEW // 2:-1]
     steps = len(begins) - 1
-    show("eet", median_pass(kernels[begins[0]:begins[-1]], steps, 1), SHAPES[name][0])
-    for since, took, what in median_pass(kernels[begins[0]:begins[-1]], steps, 1)[-6:]:
+    step = median_pass(kernels[begins[0]:begins[-1]], steps, 1)
+    show("eet", step, SHAPES[name][0])
+    for since, took, what in step[-6:]:
         print(f"  {since:8.2f} took {took:8.2f}  {what}")
     session.close()
 
